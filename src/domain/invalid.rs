@@ -1,0 +1,34 @@
+//! Why a value was refused, in words for the person who sent it.
+
+/// Why one value is not acceptable. Never holds the value itself: it may be a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalid {
+    /// Stable, for programs: `too_short`, `required`, ….
+    pub code: &'static str,
+    /// For people: what is expected, as a sentence without its subject's value.
+    pub detail: String,
+}
+
+impl Invalid {
+    /// A refusal with its stable code and its sentence.
+    pub fn new(code: &'static str, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into() }
+    }
+
+    /// The same refusal, with the place of the field it is about.
+    #[must_use]
+    pub fn at(self, pointer: impl Into<String>) -> FieldError {
+        FieldError { pointer: pointer.into(), code: self.code, detail: self.detail }
+    }
+}
+
+/// One broken field of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldError {
+    /// Where: a JSON Pointer (RFC 6901) into the body, or `?name` for a query parameter.
+    pub pointer: String,
+    /// Stable, for programs.
+    pub code: &'static str,
+    /// For people.
+    pub detail: String,
+}

@@ -1,0 +1,50 @@
+//! The shared language: what an organization, an admin, a password and a caller are.
+//!
+//! Every layer may speak it; it imports no framework and knows neither HTTP nor MongoDB commands
+//! (identifiers are BSON `ObjectId`s because the original's clients and database know them as such).
+//! A value that exists is valid: it is parsed once, at the edge, and never checked again.
+
+pub mod admin;
+pub mod caller;
+pub mod invalid;
+pub mod org;
+pub mod password;
+pub mod tenant;
+
+pub use admin::{Admin, AdminId, Email, EmailQuery};
+pub use caller::Caller;
+pub use invalid::{FieldError, Invalid};
+pub use org::{Connection, Org, OrgId, OrgName, OrgReference, OrgState, Slug};
+pub use password::{NewPassword, PasswordAttempt, PasswordHash};
+pub use tenant::{OwnerTag, TenantCollection};
+
+/// Makes a newtype over `ObjectId` that prints and reads as its 24 hex digits.
+macro_rules! object_id_newtype {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, serde::Serialize, serde::Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub bson::oid::ObjectId);
+
+        impl $name {
+            /// Makes an identifier that no other process makes (ObjectId: time, process, counter).
+            #[must_use]
+            pub fn generate() -> Self {
+                Self(bson::oid::ObjectId::new())
+            }
+
+            /// Reads 24 hex digits; `None` for anything else.
+            #[must_use]
+            pub fn from_hex(text: &str) -> Option<Self> {
+                bson::oid::ObjectId::parse_str(text).ok().map(Self)
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "{}", self.0.to_hex())
+            }
+        }
+    };
+}
+pub(crate) use object_id_newtype;

@@ -1,0 +1,266 @@
+//! Organizations: their names, the slug that makes two spellings one name, and their state.
+
+use bson::oid::ObjectId;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{AdminId, Invalid, TenantCollection, object_id_newtype};
+
+object_id_newtype! {
+    /// Names an organization for ever; never used again for another one.
+    OrgId
+}
+
+/// The longest name that a new organization may have, in characters.
+pub const NAME_MAX_CHARS: usize = 64;
+
+/// The longest name that is looked up, in bytes. Longer than [`NAME_MAX_CHARS`], because the original let a
+/// rename choose any name; shorter than MongoDB's limit for a namespace (255 bytes).
+pub const REFERENCE_MAX_BYTES: usize = 240;
+
+/// A name that our rules allow, as it was typed: 1 to 64 of `A-Z a-z 0-9 space _ -`, with a letter or digit
+/// first and last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrgName(String);
+
+impl OrgName {
+    /// Reads a name for a new organization or for a rename.
+    ///
+    /// # Errors
+    /// Says which of the rules is broken.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, ' ' | '_' | '-');
+        let count = text.chars().count();
+        if count == 0 {
+            return Err(Invalid::new("too_short", "must not be empty"));
+        }
+        if count > NAME_MAX_CHARS {
+            return Err(Invalid::new("too_long", format!("must have at most {NAME_MAX_CHARS} characters, has {count}")));
+        }
+        if !text.chars().all(allowed) {
+            return Err(Invalid::new(
+                "invalid_characters",
+                "may only contain the letters A-Z and a-z, digits, spaces, '_' and '-'",
+            ));
+        }
+        let is_edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+        if !is_edge(text.chars().next()) || !is_edge(text.chars().next_back()) {
+            return Err(Invalid::new("invalid_edges", "must begin and end with a letter or a digit"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The name as it was typed.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name under which it is unique.
+    #[must_use]
+    pub fn slug(&self) -> Slug {
+        Slug::of(&self.0)
+    }
+}
+
+/// A name without its spelling: lower case, runs of spaces turned into one `_`. Two names with one slug are the
+/// same name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Slug(String);
+
+impl Slug {
+    /// The slug of any name, also of the original's names that break our rules.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        let mut slug = String::with_capacity(name.len());
+        let mut in_spaces = false;
+        for c in name.chars() {
+            if c == ' ' {
+                if !in_spaces {
+                    slug.push('_');
+                }
+                in_spaces = true;
+            } else {
+                in_spaces = false;
+                slug.extend(c.to_lowercase());
+            }
+        }
+        Self(slug)
+    }
+
+    /// The slug's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The collection that an organization of this name has: `org_<slug>`.
+    #[must_use]
+    pub fn collection_name(&self) -> String {
+        format!("org_{}", self.0)
+    }
+}
+
+/// How a request names an organization that should exist: any spelling, and also names that only the original
+/// allowed. Whether there is one is for the database to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrgReference(Slug);
+
+impl OrgReference {
+    /// Reads the name of an organization to look up.
+    ///
+    /// # Errors
+    /// Empty, longer than any name can be, or with a NUL.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        if text.is_empty() {
+            return Err(Invalid::new("too_short", "must not be empty"));
+        }
+        if text.len() > REFERENCE_MAX_BYTES {
+            return Err(Invalid::new("too_long", format!("must have at most {REFERENCE_MAX_BYTES} bytes")));
+        }
+        if text.contains('\0') {
+            return Err(Invalid::new("invalid_characters", "must not contain a NUL character"));
+        }
+        Ok(Self(Slug::of(text)))
+    }
+
+    /// The slug to look up.
+    #[must_use]
+    pub fn slug(&self) -> &Slug {
+        &self.0
+    }
+}
+
+/// Where an organization is in its life. Stored as lower-case text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OrgState {
+    /// Being created; nobody was told that it exists.
+    Provisioning,
+    /// Open for everything.
+    Active,
+    /// Its name or its admin's credentials are being changed; reads, logins and tenant data go on.
+    Renaming,
+    /// Being deleted; it does not exist any more for anybody who asks.
+    Deleting,
+}
+
+impl OrgState {
+    /// Whether clients see the organization.
+    #[must_use]
+    pub fn is_visible(self) -> bool {
+        match self {
+            Self::Active | Self::Renaming => true,
+            Self::Provisioning | Self::Deleting => false,
+        }
+    }
+}
+
+/// Where an organization's data lives, as the original described it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Connection {
+    /// The database of the tenant collection.
+    pub db_name: String,
+    /// The tenant collection's name.
+    pub collection_name: String,
+    /// Whatever else the original or an operator kept there; only its own admin sees it.
+    pub extra: bson::Document,
+}
+
+/// An organization as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Org {
+    /// Its identity; the authority of a token.
+    pub id: OrgId,
+    /// Its name as typed.
+    pub name: String,
+    /// Its name without spelling.
+    pub slug: Slug,
+    /// Its collection's name.
+    pub collection_name: String,
+    /// Its collection's UUID; absent only while it is being created.
+    pub collection_uuid: Option<Uuid>,
+    /// Where its data lives.
+    pub connection: Connection,
+    /// Its admin; absent when the original left an organization without one.
+    pub admin_id: Option<AdminId>,
+    /// Where it is in its life.
+    pub state: OrgState,
+    /// Counts the changes: a change begins only on the generation that was read.
+    pub generation: i64,
+    /// When it was made, to the millisecond.
+    pub created_at: OffsetDateTime,
+    /// When its name or its admin's credentials last changed, to the millisecond.
+    pub updated_at: OffsetDateTime,
+}
+
+impl Org {
+    /// The collection that holds its data; `None` only while it is being created.
+    #[must_use]
+    pub fn tenant_collection(&self) -> Option<TenantCollection> {
+        self.collection_uuid.map(|uuid| TenantCollection { name: self.collection_name.clone(), uuid })
+    }
+}
+
+/// The identity under which a change of an organization is recorded.
+pub type ChangeId = ObjectId;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_demo_names_have_the_collections_of_the_original() {
+        assert_eq!(Slug::of("amazon").collection_name(), "org_amazon");
+        assert_eq!(Slug::of("amazon_global").collection_name(), "org_amazon_global");
+        assert_eq!(Slug::of("Acme   Inc").collection_name(), "org_acme_inc");
+    }
+
+    #[test]
+    fn each_broken_rule_has_its_code() {
+        let code = |text: &str| OrgName::parse(text).err().map(|invalid| invalid.code);
+        assert_eq!(code(""), Some("too_short"));
+        assert_eq!(code(&"a".repeat(65)), Some("too_long"));
+        assert_eq!(code(&"a".repeat(64)), None);
+        assert_eq!(code("a.b"), Some("invalid_characters"));
+        assert_eq!(code("a$b"), Some("invalid_characters"));
+        assert_eq!(code("zürich"), Some("invalid_characters"));
+        assert_eq!(code("a\nb"), Some("invalid_characters"));
+        assert_eq!(code(" a"), Some("invalid_edges"));
+        assert_eq!(code("a_"), Some("invalid_edges"));
+        assert_eq!(code("-"), Some("invalid_edges"));
+        assert_eq!(code("A"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn every_allowed_name_parses_and_its_slug_is_a_name_of_the_same_slug(
+            name in "[A-Za-z0-9]([A-Za-z0-9 _-]{0,62}[A-Za-z0-9])?"
+        ) {
+            let parsed = OrgName::parse(&name).expect("allowed");
+            prop_assert_eq!(parsed.as_str(), name.as_str());
+            let slug = parsed.slug();
+            prop_assert!(!slug.as_str().contains(' '));
+            prop_assert_eq!(slug.as_str().to_lowercase(), slug.as_str());
+            prop_assert_eq!(Slug::of(slug.as_str()), slug.clone(), "a slug is its own slug");
+            prop_assert!(OrgName::parse(slug.as_str()).is_ok(), "a slug is an allowed name");
+            prop_assert!(slug.collection_name().len() <= 68);
+        }
+
+        #[test]
+        fn spelling_does_not_matter(name in "[A-Za-z0-9]([A-Za-z0-9 _-]{0,30}[A-Za-z0-9])?") {
+            let louder = name.to_uppercase().replace(' ', "   ");
+            prop_assert_eq!(Slug::of(&louder), Slug::of(&name));
+        }
+
+        #[test]
+        fn whatever_is_sent_is_read_or_refused_and_never_changed(name in any::<String>()) {
+            if let Ok(parsed) = OrgName::parse(&name) {
+                prop_assert_eq!(parsed.as_str(), name.as_str());
+                prop_assert!(name.chars().all(|c| c.is_ascii_alphanumeric() || " _-".contains(c)));
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Opens MongoDB with the options that this server needs, and says whether it is one that can be used.
+
+use std::time::Duration;
+
+use bson::doc;
+use metrics::{counter, gauge};
+use mongodb::event::EventHandler;
+use mongodb::event::cmap::CmapEvent;
+use mongodb::options::{ClientOptions, WriteConcern};
+use mongodb::{Client, Database};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::command::run;
+use super::error::RepoError;
+use super::tenants::TenantRepo;
+
+/// The oldest MongoDB that knows `collectionUUID` in commands.
+const OLDEST_MAJOR_VERSION: i32 = 6;
+
+/// Why MongoDB cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// It cannot be reached, or not yet: worth another try.
+    #[error(transparent)]
+    Repo(#[from] RepoError),
+    /// It can be reached, but it is not one that we can be safe on.
+    #[error("{0}")]
+    Unsupported(String),
+}
+
+/// Opens the master database. Resolves the host of a `mongodb+srv` address; otherwise asks nothing yet.
+///
+/// # Errors
+/// The connection string cannot be read, or its name does not resolve.
+pub async fn connect(uri: &SecretString, database: &str) -> Result<Database, RepoError> {
+    let mut options = ClientOptions::parse(uri.expose_secret()).await?;
+    options.app_name.get_or_insert_with(|| "tenantry".to_owned());
+    // The driver's 30 s are longer than a request may take. A step-down (about 1 s) stays invisible within 5 s.
+    options.server_selection_timeout.get_or_insert(Duration::from_secs(5));
+    options.connect_timeout.get_or_insert(Duration::from_secs(3));
+    // 10, 0 and 2 by default, which makes a burst of requests wait for connections.
+    options.max_pool_size.get_or_insert(100);
+    options.min_pool_size.get_or_insert(5);
+    options.max_connecting.get_or_insert(10);
+    options.max_idle_time.get_or_insert(Duration::from_secs(600));
+    // Not a default but a rule: less than this loses acknowledged changes when MongoDB is killed.
+    options.write_concern =
+        Some(WriteConcern::builder().w(mongodb::options::Acknowledgment::Majority).journal(true).w_timeout(Duration::from_secs(5)).build());
+    options.cmap_event_handler = Some(EventHandler::callback(record_pool_event));
+    Ok(Client::with_options(options)?.database(database))
+}
+
+/// Checks that this MongoDB is new enough and fences commands by collection UUID.
+///
+/// # Errors
+/// [`ConnectError::Unsupported`] when it can be reached but not be used.
+pub async fn check_supported(database: &Database) -> Result<(), ConnectError> {
+    let info = run(database, doc! { "buildInfo": 1 }).await?;
+    let version = info.get_str("version").unwrap_or("unknown").to_owned();
+    let major = version.split('.').next().and_then(|major| major.parse::<i32>().ok()).unwrap_or_default();
+    if major < OLDEST_MAJOR_VERSION {
+        return Err(ConnectError::Unsupported(format!(
+            "MongoDB {OLDEST_MAJOR_VERSION}.0 or later is required; the server at MONGO_URI is {version}"
+        )));
+    }
+    if !TenantRepo::new(database).honours_collection_uuid().await? {
+        return Err(ConnectError::Unsupported(format!(
+            "the server at MONGO_URI ({version}) ignores collectionUUID, without which a rename could lose writes; \
+             use MongoDB {OLDEST_MAJOR_VERSION}.0 or later, without strict Stable API"
+        )));
+    }
+    Ok(())
+}
+
+/// Whether MongoDB answers now.
+///
+/// # Errors
+/// It does not.
+pub async fn ping(database: &Database) -> Result<(), RepoError> {
+    run(database, doc! { "ping": 1, "maxTimeMS": 1_000 }).await.map(drop)
+}
+
+/// Counts the pool's connections for `/metrics`.
+fn record_pool_event(event: CmapEvent) {
+    const OPEN: &str = "mongodb_pool_connections";
+    const IN_USE: &str = "mongodb_pool_connections_in_use";
+    match event {
+        CmapEvent::ConnectionCreated(_) => gauge!(OPEN).increment(1),
+        CmapEvent::ConnectionClosed(_) => gauge!(OPEN).decrement(1),
+        CmapEvent::ConnectionCheckedOut(_) => gauge!(IN_USE).increment(1),
+        CmapEvent::ConnectionCheckedIn(_) => gauge!(IN_USE).decrement(1),
+        CmapEvent::ConnectionCheckoutFailed(_) => counter!("mongodb_pool_checkout_failures_total").increment(1),
+        // Started and ready mark the same connections again; the rest concerns the pool as a whole.
+        _ => {}
+    }
+}

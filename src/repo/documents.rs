@@ -1,0 +1,236 @@
+//! The BSON shapes of the master database, and nothing else: how organizations and admins are stored.
+//!
+//! Unknown fields are left alone (updates name the fields they set), so what the original or an operator added
+//! stays.
+
+use bson::{DateTime, Document, oid::ObjectId};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::error::RepoError;
+use crate::domain::{Admin, AdminId, Connection, Email, Org, OrgId, OrgState, PasswordHash, Slug};
+
+/// The collection of organizations.
+pub const ORGANIZATIONS: &str = "organizations";
+/// The collection of admins.
+pub const ADMINS: &str = "admins";
+
+/// A document of `organizations`: the organization and, while it is being changed, the journal of that change.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OrgDocument {
+    /// The organization's identity.
+    #[serde(rename = "_id")]
+    pub id: ObjectId,
+    /// The name as typed.
+    pub organization_name: String,
+    /// The name without spelling.
+    pub slug: String,
+    /// Every slug that nobody else may take: the current one and one that a rename in progress claims.
+    pub names: Vec<String>,
+    /// The tenant collection's name.
+    pub collection_name: String,
+    /// The tenant collection's UUID; absent while the organization is being created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collection_uuid: Option<bson::Uuid>,
+    /// Where the data lives.
+    pub connection: ConnectionDocument,
+    /// The admin; null when the original left none.
+    #[serde(default)]
+    pub admin_user_id: Option<ObjectId>,
+    /// Where the organization is in its life.
+    pub state: OrgState,
+    /// Counts the changes.
+    pub generation: i64,
+    /// The change in progress; absent while there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<ChangeDocument>,
+    /// When the organization was made.
+    pub created_at: DateTime,
+    /// When it last changed.
+    pub updated_at: DateTime,
+}
+
+/// `connection` in a document of `organizations`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ConnectionDocument {
+    /// The database.
+    pub db_name: String,
+    /// The tenant collection.
+    pub collection_name: String,
+    /// Whatever else was kept there.
+    #[serde(default)]
+    pub extra: Document,
+}
+
+/// What kind of change is in progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChangeKind {
+    /// A new organization; undone when nobody finishes it.
+    Create,
+    /// A new name, new credentials, or both; finished when it was interrupted.
+    Rename,
+    /// The organization goes; finished when it was interrupted.
+    Delete,
+}
+
+/// The journal of one change: everything that somebody else needs to finish or undo it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ChangeDocument {
+    /// The change's identity.
+    pub id: ObjectId,
+    /// What it does.
+    pub kind: ChangeKind,
+    /// Which server works on it (for people who look; authority comes from `fence`).
+    pub holder: String,
+    /// Rises each time the change is taken over; a step by an older holder matches nothing.
+    pub fence: i64,
+    /// Until when the holder may work on it, by the database's clock.
+    pub lease_until: DateTime,
+    /// The name before; for a rename.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<NameDocument>,
+    /// The name after; for a rename.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<NameDocument>,
+    /// The credentials before and after, when the same change sets them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<CredentialsChange>,
+}
+
+/// An organization's name with all that follows from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameDocument {
+    /// The name as typed.
+    pub organization_name: String,
+    /// The name without spelling.
+    pub slug: String,
+    /// The tenant collection's name.
+    pub collection_name: String,
+}
+
+/// A change of an admin's credentials, in full, so that it can be done again or undone.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CredentialsChange {
+    /// Whose.
+    pub admin_id: ObjectId,
+    /// What they were.
+    pub before: CredentialsDocument,
+    /// What they become.
+    pub after: CredentialsDocument,
+}
+
+/// The fields of an admin that a change of credentials sets.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct CredentialsDocument {
+    /// The address, in lower case.
+    pub email: String,
+    /// The bcrypt hash.
+    pub password_hash: String,
+    /// Which password this is; tokens carry it.
+    pub credential_version: i64,
+}
+
+impl std::fmt::Debug for CredentialsDocument {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "CredentialsDocument(version {}, hidden)", self.credential_version)
+    }
+}
+
+/// A document of `admins`.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct AdminDocument {
+    /// The admin's identity.
+    #[serde(rename = "_id")]
+    pub id: ObjectId,
+    /// The organization that it administers.
+    pub organization_id: ObjectId,
+    /// Email, hash and version.
+    #[serde(flatten)]
+    pub credentials: CredentialsDocument,
+    /// Its role.
+    pub role: String,
+    /// When it was made.
+    pub created_at: DateTime,
+    /// When it last changed.
+    pub updated_at: DateTime,
+}
+
+impl OrgDocument {
+    /// The domain's view of the document.
+    #[must_use]
+    pub fn to_org(&self) -> Org {
+        Org {
+            id: OrgId(self.id),
+            name: self.organization_name.clone(),
+            slug: Slug::of(&self.slug),
+            collection_name: self.collection_name.clone(),
+            collection_uuid: self.collection_uuid.map(bson::Uuid::to_uuid_1),
+            connection: Connection {
+                db_name: self.connection.db_name.clone(),
+                collection_name: self.connection.collection_name.clone(),
+                extra: self.connection.extra.clone(),
+            },
+            admin_id: self.admin_user_id.map(AdminId),
+            state: self.state,
+            generation: self.generation,
+            created_at: self.created_at.to_time_0_3(),
+            updated_at: self.updated_at.to_time_0_3(),
+        }
+    }
+
+    /// The organization's present name with all that follows from it.
+    #[must_use]
+    pub fn name(&self) -> NameDocument {
+        NameDocument {
+            organization_name: self.organization_name.clone(),
+            slug: self.slug.clone(),
+            collection_name: self.collection_name.clone(),
+        }
+    }
+}
+
+impl AdminDocument {
+    /// The domain's view of the document.
+    #[must_use]
+    pub fn to_admin(&self) -> Admin {
+        Admin {
+            id: AdminId(self.id),
+            org_id: OrgId(self.organization_id),
+            email: Email::from_stored(&self.credentials.email),
+            password_hash: PasswordHash::new(self.credentials.password_hash.clone()),
+            role: self.role.clone(),
+            credential_version: self.credentials.credential_version,
+        }
+    }
+}
+
+impl From<&Admin> for CredentialsDocument {
+    fn from(admin: &Admin) -> Self {
+        Self {
+            email: admin.email.as_str().to_owned(),
+            password_hash: admin.password_hash.expose().to_owned(),
+            credential_version: admin.credential_version,
+        }
+    }
+}
+
+/// Decodes a stored document; one that cannot be read is an error that names it, and never skipped.
+pub(crate) fn decode<T: DeserializeOwned>(collection: &'static str, document: Document) -> Result<T, RepoError> {
+    let id = document.get("_id").map_or_else(|| "without _id".to_owned(), id_text);
+    bson::deserialize_from_document(document).map_err(|error| {
+        // serde quotes the value that it did not expect, which may be anything; only a missing field is named.
+        let text = error.to_string();
+        let field = text.split_once("missing field `").and_then(|(_, rest)| rest.split_once('`'));
+        let reason =
+            field.map_or_else(|| "a field has the wrong type".to_owned(), |(field, _)| format!("{field} is missing"));
+        RepoError::Undecodable { collection, id, reason }
+    })
+}
+
+/// An `_id` for people: hex for an ObjectId, else its kind (a foreign `_id` could be anything, also an email).
+pub(crate) fn id_text(id: &bson::Bson) -> String {
+    match id {
+        bson::Bson::ObjectId(id) => id.to_hex(),
+        other => format!("({:?})", other.element_type()),
+    }
+}

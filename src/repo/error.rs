@@ -1,0 +1,173 @@
+//! What can go wrong between us and MongoDB, told apart by what the caller can do about it.
+//!
+//! MongoDB's own error texts can hold the values of documents (a duplicate key error quotes the email), so they
+//! are never kept: an error holds the code, its name, and what was tried.
+
+use mongodb::error::{Error as DriverError, ErrorKind, WriteFailure};
+use uuid::Uuid;
+
+/// MongoDB's error codes that mean something to us
+/// (names and numbers: MongoDB's `src/mongo/base/error_codes.yml`).
+pub(crate) mod code {
+    pub(crate) const NAMESPACE_NOT_FOUND: i32 = 26;
+    pub(crate) const NAMESPACE_EXISTS: i32 = 48;
+    pub(crate) const MAX_TIME_MS_EXPIRED: i32 = 50;
+    pub(crate) const WRITE_CONCERN_TIMEOUT: i32 = 64;
+    pub(crate) const WRITE_CONFLICT: i32 = 112;
+    pub(crate) const COLLECTION_UUID_MISMATCH: i32 = 361;
+    pub(crate) const DUPLICATE_KEY: i32 = 11000;
+    pub(crate) const INDEX_BUILD_IN_PROGRESS: i32 = 12587;
+    /// Codes that say "ask another member" or "ask again": the state change and shutdown errors of the Server
+    /// Discovery and Monitoring specification, and network time-outs inside the cluster.
+    pub(crate) const UNAVAILABLE: &[i32] =
+        &[6, 7, 89, 91, 189, 262, 9001, 10058, 10107, 11600, 11602, 13435, 13436, 133, 134];
+}
+
+/// Why a storage operation did not give its answer.
+#[derive(Debug, thiserror::Error)]
+pub enum RepoError {
+    /// A unique index refused the write.
+    #[error("the value is taken (unique index {index})")]
+    Duplicate {
+        /// The index's name.
+        index: String,
+    },
+    /// The collection of this UUID is not where the command looked; nothing was done.
+    #[error("the collection is not the expected one")]
+    CollectionMismatch {
+        /// The name under which the UUID exists in this database now, if at all.
+        actual: Option<String>,
+    },
+    /// A collection of this name exists already; nothing was done.
+    #[error("the collection exists already")]
+    NamespaceExists,
+    /// There is no collection of this name; nothing was done.
+    #[error("the collection does not exist")]
+    NamespaceNotFound,
+    /// A transaction, an index build or another change held the collection; nothing was done.
+    #[error("the collection is held by something else ({summary})")]
+    CollectionBusy {
+        /// The code and its name.
+        summary: String,
+    },
+    /// The change was taken over or finished by another server; this one must stop.
+    #[error("the change was taken over by another server")]
+    TakenOver,
+    /// MongoDB could not be asked, or could not answer.
+    #[error("MongoDB is not available ({summary})")]
+    Unavailable {
+        /// What the driver met, without data.
+        summary: String,
+    },
+    /// The write may or may not have happened.
+    #[error("the outcome of a write is unknown ({summary})")]
+    OutcomeUnknown {
+        /// What the driver met, without data.
+        summary: String,
+    },
+    /// A stored document does not have the shape that it must have.
+    #[error("document {id} of {collection} cannot be read ({reason})")]
+    Undecodable {
+        /// The collection.
+        collection: &'static str,
+        /// The document's `_id`.
+        id: String,
+        /// What is wrong with it; names fields, never values.
+        reason: String,
+    },
+    /// Anything else that MongoDB refused: a defect of ours or of the deployment.
+    #[error("MongoDB refused the command ({summary})")]
+    Refused {
+        /// The code and its name.
+        summary: String,
+    },
+}
+
+impl RepoError {
+    /// Sorts an error code that MongoDB answered.
+    pub(crate) fn from_code(number: i32, name: &str) -> Self {
+        let summary = format!("{number} {name}");
+        match number {
+            code::NAMESPACE_EXISTS => Self::NamespaceExists,
+            code::NAMESPACE_NOT_FOUND => Self::NamespaceNotFound,
+            code::MAX_TIME_MS_EXPIRED | code::WRITE_CONFLICT | code::INDEX_BUILD_IN_PROGRESS => {
+                Self::CollectionBusy { summary }
+            }
+            code::WRITE_CONCERN_TIMEOUT => Self::OutcomeUnknown { summary },
+            number if code::UNAVAILABLE.contains(&number) => Self::Unavailable { summary },
+            _ => Self::Refused { summary },
+        }
+    }
+}
+
+impl From<DriverError> for RepoError {
+    fn from(error: DriverError) -> Self {
+        match error.kind.as_ref() {
+            ErrorKind::Command(command) if command.code == code::COLLECTION_UUID_MISMATCH => {
+                let actual = error
+                    .server_response()
+                    .and_then(|reply| reply.get_str("actualCollection").ok())
+                    .map(ToOwned::to_owned);
+                Self::CollectionMismatch { actual }
+            }
+            ErrorKind::Command(command) if command.code == code::DUPLICATE_KEY => {
+                Self::Duplicate { index: index_of(&command.message) }
+            }
+            ErrorKind::Command(command) => Self::from_code(command.code, &command.code_name),
+            ErrorKind::Write(WriteFailure::WriteError(write)) if write.code == code::DUPLICATE_KEY => {
+                Self::Duplicate { index: index_of(&write.message) }
+            }
+            ErrorKind::Write(WriteFailure::WriteError(write)) => {
+                Self::from_code(write.code, write.code_name.as_deref().unwrap_or_default())
+            }
+            ErrorKind::Write(WriteFailure::WriteConcernError(concern)) => {
+                Self::OutcomeUnknown { summary: format!("write concern: {} {}", concern.code, concern.code_name) }
+            }
+            // The driver repeats reads and single-document writes once by itself. What is left after that is a
+            // connection that broke twice: for a write, nobody knows what happened.
+            ErrorKind::Io(io) => Self::OutcomeUnknown { summary: format!("connection: {}", io.kind()) },
+            ErrorKind::ServerSelection { .. } => Self::Unavailable { summary: "no server could be reached".into() },
+            ErrorKind::ConnectionPoolCleared { .. } => Self::Unavailable { summary: "connection pool cleared".into() },
+            ErrorKind::DnsResolve { .. } => Self::Unavailable { summary: "the host name does not resolve".into() },
+            ErrorKind::Authentication { .. } => Self::Unavailable { summary: "authentication failed".into() },
+            ErrorKind::InvalidArgument { .. } => Self::Refused { summary: "invalid argument".into() },
+            ErrorKind::InvalidTlsConfig { .. } => Self::Refused { summary: "invalid TLS configuration".into() },
+            ErrorKind::IncompatibleServer { .. } => Self::Refused { summary: "incompatible server".into() },
+            // `ErrorKind` is non-exhaustive; its name alone holds no data.
+            other => Self::Refused { summary: kind_name(other) },
+        }
+    }
+}
+
+/// The index that a duplicate key error is about. The text is
+/// `E11000 duplicate key error collection: db.coll index: email_1 dup key: { email: "…" }`; only the index's
+/// name is taken out of it.
+pub(crate) fn index_of(message: &str) -> String {
+    message
+        .split_once(" index: ")
+        .and_then(|(_, rest)| rest.split_once(" dup key"))
+        .map_or_else(|| "unknown".to_owned(), |(index, _)| index.to_owned())
+}
+
+fn kind_name(kind: &ErrorKind) -> String {
+    let text = format!("{kind:?}");
+    text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned()
+}
+
+/// A UUID as MongoDB stores it.
+pub(crate) fn bson_uuid(uuid: Uuid) -> bson::Uuid {
+    bson::Uuid::from_uuid_1(uuid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duplicate_key_error_gives_up_its_index_and_not_its_value() {
+        let message =
+            "E11000 duplicate key error collection: m.admins index: email_1 dup key: { email: \"a@example.com\" }";
+        assert_eq!(index_of(message), "email_1");
+        assert_eq!(index_of("something else"), "unknown");
+    }
+}

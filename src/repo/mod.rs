@@ -1,0 +1,44 @@
+//! What is stored: the master database and the tenant collections. The only layer that speaks to MongoDB.
+//!
+//! A repository stores and loads; it decides nothing. Absent is `Ok(None)`; `Err` means broken.
+
+pub mod admins;
+pub(crate) mod command;
+pub mod connect;
+pub mod documents;
+pub mod error;
+pub mod indexes;
+pub mod orgs;
+pub mod takeover;
+pub mod tenants;
+
+use std::time::Duration;
+
+pub use admins::AdminRepo;
+pub use connect::{ConnectError, connect, ping};
+pub use error::RepoError;
+pub use mongodb::Database;
+pub use orgs::OrgRepo;
+pub use tenants::TenantRepo;
+
+/// How long a read may run inside MongoDB; the driver itself has no overall limit.
+pub(crate) const READ_MAX_TIME: Duration = Duration::from_secs(5);
+
+/// The repositories over one master database.
+#[derive(Debug, Clone)]
+pub struct Repos {
+    /// Organizations.
+    pub orgs: OrgRepo,
+    /// Admins.
+    pub admins: AdminRepo,
+    /// Tenant collections.
+    pub tenants: TenantRepo,
+}
+
+impl Repos {
+    /// The repositories over this database.
+    #[must_use]
+    pub fn new(database: &Database) -> Self {
+        Self { orgs: OrgRepo::new(database), admins: AdminRepo::new(database), tenants: TenantRepo::new(database) }
+    }
+}

@@ -1,0 +1,155 @@
+//! Tenant collections: made with their owner's tag, moved and dropped by UUID, never by name alone.
+
+use bson::{Document, doc};
+use mongodb::results::CollectionSpecification;
+use uuid::Uuid;
+
+use super::command::{ddl, run};
+use super::error::{RepoError, bson_uuid};
+use super::{Database, READ_MAX_TIME};
+use crate::domain::{OwnerTag, TenantCollection};
+
+/// A collection as the catalog knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CollectionInfo {
+    /// Its name now and its UUID.
+    pub collection: TenantCollection,
+    /// Whose it says it is; collections of the original or of other programs say nothing.
+    pub owner: Option<OwnerTag>,
+}
+
+/// The tenant collections, which live in the master database.
+#[derive(Debug, Clone)]
+pub struct TenantRepo {
+    database: Database,
+}
+
+impl TenantRepo {
+    pub(crate) fn new(database: &Database) -> Self {
+        Self { database: database.clone() }
+    }
+
+    /// The collection of this name.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub async fn find(&self, name: &str) -> Result<Option<CollectionInfo>, RepoError> {
+        Ok(self.list(doc! { "name": name }).await?.into_iter().next())
+    }
+
+    /// The collections that match a filter over the catalog's entries.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub(crate) async fn list(&self, filter: Document) -> Result<Vec<CollectionInfo>, RepoError> {
+        let mut cursor = self.database.list_collections().filter(filter).await?;
+        let mut found = Vec::new();
+        while cursor.advance().await? {
+            found.extend(info_of(cursor.deserialize_current()?));
+        }
+        Ok(found)
+    }
+
+    /// Makes an empty collection that carries its owner's tag.
+    ///
+    /// # Errors
+    /// [`RepoError::NamespaceExists`] when there is a collection of this name, whosoever made it.
+    pub async fn create(&self, name: &str, owner: OwnerTag) -> Result<(), RepoError> {
+        let command = doc! { "create": name, "validator": { "$comment": owner.to_string() } };
+        run(&self.database, ddl(command)).await.map(drop)
+    }
+
+    /// Moves a collection to another name. Its documents, indexes, validator and UUID stay; the documents are not
+    /// read. It never replaces a collection that is there.
+    ///
+    /// # Errors
+    /// [`RepoError::NamespaceExists`] when the target is taken, [`RepoError::CollectionMismatch`] with the present
+    /// name when the collection is not where it was expected, [`RepoError::CollectionBusy`] when it is held.
+    pub async fn rename(&self, collection: &TenantCollection, to: &str) -> Result<(), RepoError> {
+        let namespace = |name: &str| format!("{}.{name}", self.database.name());
+        let command = doc! {
+            "renameCollection": namespace(&collection.name),
+            "to": namespace(to),
+            "dropTarget": false,
+            "collectionUUID": bson_uuid(collection.uuid),
+        };
+        let admin = self.database.client().database("admin");
+        run(&admin, ddl(command)).await.map(drop)
+    }
+
+    /// Drops a collection, by its UUID, wherever it is now. One that is gone already is no error.
+    ///
+    /// # Errors
+    /// [`RepoError::CollectionBusy`] when it is held.
+    pub async fn drop(&self, collection: &TenantCollection) -> Result<(), RepoError> {
+        let mut name = collection.name.clone();
+        // A collection moves at most once while we look: whoever could move it further holds no lease.
+        for _ in 0..3 {
+            let command = doc! { "drop": &name, "collectionUUID": bson_uuid(collection.uuid) };
+            match run(&self.database, ddl(command)).await {
+                Ok(_) | Err(RepoError::NamespaceNotFound | RepoError::CollectionMismatch { actual: None }) => {
+                    return Ok(());
+                }
+                Err(RepoError::CollectionMismatch { actual: Some(actual) }) => name = actual,
+                Err(other) => return Err(other),
+            }
+        }
+        Err(RepoError::CollectionBusy { summary: "it is moving".to_owned() })
+    }
+
+    /// Marks a collection of the original with its owner. Only for one without a validator: a validator that is
+    /// there stays as it is.
+    ///
+    /// # Errors
+    /// [`RepoError::CollectionMismatch`] when it moved meanwhile.
+    pub(crate) async fn tag(&self, collection: &TenantCollection, owner: OwnerTag) -> Result<(), RepoError> {
+        let unvalidated = doc! { "name": &collection.name, "options.validator": { "$exists": false } };
+        if self.list(unvalidated).await?.is_empty() {
+            return Ok(());
+        }
+        let command = doc! {
+            "collMod": &collection.name,
+            "collectionUUID": bson_uuid(collection.uuid),
+            "validator": { "$comment": owner.to_string() },
+        };
+        run(&self.database, ddl(command)).await.map(drop)
+    }
+
+    /// Whether this MongoDB honours `collectionUUID`: an insert with a random UUID into a name that does not exist
+    /// must be refused with error 361 and create nothing.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub(crate) async fn honours_collection_uuid(&self) -> Result<bool, RepoError> {
+        let name = format!("tenantry_probe_{}", Uuid::new_v4().simple());
+        let command = doc! {
+            "insert": &name,
+            "documents": [{ "probe": true }],
+            "collectionUUID": bson_uuid(Uuid::new_v4()),
+            "maxTimeMS": i64::try_from(READ_MAX_TIME.as_millis()).unwrap_or(i64::MAX),
+        };
+        match run(&self.database, command).await {
+            Err(RepoError::CollectionMismatch { .. }) => Ok(true),
+            // An older server does not know the field (40415), or ignores it and makes the collection.
+            Err(RepoError::Refused { .. }) => Ok(false),
+            Ok(_) => {
+                run(&self.database, ddl(doc! { "drop": &name })).await?;
+                Ok(false)
+            }
+            Err(other) => Err(other),
+        }
+    }
+}
+
+/// `None` for a view, which has no UUID.
+fn info_of(specification: CollectionSpecification) -> Option<CollectionInfo> {
+    let bytes: [u8; 16] = specification.info.uuid?.bytes.try_into().ok()?;
+    let owner = specification
+        .options
+        .validator
+        .as_ref()
+        .and_then(|validator| validator.get_str("$comment").ok())
+        .and_then(OwnerTag::parse);
+    let collection = TenantCollection { name: specification.name, uuid: Uuid::from_bytes(bytes) };
+    Some(CollectionInfo { collection, owner })
+}

@@ -1,0 +1,89 @@
+//! Who somebody is: logging in, and knowing a token's bearer.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::login_limits::LoginLimits;
+use super::passwords::{PasswordError, PasswordHasher};
+use super::tokens::{AccessToken, TokenService};
+use crate::domain::{Admin, Caller, EmailQuery, PasswordAttempt};
+use crate::repo::{AdminRepo, RepoError};
+
+/// Why somebody was not let in.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    /// Unknown email or wrong password; which of the two is not said.
+    #[error("the credentials are not valid")]
+    InvalidCredentials,
+    /// The token is not valid, or its admin or organization is gone, or the password was changed.
+    #[error("the token is not valid")]
+    InvalidToken,
+    /// Too many attempts for this email or from this address.
+    #[error("too many attempts to log in")]
+    TooManyAttempts {
+        /// When the next one is allowed.
+        retry_after: Duration,
+    },
+    /// The password could not be checked.
+    #[error("the password could not be checked")]
+    Password(#[from] PasswordError),
+    /// The token could not be signed.
+    #[error("the token could not be issued")]
+    Token(#[from] jsonwebtoken::errors::Error),
+    /// The store failed.
+    #[error("the admin could not be loaded")]
+    Repo(#[from] RepoError),
+}
+
+/// Logs admins in and recognizes them.
+#[derive(Debug, Clone)]
+pub struct AuthService {
+    pub(crate) admins: AdminRepo,
+    pub(crate) hasher: PasswordHasher,
+    pub(crate) tokens: TokenService,
+    pub(crate) limits: Arc<LoginLimits>,
+}
+
+impl AuthService {
+    /// Checks an email and a password; gives a token.
+    ///
+    /// # Errors
+    /// See [`AuthError`]. Unknown email, wrong password and an organization that is gone cost the same work and
+    /// give the same error.
+    pub async fn log_in(
+        &self,
+        email: &EmailQuery,
+        password: &PasswordAttempt,
+        address: IpAddr,
+    ) -> Result<(Admin, AccessToken), AuthError> {
+        self.limits
+            .count(email.email(), address)
+            .map_err(|retry_after| AuthError::TooManyAttempts { retry_after })?;
+        let admin = self
+            .admins
+            .find_by_email_with_org(email.email())
+            .await?
+            .and_then(|(admin, org)| org.state.is_visible().then_some(admin));
+        let hash = admin.as_ref().map(|admin| &admin.password_hash);
+        let may_be_cut = admin.as_ref().is_some_and(|admin| admin.credential_version == 0);
+        let is_right = self.hasher.verify(password, hash, may_be_cut).await?;
+        let admin = admin.filter(|_| is_right).ok_or(AuthError::InvalidCredentials)?;
+        let token = self.tokens.issue(&admin)?;
+        Ok((admin, token))
+    }
+
+    /// Knows the bearer of a token: valid, of a live admin of a live organization, issued for today's password.
+    ///
+    /// # Errors
+    /// [`AuthError::InvalidToken`], or the store failed.
+    pub async fn recognize(&self, token: &str) -> Result<Caller, AuthError> {
+        let claims = self.tokens.check(token).ok_or(AuthError::InvalidToken)?;
+        let (admin, org) =
+            self.admins.find_with_org(claims.admin_id, claims.org_id).await?.ok_or(AuthError::InvalidToken)?;
+        if !org.state.is_visible() || admin.credential_version != claims.credential_version {
+            return Err(AuthError::InvalidToken);
+        }
+        Ok(Caller { admin, org })
+    }
+}

@@ -1,0 +1,103 @@
+//! How often somebody may try to log in: per email, and more loosely per address.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use governor::clock::{Clock as _, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use crate::domain::Email;
+
+/// How many times more attempts one address has than one email: many people share an address, and somebody who
+/// hammers one email must not lock the others out.
+const ADDRESS_FACTOR: u32 = 10;
+
+/// After how many attempts the keys that have recovered are forgotten.
+const SWEEP_EVERY: u32 = 1_000;
+
+/// The two limits. A key is the hash of an email or of an address, so that no email stays in memory.
+pub struct LoginLimits {
+    by_email: DefaultKeyedRateLimiter<u64>,
+    by_address: DefaultKeyedRateLimiter<u64>,
+    hash: RandomState,
+    attempts: AtomicU32,
+}
+
+impl std::fmt::Debug for LoginLimits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LoginLimits")
+    }
+}
+
+impl LoginLimits {
+    /// Allows this many attempts a minute for one email, and ten times as many for one address.
+    #[must_use]
+    pub fn new(attempts_per_minute: NonZeroU32) -> Self {
+        let factor = NonZeroU32::new(ADDRESS_FACTOR).unwrap_or(NonZeroU32::MIN);
+        Self {
+            by_email: RateLimiter::keyed(Quota::per_minute(attempts_per_minute)),
+            by_address: RateLimiter::keyed(Quota::per_minute(attempts_per_minute.saturating_mul(factor))),
+            hash: RandomState::new(),
+            attempts: AtomicU32::new(0),
+        }
+    }
+
+    /// Counts one attempt.
+    ///
+    /// # Errors
+    /// There were too many; the value says after what time the next one is allowed.
+    pub fn count(&self, email: &Email, address: IpAddr) -> Result<(), Duration> {
+        if self.attempts.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == SWEEP_EVERY - 1 {
+            self.by_email.retain_recent();
+            self.by_address.retain_recent();
+        }
+        let now = DefaultClock::default().now();
+        let address = self.hash.hash_one(network_of(address));
+        self.by_address.check_key(&address).map_err(|until| until.wait_time_from(now))?;
+        let email = self.hash.hash_one(email.as_str());
+        self.by_email.check_key(&email).map_err(|until| until.wait_time_from(now))
+    }
+}
+
+/// What counts as one address: an IPv4 address, or the /64 that one IPv6 subscriber has.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn one_email_is_limited_and_another_is_not() {
+        let limits = LoginLimits::new(NonZeroU32::new(3).expect("positive"));
+        let (one, other) = (Email::from_stored("a@example.com"), Email::from_stored("b@example.com"));
+        let here = address("192.0.2.1");
+        for _ in 0..3 {
+            assert!(limits.count(&one, here).is_ok());
+        }
+        assert!(limits.count(&one, here).is_err_and(|wait| wait <= Duration::from_secs(60)));
+        assert!(limits.count(&other, here).is_ok());
+    }
+
+    #[test]
+    fn one_address_is_limited_over_all_emails() {
+        let limits = LoginLimits::new(NonZeroU32::new(1).expect("positive"));
+        let try_from = |n: u32, at: &str| limits.count(&Email::from_stored(&format!("{n}@example.com")), address(at));
+        for n in 0..10 {
+            assert!(try_from(n, "2001:db8::1").is_ok());
+        }
+        assert!(try_from(10, "2001:db8::2").is_err(), "the same /64");
+        assert!(try_from(10, "2001:db8:0:1::2").is_ok(), "another /64");
+    }
+}

@@ -1,0 +1,16 @@
+//! What is decided: who may do what, in which order, and what happens when it cannot be done.
+//!
+//! Called by the HTTP layer; calls the repositories. Knows neither HTTP nor MongoDB commands.
+
+pub mod auth;
+pub mod login_limits;
+pub mod migration;
+pub mod org;
+pub mod passwords;
+pub mod tokens;
+
+pub use auth::{AuthError, AuthService};
+pub use migration::{ChangeError, MigrationService};
+pub use org::{OrgError, OrgService};
+pub use passwords::{PasswordError, PasswordHasher};
+pub use tokens::{AccessToken, TokenService};

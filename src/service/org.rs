@@ -1,0 +1,308 @@
+//! Organizations, as their people see them: create, get, update, delete.
+
+use bson::{DateTime, oid::ObjectId};
+
+use super::migration::{ChangeError, MigrationService};
+use super::passwords::{PasswordError, PasswordHasher};
+use super::tokens::{AccessToken, TokenService};
+use crate::clock::SharedClock;
+use crate::domain::{Admin, Caller, Email, Invalid, NewPassword, Org, OrgName, OrgReference, OrgState, PasswordHash};
+use crate::repo::documents::{
+    AdminDocument, ConnectionDocument, CredentialsChange, CredentialsDocument, NameDocument, OrgDocument,
+};
+use crate::repo::{RepoError, Repos};
+
+/// The role of the admin that comes with an organization.
+const ADMIN_ROLE: &str = "admin";
+
+/// What a new organization is made of.
+#[derive(Debug, Clone)]
+pub struct CreateOrg {
+    /// Its name.
+    pub name: OrgName,
+    /// Its admin's address.
+    pub email: Email,
+    /// Its admin's password, or why it cannot be one: a taken name is reported before a bad password, in the order
+    /// in which the original checked them.
+    pub password: Result<NewPassword, Invalid>,
+}
+
+/// What an update changes. Everything is optional.
+#[derive(Debug, Clone, Default)]
+pub struct UpdateOrg {
+    /// The name that it gets.
+    pub new_name: Option<OrgName>,
+    /// The address that its admin gets.
+    pub email: Option<Email>,
+    /// The password that its admin gets.
+    pub password: Option<NewPassword>,
+}
+
+/// What an update did.
+#[derive(Debug, Clone)]
+pub struct UpdatedOrg {
+    /// The organization and its admin, as they are now.
+    pub caller: Caller,
+    /// A fresh token, when the password was changed and every older one is worthless.
+    pub access_token: Option<AccessToken>,
+}
+
+/// Why a call did not give its answer.
+#[derive(Debug, thiserror::Error)]
+pub enum OrgError {
+    /// There is no such organization.
+    #[error("the organization does not exist")]
+    NotFound,
+    /// The caller belongs to another organization.
+    #[error("the caller belongs to another organization")]
+    Forbidden,
+    /// The name of a new organization is taken.
+    #[error("the name is taken")]
+    NameTaken,
+    /// The name that a rename asks for is taken.
+    #[error("the new name is taken")]
+    NewNameTaken,
+    /// The email belongs to another admin.
+    #[error("the email is taken")]
+    EmailTaken,
+    /// There is a collection of the new name that belongs to no organization.
+    #[error("a collection of that name exists")]
+    CollectionOccupied,
+    /// The organization is being changed by another call.
+    #[error("the organization is being changed")]
+    Busy,
+    /// The password of a new organization's admin breaks a rule.
+    #[error("the password breaks a rule")]
+    BadPassword(Invalid),
+    /// There are as many organizations as this server may hold.
+    #[error("the server holds as many organizations as it may")]
+    CapacityReached,
+    /// The password could not be hashed.
+    #[error("the password could not be hashed")]
+    Password(#[from] PasswordError),
+    /// A token could not be signed.
+    #[error("the token could not be issued")]
+    Token(#[from] jsonwebtoken::errors::Error),
+    /// Whether the change happened is being decided elsewhere.
+    #[error("the outcome of the change is not known yet")]
+    Undecided(#[source] RepoError),
+    /// The store failed.
+    #[error("the store failed")]
+    Repo(#[from] RepoError),
+}
+
+impl OrgError {
+    fn from_change(error: ChangeError, name_taken: Self) -> Self {
+        match error {
+            ChangeError::NameTaken => name_taken,
+            ChangeError::EmailTaken => Self::EmailTaken,
+            ChangeError::CollectionOccupied => Self::CollectionOccupied,
+            ChangeError::Busy => Self::Busy,
+            ChangeError::Gone => Self::NotFound,
+            ChangeError::Undecided(error) => Self::Undecided(error),
+            ChangeError::Repo(error) => Self::Repo(error),
+        }
+    }
+}
+
+/// Serves organizations.
+#[derive(Clone)]
+pub struct OrgService {
+    pub(crate) repos: Repos,
+    pub(crate) migration: MigrationService,
+    pub(crate) hasher: PasswordHasher,
+    pub(crate) tokens: TokenService,
+    pub(crate) clock: SharedClock,
+    pub(crate) db_name: String,
+    pub(crate) max_organizations: u64,
+}
+
+impl std::fmt::Debug for OrgService {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OrgService").field("db_name", &self.db_name).finish_non_exhaustive()
+    }
+}
+
+impl OrgService {
+    /// Creates an organization with its admin.
+    ///
+    /// # Errors
+    /// See [`OrgError`]; nothing is left behind.
+    pub async fn create(&self, command: CreateOrg) -> Result<Org, OrgError> {
+        let CreateOrg { name, email, password } = command;
+        let slug = name.slug();
+        // These looks spare bcrypt's work for what cannot succeed and order the errors; the indexes decide.
+        if self.repos.orgs.is_name_taken(&slug).await? {
+            return Err(OrgError::NameTaken);
+        }
+        let password = password.map_err(OrgError::BadPassword)?;
+        if self.repos.admins.is_email_taken(&email, None).await? {
+            return Err(OrgError::EmailTaken);
+        }
+        // A protection of MongoDB's file handles, not an account: creates at the same moment may pass it together.
+        if self.repos.orgs.count().await? >= self.max_organizations {
+            return Err(OrgError::CapacityReached);
+        }
+        let hash = self.hasher.hash(&password).await?;
+        let (org, admin) = self.new_documents(&name, &email, &hash);
+        self.migration.create(org, admin).await.map_err(|error| OrgError::from_change(error, OrgError::NameTaken))
+    }
+
+    fn new_documents(&self, name: &OrgName, email: &Email, hash: &PasswordHash) -> (OrgDocument, AdminDocument) {
+        let (id, admin_id) = (ObjectId::new(), ObjectId::new());
+        let slug = name.slug();
+        let now = DateTime::from_time_0_3(self.clock.now());
+        let org = OrgDocument {
+            id,
+            organization_name: name.as_str().to_owned(),
+            slug: slug.as_str().to_owned(),
+            names: vec![slug.as_str().to_owned()],
+            collection_name: slug.collection_name(),
+            collection_uuid: None,
+            connection: ConnectionDocument {
+                db_name: self.db_name.clone(),
+                collection_name: slug.collection_name(),
+                extra: bson::Document::new(),
+            },
+            admin_user_id: Some(admin_id),
+            state: OrgState::Provisioning,
+            generation: 0,
+            change: None,
+            created_at: now,
+            updated_at: now,
+        };
+        let admin = AdminDocument {
+            id: admin_id,
+            organization_id: id,
+            credentials: CredentialsDocument {
+                email: email.as_str().to_owned(),
+                password_hash: hash.expose().to_owned(),
+                // The original's passwords are version 0.
+                credential_version: 1,
+            },
+            role: ADMIN_ROLE.to_owned(),
+            created_at: now,
+            updated_at: now,
+        };
+        (org, admin)
+    }
+
+    /// The organization of this name, in any spelling.
+    ///
+    /// # Errors
+    /// [`OrgError::NotFound`], or the store failed.
+    pub async fn get(&self, reference: &OrgReference) -> Result<Org, OrgError> {
+        let org = self.repos.orgs.find_by_slug(reference.slug()).await?;
+        org.filter(|org| org.state.is_visible()).ok_or(OrgError::NotFound)
+    }
+
+    /// Changes the caller's organization: its name, its admin's email and password, whole or not at all.
+    ///
+    /// # Errors
+    /// See [`OrgError`]; but for `Undecided`, nothing was changed.
+    pub async fn update(
+        &self,
+        caller: Caller,
+        reference: &OrgReference,
+        update: UpdateOrg,
+    ) -> Result<UpdatedOrg, OrgError> {
+        self.authorize(&caller, reference).await?;
+        let Caller { admin, org } = caller;
+        let to = update.new_name.as_ref().map_or_else(|| present_name(&org), |name| name_after(&org, name));
+        // As in `create`: cheap looks first, in the order of the original; the indexes decide.
+        if to.slug != org.slug.as_str()
+            && let Some(name) = &update.new_name
+            && self.repos.orgs.is_name_taken(&name.slug()).await?
+        {
+            return Err(OrgError::NewNameTaken);
+        }
+        let email = update.email.filter(|email| *email != admin.email);
+        if let Some(email) = &email
+            && self.repos.admins.is_email_taken(email, Some(admin.id)).await?
+        {
+            return Err(OrgError::EmailTaken);
+        }
+        if to.collection_name != org.collection_name && self.repos.tenants.find(&to.collection_name).await?.is_some() {
+            return Err(OrgError::CollectionOccupied);
+        }
+        let new_hash = self.new_hash(&admin, update.password.as_ref()).await?;
+        let is_new_password = new_hash.is_some();
+        let changed = changed_admin(&admin, email, new_hash);
+        let credentials = changed.as_ref().map(|changed| CredentialsChange {
+            admin_id: admin.id.0,
+            before: CredentialsDocument::from(&admin),
+            after: CredentialsDocument::from(changed),
+        });
+        if credentials.is_none() && to == present_name(&org) {
+            return Ok(UpdatedOrg { caller: Caller { admin, org }, access_token: None });
+        }
+        let org = self
+            .migration
+            .rename(&org, to, credentials)
+            .await
+            .map_err(|error| OrgError::from_change(error, OrgError::NewNameTaken))?;
+        let admin = changed.unwrap_or(admin);
+        let access_token = if is_new_password { Some(self.tokens.issue(&admin)?) } else { None };
+        Ok(UpdatedOrg { caller: Caller { admin, org }, access_token })
+    }
+
+    /// Deletes the caller's organization with all that belongs to it.
+    ///
+    /// # Errors
+    /// See [`OrgError`].
+    pub async fn delete(&self, caller: &Caller, reference: &OrgReference) -> Result<(), OrgError> {
+        self.authorize(caller, reference).await?;
+        self.migration
+            .delete(&caller.org)
+            .await
+            .map_err(|error| OrgError::from_change(error, OrgError::NameTaken))
+    }
+
+    /// Whether the caller may act on the organization that a request names: first whether it exists, then whose it is.
+    async fn authorize(&self, caller: &Caller, reference: &OrgReference) -> Result<(), OrgError> {
+        if caller.is_of(reference) {
+            return Ok(());
+        }
+        self.get(reference).await?;
+        Err(OrgError::Forbidden)
+    }
+
+    /// The hash of a password that differs from the present one; sending the present one again changes nothing.
+    async fn new_hash(&self, admin: &Admin, password: Option<&NewPassword>) -> Result<Option<PasswordHash>, OrgError> {
+        let Some(password) = password else { return Ok(None) };
+        let is_present = self.hasher.verify(&password.as_attempt(), Some(&admin.password_hash), false).await?;
+        if is_present { Ok(None) } else { Ok(Some(self.hasher.hash(password).await?)) }
+    }
+}
+
+/// The admin with its new credentials; `None` when they stay.
+fn changed_admin(admin: &Admin, email: Option<Email>, hash: Option<PasswordHash>) -> Option<Admin> {
+    if email.is_none() && hash.is_none() {
+        return None;
+    }
+    let mut changed = admin.clone();
+    if let Some(email) = email {
+        changed.email = email;
+    }
+    if let Some(hash) = hash {
+        changed.password_hash = hash;
+        changed.credential_version += 1;
+    }
+    Some(changed)
+}
+
+fn present_name(org: &Org) -> NameDocument {
+    NameDocument {
+        organization_name: org.name.clone(),
+        slug: org.slug.as_str().to_owned(),
+        collection_name: org.collection_name.clone(),
+    }
+}
+
+/// What an organization is called after a rename. Another spelling of the same name keeps the collection, also where
+/// the original called it otherwise than we would.
+fn name_after(org: &Org, name: &OrgName) -> NameDocument {
+    let slug = name.slug();
+    let collection_name = if slug == org.slug { org.collection_name.clone() } else { slug.collection_name() };
+    NameDocument { organization_name: name.as_str().to_owned(), slug: slug.as_str().to_owned(), collection_name }
+}
