@@ -35,7 +35,10 @@ impl OrgName {
             return Err(Invalid::new("too_short", "must not be empty"));
         }
         if count > NAME_MAX_CHARS {
-            return Err(Invalid::new("too_long", format!("must have at most {NAME_MAX_CHARS} characters, has {count}")));
+            return Err(Invalid::new(
+                "too_long",
+                format!("must have at most {NAME_MAX_CHARS} characters, has {count}"),
+            ));
         }
         if !text.chars().all(allowed) {
             return Err(Invalid::new(

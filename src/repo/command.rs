@@ -42,10 +42,12 @@ fn check(reply: Document) -> Result<Document, RepoError> {
     if let Some(error) = first {
         let number = error.get_i32("code").unwrap_or_default();
         return Err(match number {
-            code::COLLECTION_UUID_MISMATCH => RepoError::CollectionMismatch {
-                actual: error.get_str("actualCollection").ok().map(ToOwned::to_owned),
-            },
-            code::DUPLICATE_KEY => RepoError::Duplicate { index: index_of(error.get_str("errmsg").unwrap_or_default()) },
+            code::COLLECTION_UUID_MISMATCH => {
+                RepoError::CollectionMismatch { actual: error.get_str("actualCollection").ok().map(ToOwned::to_owned) }
+            }
+            code::DUPLICATE_KEY => {
+                RepoError::Duplicate { index: index_of(error.get_str("errmsg").unwrap_or_default()) }
+            }
             _ => RepoError::from_code(number, error.get_str("codeName").unwrap_or_default()),
         });
     }
@@ -63,7 +65,9 @@ mod tests {
     #[test]
     fn a_reply_that_says_ok_but_holds_an_error_is_an_error() {
         let mismatch = doc! { "ok": 1, "writeErrors": [{ "code": 361, "actualCollection": "org_b" }] };
-        assert!(matches!(check(mismatch), Err(RepoError::CollectionMismatch { actual: Some(name) }) if name == "org_b"));
+        assert!(
+            matches!(check(mismatch), Err(RepoError::CollectionMismatch { actual: Some(name) }) if name == "org_b")
+        );
         let duplicate = doc! { "ok": 1, "writeErrors": [{ "code": 11000, "errmsg": "x index: _id_ dup key: {}" }] };
         assert!(matches!(check(duplicate), Err(RepoError::Duplicate { index }) if index == "_id_"));
         let unconfirmed = doc! { "ok": 1, "writeConcernError": { "code": 64 } };

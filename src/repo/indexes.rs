@@ -24,7 +24,8 @@ struct Wanted {
 }
 
 fn wanted() -> [Wanted; 6] {
-    let index = |collection, name, field: &str, is_unique| Wanted { collection, name, keys: doc! { field: 1 }, is_unique };
+    let index =
+        |collection, name, field: &str, is_unique| Wanted { collection, name, keys: doc! { field: 1 }, is_unique };
     [
         index(ORGANIZATIONS, SLUG_INDEX, "slug", true),
         index(ORGANIZATIONS, NAMES_INDEX, "names", true),

@@ -221,23 +221,16 @@ fn find_collisions(orgs: &[Document], admins: &[Document], conflicts: &mut Vec<S
 }
 
 /// Fills in one organization; `false` when another server did.
-async fn fill_in_org(
-    orgs: &Collection<Document>,
-    tenants: &TenantRepo,
-    plan: OrgPlan,
-) -> Result<bool, TakeoverError> {
+async fn fill_in_org(orgs: &Collection<Document>, tenants: &TenantRepo, plan: OrgPlan) -> Result<bool, TakeoverError> {
     let OrgPlan { id, collection_name, mut set } = plan;
     let owner = OwnerTag(OrgId(id));
-    let found = match tenants.find(&collection_name).await? {
-        Some(found) => found,
-        None => {
-            // The original let MongoDB make collections with their first document; this one never had any.
-            match tenants.create(&collection_name, owner).await {
-                Ok(()) | Err(RepoError::NamespaceExists) => {}
-                Err(other) => return Err(other.into()),
-            }
-            tenants.find(&collection_name).await?.ok_or(RepoError::NamespaceNotFound)?
+    let found = if let Some(found) = tenants.find(&collection_name).await? { found } else {
+        // The original let MongoDB make collections with their first document; this one never had any.
+        match tenants.create(&collection_name, owner).await {
+            Ok(()) | Err(RepoError::NamespaceExists) => {}
+            Err(other) => return Err(other.into()),
         }
+        tenants.find(&collection_name).await?.ok_or(RepoError::NamespaceNotFound)?
     };
     if found.owner.is_none() {
         tenants.tag(&found.collection, owner).await?;

@@ -57,9 +57,7 @@ impl AuthService {
         password: &PasswordAttempt,
         address: IpAddr,
     ) -> Result<(Admin, AccessToken), AuthError> {
-        self.limits
-            .count(email.email(), address)
-            .map_err(|retry_after| AuthError::TooManyAttempts { retry_after })?;
+        self.limits.count(email.email(), address).map_err(|retry_after| AuthError::TooManyAttempts { retry_after })?;
         let admin = self
             .admins
             .find_by_email_with_org(email.email())

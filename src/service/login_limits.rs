@@ -86,7 +86,7 @@ mod tests {
         for _ in 0..3 {
             assert!(limits.count(&one, here).is_ok());
         }
-        assert!(limits.count(&one, here).is_err_and(|wait| wait <= Duration::from_secs(60)));
+        assert!(limits.count(&one, here).is_err_and(|wait| wait <= Duration::from_mins(1)));
         assert!(limits.count(&other, here).is_ok());
     }
 

@@ -252,10 +252,7 @@ impl OrgService {
     /// See [`OrgError`].
     pub async fn delete(&self, caller: &Caller, reference: &OrgReference) -> Result<(), OrgError> {
         self.authorize(caller, reference).await?;
-        self.migration
-            .delete(&caller.org)
-            .await
-            .map_err(|error| OrgError::from_change(error, OrgError::NameTaken))
+        self.migration.delete(&caller.org).await.map_err(|error| OrgError::from_change(error, OrgError::NameTaken))
     }
 
     /// Whether the caller may act on the organization that a request names: first whether it exists, then whose it is.

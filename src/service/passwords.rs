@@ -168,7 +168,7 @@ mod tests {
         let (release, blocked) = std::sync::mpsc::channel::<()>();
         let blocked = Arc::new(Mutex::new(blocked));
         let mut refused = 0;
-        for _ in 0..threads * (QUEUE_PER_THREAD + 1) + 1 {
+        for _ in 0..=(threads * (QUEUE_PER_THREAD + 1)) {
             let blocked = Arc::clone(&blocked);
             let job: Job = Box::new(move || {
                 let _released = blocked.lock().map(|blocked| blocked.recv());

@@ -1,0 +1,21 @@
+# The commands of the project; `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: help lint test build clean
+
+help: ## List these commands
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/'
+
+build: ## Build everything
+	cargo build --locked
+
+lint: ## Check format, lints and documentation
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --document-private-items
+
+test: lint ## Everything that CI runs; gets a mongod of its own
+	MONGOD="$$(python3 scripts/tools.py mongod)" cargo test --locked
+
+clean: ## Remove what was built and fetched
+	cargo clean
+	rm -rf .tools
