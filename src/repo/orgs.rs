@@ -14,7 +14,7 @@ use super::{Database, READ_MAX_TIME};
 use crate::domain::{Org, OrgId, OrgState, Slug};
 
 /// How long a server may work on a change without renewing its right to it. Longer than any single command of a
-/// change can live ([`super::command::DDL_MAX_TIME`] plus the write concern's time-out).
+/// change can live (`DDL_MAX_TIME` plus the write concern's time-out).
 pub const LEASE: Duration = Duration::from_secs(15);
 
 /// The right to go on with one change: all three must still match for a step to happen.

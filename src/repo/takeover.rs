@@ -224,7 +224,9 @@ fn find_collisions(orgs: &[Document], admins: &[Document], conflicts: &mut Vec<S
 async fn fill_in_org(orgs: &Collection<Document>, tenants: &TenantRepo, plan: OrgPlan) -> Result<bool, TakeoverError> {
     let OrgPlan { id, collection_name, mut set } = plan;
     let owner = OwnerTag(OrgId(id));
-    let found = if let Some(found) = tenants.find(&collection_name).await? { found } else {
+    let found = if let Some(found) = tenants.find(&collection_name).await? {
+        found
+    } else {
         // The original let MongoDB make collections with their first document; this one never had any.
         match tenants.create(&collection_name, owner).await {
             Ok(()) | Err(RepoError::NamespaceExists) => {}

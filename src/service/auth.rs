@@ -1,6 +1,7 @@
 //! Who somebody is: logging in, and knowing a token's bearer.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use super::login_limits::LoginLimits;
 use super::passwords::{PasswordError, PasswordHasher};
 use super::tokens::{AccessToken, TokenService};
 use crate::domain::{Admin, Caller, EmailQuery, PasswordAttempt};
-use crate::repo::{AdminRepo, RepoError};
+use crate::repo::{AdminRepo, RepoError, Repos};
 
 /// Why somebody was not let in.
 #[derive(Debug, thiserror::Error)]
@@ -39,13 +40,19 @@ pub enum AuthError {
 /// Logs admins in and recognizes them.
 #[derive(Debug, Clone)]
 pub struct AuthService {
-    pub(crate) admins: AdminRepo,
-    pub(crate) hasher: PasswordHasher,
-    pub(crate) tokens: TokenService,
-    pub(crate) limits: Arc<LoginLimits>,
+    admins: AdminRepo,
+    hasher: PasswordHasher,
+    tokens: TokenService,
+    limits: Arc<LoginLimits>,
 }
 
 impl AuthService {
+    /// Logs in the admins of these repositories.
+    #[must_use]
+    pub fn new(repos: &Repos, hasher: PasswordHasher, tokens: TokenService, attempts_per_minute: NonZeroU32) -> Self {
+        Self { admins: repos.admins.clone(), hasher, tokens, limits: Arc::new(LoginLimits::new(attempts_per_minute)) }
+    }
+
     /// Checks an email and a password; gives a token.
     ///
     /// # Errors

@@ -133,6 +133,8 @@ impl MigrationService {
             Ok(uuid) => {
                 org.collection_uuid = Some(uuid);
                 org.state = OrgState::Active;
+                // As `activate` left it: the next change begins only on the generation that is stored.
+                org.generation += 1;
                 Ok(org.to_org())
             }
             Err(refusal) => {

@@ -108,13 +108,13 @@ impl OrgError {
 /// Serves organizations.
 #[derive(Clone)]
 pub struct OrgService {
-    pub(crate) repos: Repos,
-    pub(crate) migration: MigrationService,
-    pub(crate) hasher: PasswordHasher,
-    pub(crate) tokens: TokenService,
-    pub(crate) clock: SharedClock,
-    pub(crate) db_name: String,
-    pub(crate) max_organizations: u64,
+    repos: Repos,
+    migration: MigrationService,
+    hasher: PasswordHasher,
+    tokens: TokenService,
+    clock: SharedClock,
+    db_name: String,
+    max_organizations: u64,
 }
 
 impl std::fmt::Debug for OrgService {
@@ -124,6 +124,20 @@ impl std::fmt::Debug for OrgService {
 }
 
 impl OrgService {
+    /// Serves the organizations of these repositories, whose database is `db_name`, up to `max_organizations`.
+    #[must_use]
+    pub fn new(
+        repos: Repos,
+        migration: MigrationService,
+        hasher: PasswordHasher,
+        tokens: TokenService,
+        clock: SharedClock,
+        db_name: String,
+        max_organizations: u64,
+    ) -> Self {
+        Self { repos, migration, hasher, tokens, clock, db_name, max_organizations }
+    }
+
     /// Creates an organization with its admin.
     ///
     /// # Errors
