@@ -15,7 +15,7 @@ use tenantry::service::{
 };
 
 /// The password of every admin that a test makes.
-pub const PASSWORD: &str = "a fine password";
+pub(crate) const PASSWORD: &str = "a fine password";
 
 /// Where the shared mongod listens. A watchdog with a pipe to this process ends it when this process ends, however.
 static MONGO_URI: LazyLock<String> = LazyLock::new(|| {
@@ -38,25 +38,25 @@ static MONGO_URI: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// One server's services over one database.
-pub struct World {
-    pub database: Database,
-    pub repos: Repos,
-    pub orgs: OrgService,
-    pub auth: AuthService,
-    pub migration: MigrationService,
-    pub clock: Arc<ManualClock>,
+pub(crate) struct World {
+    pub(crate) database: Database,
+    pub(crate) repos: Repos,
+    pub(crate) orgs: OrgService,
+    pub(crate) auth: AuthService,
+    pub(crate) migration: MigrationService,
+    pub(crate) clock: Arc<ManualClock>,
 }
 
 impl World {
     /// An empty database.
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let world = Self::unprepared().await;
         indexes::ensure(&world.database).await.expect("indexes");
         world
     }
 
     /// A database without indexes, for a test that fills it as the original would have.
-    pub async fn unprepared() -> Self {
+    pub(crate) async fn unprepared() -> Self {
         let name = format!("test_{}", bson::oid::ObjectId::new());
         let uri: SecretString = MONGO_URI.as_str().into();
         let deadline = Instant::now() + Duration::from_secs(30);
@@ -81,7 +81,7 @@ impl World {
     }
 
     /// Creates an organization whose admin has [`PASSWORD`].
-    pub async fn create(&self, name: &str, email: &str) -> Result<Org, OrgError> {
+    pub(crate) async fn create(&self, name: &str, email: &str) -> Result<Org, OrgError> {
         let command = tenantry::service::org::CreateOrg {
             name: OrgName::parse(name).expect("a name"),
             email: Email::parse(email).expect("an email"),
@@ -90,28 +90,28 @@ impl World {
         self.orgs.create(command).await
     }
 
-    pub async fn log_in(&self, email: &str, password: &str) -> Result<AccessToken, AuthError> {
+    pub(crate) async fn log_in(&self, email: &str, password: &str) -> Result<AccessToken, AuthError> {
         let email = EmailQuery::parse(email).expect("an email");
         let here = "127.0.0.1".parse().expect("an address");
         self.auth.log_in(&email, &PasswordAttempt::new(password), here).await.map(|(_, token)| token)
     }
 
-    pub async fn recognize(&self, token: &AccessToken) -> Result<Caller, AuthError> {
+    pub(crate) async fn recognize(&self, token: &AccessToken) -> Result<Caller, AuthError> {
         self.auth.recognize(secrecy::ExposeSecret::expose_secret(&token.token)).await
     }
 
-    pub async fn collections(&self) -> Vec<String> {
+    pub(crate) async fn collections(&self) -> Vec<String> {
         let mut names = self.database.list_collection_names().await.expect("names");
         names.retain(|name| name.starts_with("org_"));
         names.sort();
         names
     }
 
-    pub async fn count(&self, collection: &str) -> u64 {
+    pub(crate) async fn count(&self, collection: &str) -> u64 {
         self.database.collection::<Document>(collection).count_documents(doc! {}).await.expect("a count")
     }
 }
 
-pub fn reference(name: &str) -> OrgReference {
+pub(crate) fn reference(name: &str) -> OrgReference {
     OrgReference::parse(name).expect("a name")
 }
