@@ -4,6 +4,8 @@
 //! `domain` is the language that all of them share.
 
 pub mod clock;
+pub mod config;
 pub mod domain;
+pub mod http;
 pub mod repo;
 pub mod service;

@@ -1,0 +1,76 @@
+//! Reads the fields of a body or a query: each is parsed into its type, and all that is wrong is reported at once.
+
+use serde_json::{Map, Value};
+
+use super::problem::Problem;
+use crate::domain::{FieldError, Invalid};
+
+/// The fields that are not read yet, and what was wrong with those that are.
+#[derive(Debug)]
+pub(super) struct Fields {
+    values: Map<String, Value>,
+    errors: Vec<FieldError>,
+}
+
+impl Fields {
+    /// The fields of an object.
+    #[must_use]
+    pub(super) fn new(values: Map<String, Value>) -> Self {
+        Self { values, errors: Vec::new() }
+    }
+
+    /// A text that must be there; `None` when it is missing or refused.
+    pub(super) fn required<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, Invalid>) -> Option<T> {
+        if self.values.contains_key(name) {
+            return self.text(name, parse);
+        }
+        self.refuse(name, Invalid::new("required", "is required"));
+        None
+    }
+
+    /// A text that may be missing or null.
+    pub(super) fn optional<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, Invalid>) -> Option<T> {
+        match self.values.get(name) {
+            None => None,
+            Some(Value::Null) => {
+                self.values.remove(name);
+                None
+            }
+            Some(_) => self.text(name, parse),
+        }
+    }
+
+    /// Notes that a field is not acceptable.
+    pub(super) fn refuse(&mut self, name: &str, why: Invalid) {
+        self.errors.push(why.at(format!("/{}", name.replace('~', "~0").replace('/', "~1"))));
+    }
+
+    /// Whether anything was wrong so far.
+    #[must_use]
+    pub(super) fn has_errors(&self) -> bool {
+        !self.errors.is_empty() || !self.values.is_empty()
+    }
+
+    /// The result, when nothing was wrong and no field is left over.
+    ///
+    /// # Errors
+    /// A 422 with everything that was wrong.
+    pub(super) fn finish<T>(mut self, result: Option<T>) -> Result<T, Problem> {
+        let unknown: Vec<String> = self.values.keys().cloned().collect();
+        for name in unknown {
+            self.refuse(&name, Invalid::new("unknown_field", "is not a field of this call"));
+        }
+        match result {
+            Some(result) if self.errors.is_empty() => Ok(result),
+            _ => Err(Problem::invalid(self.errors)),
+        }
+    }
+
+    fn text<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, Invalid>) -> Option<T> {
+        let parsed = match self.values.remove(name) {
+            Some(Value::String(text)) => parse(&text),
+            _ => Err(Invalid::new("wrong_type", "must be a string")),
+        };
+        parsed.map_err(|invalid| self.refuse(name, invalid)).ok()
+    }
+}
