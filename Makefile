@@ -1,9 +1,12 @@
 # The commands of the project; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help lint test build clean
+.PHONY: help run lint test build clean
 
 help: ## List these commands
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/'
+
+run: ## Serve the API, with a MongoDB of its own under .data/
+	python3 scripts/run.py
 
 build: ## Build everything
 	cargo build --locked
