@@ -123,8 +123,6 @@ def serve(binary: Path, url: str) -> int:
 def announce(url: str, database: str) -> None:
     print(
         f"\n  API          {url}"
-        f"\n  Reference    {url}/redoc"
-        f"\n  Try it out   {url}/docs"
         f"\n  MongoDB      {database}"
         f"\n\n  Ctrl-C stops everything.\n",
         flush=True,
