@@ -7,7 +7,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 /// Tells the time, UTC.
-pub trait Clock: Send + Sync + 'static {
+pub trait Clock: std::fmt::Debug + Send + Sync + 'static {
     /// Now, in whole milliseconds: the precision that MongoDB stores.
     fn now(&self) -> OffsetDateTime;
 }

@@ -177,14 +177,14 @@ impl OrgDocument {
             updated_at: self.updated_at.to_time_0_3(),
         }
     }
+}
 
-    /// The organization's present name with all that follows from it.
-    #[must_use]
-    pub fn name(&self) -> NameDocument {
-        NameDocument {
-            organization_name: self.organization_name.clone(),
-            slug: self.slug.clone(),
-            collection_name: self.collection_name.clone(),
+impl From<&Org> for NameDocument {
+    fn from(org: &Org) -> Self {
+        Self {
+            organization_name: org.name.clone(),
+            slug: org.slug.as_str().to_owned(),
+            collection_name: org.collection_name.clone(),
         }
     }
 }

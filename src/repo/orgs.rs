@@ -86,10 +86,7 @@ impl OrgRepo {
     /// # Errors
     /// MongoDB could not be asked.
     pub async fn find_abandoned(&self) -> Result<Vec<OrgId>, RepoError> {
-        let query = doc! {
-            "state": { "$ne": "active" },
-            "$expr": { "$lt": ["$change.lease_until", "$$NOW"] },
-        };
+        let query = abandoned();
         let mut cursor =
             self.collection.find(query).projection(doc! { "_id": 1 }).limit(100).max_time(READ_MAX_TIME).await?;
         let mut ids = Vec::new();
@@ -155,11 +152,8 @@ impl OrgRepo {
     /// # Errors
     /// MongoDB could not be asked, or the document cannot be read.
     pub async fn take_over(&self, id: OrgId, holder: &str) -> Result<Option<OrgDocument>, RepoError> {
-        let filter = doc! {
-            "_id": id.0,
-            "state": { "$ne": "active" },
-            "$expr": { "$lt": ["$change.lease_until", "$$NOW"] },
-        };
+        let mut filter = abandoned();
+        filter.insert("_id", id.0);
         let set = doc! {
             "change.fence": { "$add": ["$change.fence", 1_i64] },
             "change.holder": { "$literal": holder },
@@ -257,6 +251,15 @@ impl OrgRepo {
     async fn find_one(&self, query: Document) -> Result<Option<OrgDocument>, RepoError> {
         let found = self.collection.find_one(query).max_time(READ_MAX_TIME).await?;
         found.map(|document| decode(ORGANIZATIONS, document)).transpose()
+    }
+}
+
+/// Changes whose lease ran out. A document without a lease is not one of them: a missing date would count as past.
+fn abandoned() -> Document {
+    doc! {
+        "state": { "$ne": "active" },
+        "change.lease_until": { "$type": "date" },
+        "$expr": { "$lt": ["$change.lease_until", "$$NOW"] },
     }
 }
 

@@ -78,29 +78,19 @@ impl From<Refusal> for ChangeError {
 #[derive(Debug, Clone)]
 pub struct MigrationService {
     repos: Repos,
-    clock: SharedClockDebug,
+    clock: SharedClock,
     holder: String,
-}
-
-/// A clock that does not stand in the way of `Debug`.
-#[derive(Clone)]
-struct SharedClockDebug(SharedClock);
-
-impl std::fmt::Debug for SharedClockDebug {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Clock")
-    }
 }
 
 impl MigrationService {
     /// Changes in these repositories, in the name of a server of its own.
     #[must_use]
     pub fn new(repos: Repos, clock: SharedClock) -> Self {
-        Self { repos, clock: SharedClockDebug(clock), holder: format!("tenantry-{}", uuid::Uuid::new_v4().simple()) }
+        Self { repos, clock, holder: format!("tenantry-{}", uuid::Uuid::new_v4().simple()) }
     }
 
     fn now(&self) -> DateTime {
-        DateTime::from_time_0_3(self.clock.0.now())
+        DateTime::from_time_0_3(self.clock.now())
     }
 
     fn new_change(&self, kind: ChangeKind) -> ChangeDocument {
@@ -183,11 +173,7 @@ impl MigrationService {
         to: NameDocument,
         credentials: Option<CredentialsChange>,
     ) -> Result<Org, ChangeError> {
-        let from = NameDocument {
-            organization_name: org.name.clone(),
-            slug: org.slug.as_str().to_owned(),
-            collection_name: org.collection_name.clone(),
-        };
+        let from = NameDocument::from(org);
         let mut change = self.new_change(ChangeKind::Rename);
         change.from = Some(from.clone());
         change.to = Some(to.clone());
@@ -235,16 +221,14 @@ impl MigrationService {
     }
 
     async fn move_collection(&self, at: ChangeRef, collection: &TenantCollection, to: &str) -> Result<(), Refusal> {
-        for attempt in 1.. {
+        for _ in 0..BUSY_ATTEMPTS {
             self.repos.orgs.renew(at).await?;
             match self.repos.tenants.rename(collection, to).await {
                 Ok(()) => return Ok(()),
                 // It is where it should be: the command was sent before and its answer was lost.
                 Err(RepoError::CollectionMismatch { actual: Some(actual) }) if actual == to => return Ok(()),
                 Err(RepoError::NamespaceExists) => return Err(Refusal::CollectionOccupied),
-                Err(RepoError::CollectionBusy { .. }) if attempt < BUSY_ATTEMPTS => {
-                    tokio::time::sleep(BUSY_PAUSE).await;
-                }
+                Err(RepoError::CollectionBusy { .. }) => tokio::time::sleep(BUSY_PAUSE).await,
                 Err(other) => return Err(other.into()),
             }
         }
@@ -303,20 +287,23 @@ impl MigrationService {
     pub async fn resume_abandoned(&self) -> Result<usize, RepoError> {
         let mut ended = 0;
         for id in self.repos.orgs.find_abandoned().await? {
-            let Some(org) = self.repos.orgs.take_over(id, &self.holder).await? else { continue };
-            let Some(change) = org.change.clone() else { continue };
-            let at = ChangeRef { org_id: id, change_id: change.id, fence: change.fence };
-            match self.resume(at, &org, &change).await {
-                Ok(()) => {
-                    info!(organization_id = %id, change_id = %change.id, kind = ?change.kind, "finished an abandoned change");
-                    ended += 1;
-                }
-                Err(error) => {
-                    warn!(organization_id = %id, change_id = %change.id, kind = ?change.kind, %error, "cannot finish a change yet");
-                }
+            match self.resume_one(id).await {
+                Ok(is_ended) => ended += usize::from(is_ended),
+                // A document that cannot be read, say, must not keep the others waiting.
+                Err(error) => warn!(organization_id = %id, %error, "cannot finish an abandoned change yet"),
             }
         }
         Ok(ended)
+    }
+
+    /// Takes one change over and brings it to its end; `false` when another server was faster.
+    async fn resume_one(&self, id: OrgId) -> Result<bool, RepoError> {
+        let Some(org) = self.repos.orgs.take_over(id, &self.holder).await? else { return Ok(false) };
+        let Some(change) = org.change.clone() else { return Ok(false) };
+        let at = ChangeRef { org_id: id, change_id: change.id, fence: change.fence };
+        self.resume(at, &org, &change).await?;
+        info!(organization_id = %id, change_id = %change.id, kind = ?change.kind, "finished an abandoned change");
+        Ok(true)
     }
 
     async fn resume(&self, at: ChangeRef, org: &OrgDocument, change: &ChangeDocument) -> Result<(), RepoError> {

@@ -106,7 +106,7 @@ impl OrgError {
 }
 
 /// Serves organizations.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct OrgService {
     repos: Repos,
     migration: MigrationService,
@@ -115,12 +115,6 @@ pub struct OrgService {
     clock: SharedClock,
     db_name: String,
     max_organizations: u64,
-}
-
-impl std::fmt::Debug for OrgService {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OrgService").field("db_name", &self.db_name).finish_non_exhaustive()
-    }
 }
 
 impl OrgService {
@@ -222,7 +216,7 @@ impl OrgService {
     ) -> Result<UpdatedOrg, OrgError> {
         self.authorize(&caller, reference).await?;
         let Caller { admin, org } = caller;
-        let to = update.new_name.as_ref().map_or_else(|| present_name(&org), |name| name_after(&org, name));
+        let to = update.new_name.as_ref().map_or_else(|| NameDocument::from(&org), |name| name_after(&org, name));
         // As in `create`: cheap looks first, in the order of the original; the indexes decide.
         if to.slug != org.slug.as_str()
             && let Some(name) = &update.new_name
@@ -247,7 +241,7 @@ impl OrgService {
             before: CredentialsDocument::from(&admin),
             after: CredentialsDocument::from(changed),
         });
-        if credentials.is_none() && to == present_name(&org) {
+        if credentials.is_none() && to == NameDocument::from(&org) {
             return Ok(UpdatedOrg { caller: Caller { admin, org }, access_token: None });
         }
         let org = self
@@ -300,14 +294,6 @@ fn changed_admin(admin: &Admin, email: Option<Email>, hash: Option<PasswordHash>
         changed.credential_version += 1;
     }
     Some(changed)
-}
-
-fn present_name(org: &Org) -> NameDocument {
-    NameDocument {
-        organization_name: org.name.clone(),
-        slug: org.slug.as_str().to_owned(),
-        collection_name: org.collection_name.clone(),
-    }
 }
 
 /// What an organization is called after a rename. Another spelling of the same name keeps the collection, also where

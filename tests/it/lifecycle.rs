@@ -131,7 +131,11 @@ async fn interrupted_changes_are_finished_or_undone_once_their_lease_ran_out() {
         let set = doc! { "$set": { "state": state, "change": change } };
         organizations.update_one(doc! { "slug": name }, set).await.expect("interrupted");
     }
-    assert_eq!(world.migration.resume_abandoned().await.expect("resumed"), 3);
+    let unreadable = doc! { "_id": bson::oid::ObjectId::from_bytes([0; 12]), "slug": "unreadable", "names": ["unreadable"],
+    "collection_name": "org_unreadable", "state": "deleting", "change": { "fence": 1_i64, "lease_until": past } };
+    organizations.insert_one(&unreadable).await.expect("stored");
+    assert_eq!(world.migration.resume_abandoned().await.expect("resumed"), 3, "the unreadable one stops nothing");
+    organizations.delete_one(doc! { "slug": "unreadable" }).await.expect("removed");
     assert_eq!(world.collections().await, ["org_busy", "org_renamed"]);
     let renamed = world.orgs.get(&reference("renamed")).await.expect("finished");
     assert!(world.repos.orgs.find_document(renamed.id).await.expect("read").expect("there").change.is_none());
