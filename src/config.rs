@@ -31,6 +31,8 @@ pub struct Config {
     pub max_body_bytes: usize,
     /// How many organizations this server holds.
     pub max_organizations: u64,
+    /// Whether log lines are JSON objects.
+    pub is_log_json: bool,
     /// How often one email may be tried in a minute.
     pub login_attempts_per_minute: NonZeroU32,
 }
@@ -55,6 +57,8 @@ impl Config {
             let is_example = ["change", "example", "your", "secret"].iter().any(|word| lower.contains(word));
             secret.len() >= SECRET_MIN_BYTES && !is_example
         });
+        let log_format =
+            reader.text("LOG_FORMAT", Some("pretty"), "pretty or json", |format| matches!(format, "pretty" | "json"));
         let minutes = reader.number("JWT_EXPIRES_MINUTES", 60_u64, 1, 525_600);
         let salt_rounds = reader.number("SALT_ROUNDS", 12_u32, 4, 16);
         let host =
@@ -82,6 +86,7 @@ impl Config {
             request_timeout: Duration::from_secs(seconds),
             max_body_bytes,
             max_organizations,
+            is_log_json: log_format == "json",
             login_attempts_per_minute: attempts,
         })
     }

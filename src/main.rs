@@ -12,7 +12,9 @@ use tenantry::http::{RequestLimits, Services, router};
 use tenantry::repo::{Repos, connect, connect::check_supported, indexes, takeover};
 use tenantry::service::{AuthService, MigrationService, OrgService, PasswordHasher, TokenService};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::level_filters::LevelFilter;
 use tracing::{info, warn};
+use tracing_subscriber::EnvFilter;
 
 /// How often abandoned changes are looked for.
 const RECONCILE_EVERY: Duration = Duration::from_secs(5);
@@ -22,7 +24,6 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_secs(15);
 fn main() -> ExitCode {
     // Before the runtime starts threads: it sets variables of this process.
     let _no_file = dotenvy::dotenv();
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     #[expect(clippy::disallowed_methods, reason = "the environment is read once, here")]
     let config = match Config::read(|name| std::env::var(name).ok()) {
         Ok(config) => config,
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    start_log(config.is_log_json);
     let served =
         tokio::runtime::Runtime::new().context("no runtime").and_then(|runtime| runtime.block_on(serve(config)));
     match served {
@@ -40,6 +42,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Log lines to stderr, as much as `RUST_LOG` asks for (`info` without it).
+fn start_log(is_json: bool) {
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if is_json { log.json().init() } else { log.init() }
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
