@@ -1,14 +1,34 @@
 //! The settings of a server: the only reader of the environment. All that is wrong is reported at once.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
+use axum::http::HeaderValue;
+use ipnet::IpNet;
 use secrecy::SecretString;
 
 /// The fewest bytes of a signing secret: as many as HS256's hash has (RFC 7518, section 3.2).
 const SECRET_MIN_BYTES: usize = 32;
+
+/// What secrets of examples and tutorials contain, without their `-`, `_` and spaces. Long enough not to turn up in a
+/// random secret by chance.
+const WELL_KNOWN: &[&str] = &[
+    "changeme",
+    "changethis",
+    "replaceme",
+    "example",
+    "yoursecret",
+    "mysecret",
+    "supersecret",
+    "secretkey",
+    "password",
+];
+
+/// The fewest different bytes of a signing secret; a random one of 32 has about twice as many.
+const SECRET_MIN_DISTINCT: usize = 10;
 
 /// What a server needs to know.
 #[derive(Debug)]
@@ -35,6 +55,10 @@ pub struct Config {
     pub is_log_json: bool,
     /// How often one email may be tried in a minute.
     pub login_attempts_per_minute: NonZeroU32,
+    /// The origins whose pages may call the API; `*` for all.
+    pub cors_allowed_origins: Vec<HeaderValue>,
+    /// The networks of the proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl Config {
@@ -51,18 +75,15 @@ impl Config {
         let master_db_name = reader.text("MASTER_DB_NAME", Some("master_db"), "1 to 63 of A-Z a-z 0-9 _ -", |name| {
             (1..=63).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c))
         });
-        let expected = "at least 32 random bytes, for example from: openssl rand -base64 48";
-        let jwt_secret = reader.text("JWT_SECRET", None, expected, |secret| {
-            let lower = secret.to_lowercase();
-            let is_example = ["change", "example", "your", "secret"].iter().any(|word| lower.contains(word));
-            secret.len() >= SECRET_MIN_BYTES && !is_example
-        });
+        let expected = "at least 32 random bytes that are no example's, such as from: openssl rand -base64 48";
+        let jwt_secret = reader.text("JWT_SECRET", None, expected, is_strong_secret);
         let log_format =
             reader.text("LOG_FORMAT", Some("pretty"), "pretty or json", |format| matches!(format, "pretty" | "json"));
         let minutes = reader.number("JWT_EXPIRES_MINUTES", 60_u64, 1, 525_600);
         let salt_rounds = reader.number("SALT_ROUNDS", 12_u32, 4, 16);
-        let host =
-            reader.number("HOST", IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0]), IpAddr::from([0xff; 16]));
+        let host = reader.parsed("HOST", "127.0.0.1", "an IP address, such as 127.0.0.1, 0.0.0.0 or ::", |text| {
+            text.parse::<IpAddr>().ok()
+        });
         let port = reader.number("PORT", 8_000_u16, 0, u16::MAX);
         let seconds = reader.number("REQUEST_TIMEOUT_SECONDS", 10_u64, 1, 600);
         let max_body_bytes = reader.number("MAX_BODY_BYTES", 65_536_usize, 1_024, 16 << 20);
@@ -73,6 +94,15 @@ impl Config {
             NonZeroU32::MIN,
             NonZeroU32::MAX,
         );
+        let expected = "origins such as https://app.example.com, separated by commas, or *";
+        let cors_allowed_origins = reader.parsed("CORS_ALLOWED_ORIGINS", "", expected, |text| list(text, origin));
+        let expected = "IP addresses or networks such as 10.0.0.0/8, separated by commas";
+        let trusted_proxies = reader.parsed("TRUSTED_PROXIES", "", expected, |text| list(text, network));
+        let (Some(host), Some(cors_allowed_origins), Some(trusted_proxies)) =
+            (host, cors_allowed_origins, trusted_proxies)
+        else {
+            return Err(reader.errors);
+        };
         if !reader.errors.is_empty() {
             return Err(reader.errors);
         }
@@ -88,8 +118,40 @@ impl Config {
             max_organizations,
             is_log_json: log_format == "json",
             login_attempts_per_minute: attempts,
+            cors_allowed_origins,
+            trusted_proxies,
         })
     }
+}
+
+/// Long enough, no word of an example in it, and not a few characters again and again.
+fn is_strong_secret(secret: &str) -> bool {
+    let plain: String = secret.to_lowercase().chars().filter(|c| !matches!(c, '-' | '_' | ' ')).collect();
+    let distinct: BTreeSet<u8> = secret.bytes().collect();
+    secret.len() >= SECRET_MIN_BYTES
+        && distinct.len() >= SECRET_MIN_DISTINCT
+        && !WELL_KNOWN.iter().any(|word| plain.contains(word))
+}
+
+/// The parts of a list with commas, if each of them can be read.
+fn list<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(parse).collect()
+}
+
+/// `*`, or `scheme://host[:port]` as browsers send it in `Origin`: lower case, no path, no final slash.
+fn origin(text: &str) -> Option<HeaderValue> {
+    let is_origin = text == "*"
+        || text.split_once("://").is_some_and(|(scheme, host)| {
+            matches!(scheme, "http" | "https")
+                && !host.is_empty()
+                && host.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-:[]".contains(&b))
+        });
+    is_origin.then(|| HeaderValue::from_str(text).ok()).flatten()
+}
+
+/// A network, or one address as the network that holds it alone.
+fn network(text: &str) -> Option<IpNet> {
+    text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok()
 }
 
 struct Reader<F> {
@@ -107,6 +169,16 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             None => self.errors.push(format!("{name} is missing: expected {expected}")),
         }
         String::new()
+    }
+
+    /// A value that is read in a way of its own; `None` when it cannot be.
+    fn parsed<T>(&mut self, name: &str, default: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let given = (self.variable)(name).filter(|text| !text.is_empty());
+        let value = parse(given.as_deref().unwrap_or(default));
+        if value.is_none() {
+            self.errors.push(format!("{name} is not valid: expected {expected}"));
+        }
+        value
     }
 
     /// A value with a smallest and a largest.
@@ -132,17 +204,78 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
 mod tests {
     use super::*;
 
+    const GOOD_SECRET: &str = "q3Zp7Vx9Kd2Lm5Rt8Yw1Bn4Cf6Gh0Js3";
+
+    /// What is wrong with the settings when these differ from good ones.
+    fn errors(changed: &[(&str, &str)]) -> Vec<String> {
+        let read = Config::read(|name| {
+            let changed = changed.iter().find(|(changed, _)| *changed == name).map(|(_, value)| (*value).to_owned());
+            changed.or_else(|| match name {
+                "MONGO_URI" => Some("mongodb://localhost".into()),
+                "JWT_SECRET" => Some(GOOD_SECRET.into()),
+                _ => None,
+            })
+        });
+        read.err().unwrap_or_default()
+    }
+
     #[test]
     fn everything_that_is_wrong_is_named_at_once_and_no_secret_is_shown() {
-        let errors = Config::read(|name| match name {
-            "JWT_SECRET" => Some("your-secret-key-change-me-please-now".into()),
-            "SALT_ROUNDS" => Some("3".into()),
-            _ => None,
-        });
-        let errors = errors.expect_err("three are wrong").join("\n");
-        for name in ["MONGO_URI", "JWT_SECRET", "SALT_ROUNDS"] {
-            assert!(errors.contains(name), "{errors}");
+        let wrong = [
+            ("MONGO_URI", "localhost:27017"),
+            ("MASTER_DB_NAME", "a.b"),
+            ("JWT_SECRET", "your-secret-key-change-me-please-now"),
+            ("JWT_EXPIRES_MINUTES", "0"),
+            ("SALT_ROUNDS", "3"),
+            ("HOST", "localhost"),
+            ("PORT", "65536"),
+            ("LOG_FORMAT", "xml"),
+            ("REQUEST_TIMEOUT_SECONDS", "soon"),
+            ("MAX_BODY_BYTES", "-1"),
+            ("MAX_ORGANIZATIONS", "0"),
+            ("LOGIN_ATTEMPTS_PER_MINUTE", "0"),
+            ("CORS_ALLOWED_ORIGINS", "https://app.example.com/"),
+            ("TRUSTED_PROXIES", "10.0.0.0/33"),
+        ];
+        let errors = errors(&wrong);
+        assert_eq!(errors.len(), wrong.len(), "{errors:#?}");
+        for (name, value) in wrong {
+            let line = errors.iter().find(|line| line.starts_with(name)).expect("named");
+            assert!(line.contains("expected"), "{line}");
+            assert!(name != "JWT_SECRET" || !line.contains(value));
         }
-        assert!(!errors.contains("please"));
+    }
+
+    #[test]
+    fn what_is_missing_or_empty_is_named() {
+        let errors = errors(&[("MONGO_URI", ""), ("JWT_SECRET", "")]);
+        assert!(errors.iter().all(|line| line.contains("is missing")), "{errors:#?}");
+        assert_eq!(errors.len(), 2);
+    }
+
+    #[test]
+    fn a_secret_is_long_and_random_and_no_example() {
+        assert!(is_strong_secret(GOOD_SECRET));
+        for weak in [
+            &GOOD_SECRET[..31],
+            "super-secret-key-that-is-long-enough!",
+            "Change_Me Change_Me Change_Me 0123456",
+            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            "012345678012345678012345678012345678",
+        ] {
+            assert!(!is_strong_secret(weak), "{weak}");
+        }
+    }
+
+    #[test]
+    fn lists_are_read_with_or_without_spaces() {
+        let networks = list("10.0.0.0/8, 192.0.2.1,::1", network).expect("three");
+        assert_eq!(networks.len(), 3);
+        assert_eq!(networks[1].to_string(), "192.0.2.1/32");
+        assert_eq!(list("", network).expect("none").len(), 0);
+        assert!(origin("https://app.example.com:8443").is_some() && origin("*").is_some());
+        for broken in ["app.example.com", "ftp://a.example", "https://", "https://A.example", "https://a.example/x"] {
+            assert!(origin(broken).is_none(), "{broken}");
+        }
     }
 }

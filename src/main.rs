@@ -1,110 +1,137 @@
-//! Starts the server and stops it: settings, MongoDB, then requests until a signal comes.
+//! The command line: reads the settings, then serves, checks or prints.
 
-use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
-use tenantry::clock::{SharedClock, SystemClock};
+use anyhow::{Context, bail};
+use clap::{Parser, Subcommand};
+use tenantry::app::{self, App};
+use tenantry::clock::SystemClock;
 use tenantry::config::Config;
-use tenantry::http::{RequestLimits, Services, router};
-use tenantry::repo::{Repos, connect, connect::check_supported, indexes, takeover};
-use tenantry::service::{AuthService, MigrationService, OrgService, PasswordHasher, TokenService};
+use tenantry::repo::indexes;
+use tenantry::{healthcheck, http, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::level_filters::LevelFilter;
-use tracing::{info, warn};
-use tracing_subscriber::EnvFilter;
+use tokio_util::sync::CancellationToken;
 
-/// How often abandoned changes are looked for.
-const RECONCILE_EVERY: Duration = Duration::from_secs(5);
-/// How long requests may go on after a signal.
-const SHUTDOWN_LIMIT: Duration = Duration::from_secs(15);
+/// How long `tenantry check` waits for MongoDB.
+const CHECK_LIMIT: Duration = Duration::from_secs(30);
+/// The exit code for settings that are missing or broken; clap uses the same for a command line that is.
+const EXIT_USAGE: u8 = 2;
+
+/// A self-hosted backend for multi-tenant organizations on MongoDB.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    about,
+    after_help = "Settings come from the environment and from a file .env; .env.example lists them."
+)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What to do.
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Command {
+    /// Serve the API (the default)
+    Serve,
+    /// Check the settings and the database, and change nothing; exit code 0 when a server could serve
+    Check,
+    /// Print the OpenAPI document; needs neither settings nor a database
+    Openapi,
+    /// Ask the server on this machine whether it is ready; for a container's health check
+    Healthcheck,
+}
 
 fn main() -> ExitCode {
-    // Before the runtime starts threads: it sets variables of this process.
-    let _no_file = dotenvy::dotenv();
-    #[expect(clippy::disallowed_methods, reason = "the environment is read once, here")]
-    let config = match Config::read(|name| std::env::var(name).ok()) {
+    let command = CommandLine::parse().command.unwrap_or(Command::Serve);
+    if matches!(command, Command::Openapi) {
+        return exit_code(print_openapi());
+    }
+    let config = match read_config() {
         Ok(config) => config,
         Err(errors) => {
-            eprintln!("tenantry cannot start:\n{}", errors.join("\n"));
-            return ExitCode::from(2);
+            eprintln!("tenantry cannot start:\n  {}", errors.join("\n  "));
+            return ExitCode::from(EXIT_USAGE);
         }
     };
-    start_log(config.is_log_json);
-    let served =
-        tokio::runtime::Runtime::new().context("no runtime").and_then(|runtime| runtime.block_on(serve(config)));
-    match served {
+    exit_code(match command {
+        Command::Serve => run(serve(config)),
+        Command::Check => run(check(config)),
+        Command::Healthcheck => healthcheck::ask(config.listen).map_err(anyhow::Error::from),
+        Command::Openapi => Ok(()),
+    })
+}
+
+/// The settings of the environment and of `.env`, or a line for everything that is wrong with them.
+fn read_config() -> Result<Config, Vec<String>> {
+    // Before the runtime starts threads: it sets variables of this process.
+    match dotenvy::from_path(Path::new(".env")) {
+        Ok(()) => {}
+        Err(dotenvy::Error::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {}
+        // The library would quote the line, which may hold a secret.
+        Err(dotenvy::Error::LineParse(line, at)) => {
+            let text_before = line.get(..at).unwrap_or_default();
+            let name = text_before.split('=').next().unwrap_or_default().trim();
+            return Err(vec![format!(".env: the value of {name:?} cannot be read; put it in single quotes")]);
+        }
+        Err(dotenvy::Error::Io(error)) => return Err(vec![format!(".env cannot be read: {error}")]),
+        Err(_) => return Err(vec![".env cannot be read".to_owned()]),
+    }
+    #[expect(clippy::disallowed_methods, reason = "the environment is read once, here")]
+    Config::read(|name| std::env::var(name).ok())
+}
+
+fn run(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Runtime::new().context("no runtime")?.block_on(work)
+}
+
+fn exit_code(result: anyhow::Result<()>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("tenantry stopped: {error:#}");
+            eprintln!("tenantry: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// Log lines to stderr, as much as `RUST_LOG` asks for (`info` without it).
-fn start_log(is_json: bool) {
-    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if is_json { log.json().init() } else { log.init() }
+async fn serve(config: Config) -> anyhow::Result<()> {
+    telemetry::start_log(config.is_log_json);
+    let app = App::bind(config, Arc::new(SystemClock), telemetry::start_metrics()?)?;
+    tracing::info!(address = %app.address()?, version = env!("CARGO_PKG_VERSION"), "listening");
+    stop_on_signal(app.stop_token())?;
+    app.run().await
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
-    let database = connect(&config.mongo_uri, &config.master_db_name).await?;
-    check_supported(&database).await?;
-    let done = takeover::take_over(&database).await?;
-    info!(organizations = done.organizations, admins = done.admins, "filled in what the original did not keep");
-    indexes::ensure(&database).await?;
-
-    let clock: SharedClock = Arc::new(SystemClock);
-    let repos = Repos::new(&database);
-    let hasher = PasswordHasher::start(config.salt_rounds)?;
-    let tokens = TokenService::new(&config.jwt_secret, config.token_lifetime, clock.clone());
-    let migration = MigrationService::new(repos.clone(), clock.clone());
-    let services = Services {
-        auth: AuthService::new(&repos, hasher.clone(), tokens.clone(), config.login_attempts_per_minute),
-        orgs: OrgService::new(
-            repos,
-            migration.clone(),
-            hasher,
-            tokens,
-            clock,
-            config.master_db_name,
-            config.max_organizations,
-        ),
-        database,
-    };
-    let reconciler = tokio::spawn(reconcile(migration));
-    let limits = RequestLimits { timeout: config.request_timeout, max_body_bytes: config.max_body_bytes };
-    let handle = axum_server::Handle::new();
-    tokio::spawn(stop_on_signal(handle.clone()));
-    info!(address = %config.listen, "listening");
-    let service = router(services, limits).into_make_service_with_connect_info::<SocketAddr>();
-    axum_server::bind(config.listen)
-        .handle(handle)
-        .first_request_timeout(Duration::from_secs(10))
-        .serve(service)
-        .await?;
-    reconciler.abort();
+/// Cancels the token at SIGTERM (an orchestrator) or SIGINT (Ctrl-C).
+fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<()> {
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::spawn(async move {
+        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+        stop.cancel();
+    });
     Ok(())
 }
 
-async fn reconcile(migration: MigrationService) {
-    loop {
-        if let Err(error) = migration.resume_abandoned().await {
-            warn!(%error, "cannot look for abandoned changes");
-        }
-        tokio::time::sleep(RECONCILE_EVERY).await;
+async fn check(config: Config) -> anyhow::Result<()> {
+    println!("settings: ok");
+    let checked = tokio::time::timeout(CHECK_LIMIT, async {
+        let database = app::reach(&config).await?;
+        println!("MongoDB: ok");
+        Ok::<_, anyhow::Error>(indexes::missing(&database).await?)
+    });
+    let missing = checked.await.context("MongoDB did not answer in time")??;
+    if missing.is_empty() {
+        println!("indexes: ok");
+        return Ok(());
     }
+    bail!("indexes are missing: {}; `tenantry serve` makes them when it starts", missing.join(", "))
 }
 
-async fn stop_on_signal(handle: axum_server::Handle<SocketAddr>) {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
-        return;
-    };
-    tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
-    info!("stopping");
-    handle.graceful_shutdown(Some(SHUTDOWN_LIMIT));
+fn print_openapi() -> anyhow::Result<()> {
+    println!("{}", http::openapi_document().to_pretty_json()?);
+    Ok(())
 }

@@ -1,6 +1,9 @@
 //! Reads the fields of a body or a query: each is parsed into its type, and all that is wrong is reported at once.
 
-use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use serde_json::Value;
 
 use super::problem::Problem;
 use crate::domain::{FieldError, Invalid};
@@ -8,15 +11,28 @@ use crate::domain::{FieldError, Invalid};
 /// The fields that are not read yet, and what was wrong with those that are.
 #[derive(Debug)]
 pub(super) struct Fields {
-    values: Map<String, Value>,
+    values: BTreeMap<String, Value>,
     errors: Vec<FieldError>,
 }
 
 impl Fields {
-    /// The fields of an object.
+    /// The fields of an object or a query, each as often as it was sent: one that was sent twice is refused, because
+    /// nobody knows which was meant.
     #[must_use]
-    pub(super) fn new(values: Map<String, Value>) -> Self {
-        Self { values, errors: Vec::new() }
+    pub(super) fn new(sent: impl IntoIterator<Item = (String, Value)>) -> Self {
+        let mut fields = Self { values: BTreeMap::new(), errors: Vec::new() };
+        for (name, value) in sent {
+            match fields.values.entry(name) {
+                Entry::Vacant(new) => {
+                    new.insert(value);
+                }
+                Entry::Occupied(known) => {
+                    let name = known.key().clone();
+                    fields.refuse(&name, Invalid::new("repeated", "must be given once"));
+                }
+            }
+        }
+        fields
     }
 
     /// A text that must be there; `None` when it is missing or refused.

@@ -84,6 +84,21 @@ pub enum RepoError {
 }
 
 impl RepoError {
+    /// Whether another attempt can succeed without anybody's doing: MongoDB is away, or busy.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Unavailable { .. } | Self::OutcomeUnknown { .. } | Self::CollectionBusy { .. } => true,
+            Self::Duplicate { .. }
+            | Self::CollectionMismatch { .. }
+            | Self::NamespaceExists
+            | Self::NamespaceNotFound
+            | Self::TakenOver
+            | Self::Undecodable { .. }
+            | Self::Refused { .. } => false,
+        }
+    }
+
     /// Sorts an error code that MongoDB answered.
     pub(crate) fn from_code(number: i32, name: &str) -> Self {
         let summary = format!("{number} {name}");

@@ -1,0 +1,238 @@
+//! The only wiring: opens MongoDB, makes repositories and services, serves, and stops. The one file that sees all
+//! layers.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::clock::SharedClock;
+use crate::config::Config;
+use crate::http::{HttpState, RequestLimits, Services, router};
+use crate::repo::connect::{ConnectError, check_supported};
+use crate::repo::takeover::{TakeoverError, take_over};
+use crate::repo::{Database, RepoError, Repos, connect, indexes};
+use crate::service::{AuthService, MigrationService, OrgService, PasswordHasher, TokenService};
+
+/// The pause between two attempts to reach MongoDB at start.
+const REACH_EVERY: Duration = Duration::from_secs(1);
+/// How often abandoned changes are looked for, and the metrics' histograms are tidied.
+const RECONCILE_EVERY: Duration = Duration::from_secs(5);
+/// How long a connection may take to send a request's head; also how long it may stay open without one.
+const HEADER_READ_LIMIT: Duration = Duration::from_secs(30);
+/// How long a new connection may take to send its first request's head.
+const FIRST_REQUEST_LIMIT: Duration = Duration::from_secs(10);
+/// How long requests may go on after the signal to stop.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(15);
+
+/// Why a database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// MongoDB could not be asked.
+    #[error(transparent)]
+    Repo(#[from] RepoError),
+    /// MongoDB is not one that we can be safe on.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The database's records contradict each other.
+    #[error(transparent)]
+    Takeover(#[from] TakeoverError),
+}
+
+impl OpenError {
+    /// Whether another attempt can succeed without anybody doing anything to this server's settings or data.
+    fn is_temporary(&self) -> bool {
+        let (Self::Repo(cause) | Self::Connect(ConnectError::Repo(cause)) | Self::Takeover(TakeoverError::Repo(cause))) =
+            self
+        else {
+            return false;
+        };
+        cause.is_temporary()
+    }
+}
+
+/// Reaches MongoDB and checks that it can be used; changes nothing.
+///
+/// # Errors
+/// See [`OpenError`].
+pub async fn reach(config: &Config) -> Result<Database, OpenError> {
+    let database = connect(&config.mongo_uri, &config.master_db_name).await?;
+    check_supported(&database).await?;
+    Ok(database)
+}
+
+/// Reaches MongoDB and brings the database to the state that the services need: what the original did not keep is
+/// filled in, the unique indexes are made.
+///
+/// # Errors
+/// See [`OpenError`].
+pub async fn open(config: &Config) -> Result<Database, OpenError> {
+    let database = reach(config).await?;
+    let done = take_over(&database).await?;
+    if done.organizations + done.admins > 0 {
+        info!(organizations = done.organizations, admins = done.admins, "took over what the original wrote");
+    }
+    indexes::ensure(&database).await?;
+    Ok(database)
+}
+
+/// A server that has its port, and will serve on it.
+#[derive(Debug)]
+pub struct App {
+    config: Config,
+    clock: SharedClock,
+    listener: TcpListener,
+    hasher: PasswordHasher,
+    state: HttpState,
+    stop: CancellationToken,
+    /// What runs beside the requests.
+    background: TaskTracker,
+}
+
+impl App {
+    /// Takes the port. MongoDB is not asked yet.
+    ///
+    /// # Errors
+    /// The port cannot be had, or the threads for passwords cannot be started.
+    pub fn bind(config: Config, clock: SharedClock, metrics: PrometheusHandle) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(config.listen)
+            .map_err(|error| anyhow::anyhow!("cannot listen on {} (HOST, PORT): {error}", config.listen))?;
+        listener.set_nonblocking(true)?;
+        let hasher = PasswordHasher::start(config.salt_rounds)?;
+        let state = HttpState {
+            services: Arc::new(OnceLock::new()),
+            limits: RequestLimits {
+                timeout: config.request_timeout,
+                max_body_bytes: config.max_body_bytes,
+                trusted_proxies: config.trusted_proxies.clone().into(),
+            },
+            metrics,
+            requests: TaskTracker::new(),
+        };
+        let (stop, background) = (CancellationToken::new(), TaskTracker::new());
+        Ok(Self { config, clock, listener, hasher, state, stop, background })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// The operating system does not say.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Cancelled by whoever wants the server to stop.
+    #[must_use]
+    pub fn stop_token(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Serves until it is told to stop, then finishes what runs, for a limited time. Listens at once and answers 503
+    /// until MongoDB is there.
+    ///
+    /// # Errors
+    /// The database cannot be used and will not become usable by itself, or the listener failed.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let Self { config, clock, listener, hasher, state, stop, background } = self;
+        let handle = axum_server::Handle::<SocketAddr>::new();
+        let service = router(state.clone(), &config.cors_allowed_origins)?;
+        let mut server =
+            axum_server::from_tcp(listener)?.handle(handle.clone()).first_request_timeout(FIRST_REQUEST_LIMIT);
+        server.http_builder().http1().header_read_timeout(HEADER_READ_LIMIT);
+
+        background.spawn({
+            let (handle, stop) = (handle.clone(), stop.clone());
+            async move {
+                stop.cancelled().await;
+                info!("stopping");
+                handle.graceful_shutdown(Some(SHUTDOWN_LIMIT));
+            }
+        });
+        let prepared = background.spawn({
+            let (stop, services) = (stop.clone(), state.services.clone());
+            let metrics = state.metrics.clone();
+            async move {
+                let Some(database) = open_when_there(&config, &stop).await? else { return Ok(()) };
+                let (made, migration) = wire(database, &config, clock, hasher);
+                let _first = services.set(made);
+                info!("ready");
+                keep_house(&migration, &metrics, &stop).await;
+                Ok::<(), OpenError>(())
+            }
+        });
+        // A database that cannot be used ends the server, and with it the listening below.
+        let until_prepared = async {
+            let ended = prepared.await;
+            stop.cancel();
+            ended
+        };
+        let serving = server.serve(service.into_make_service_with_connect_info::<SocketAddr>());
+        let (listened, ended) = tokio::join!(serving, until_prepared);
+        state.requests.close();
+        background.close();
+        // Requests whose clients hung up, and the house-keeping's last step.
+        let rest = async { tokio::join!(state.requests.wait(), background.wait()) };
+        if timeout(SHUTDOWN_LIMIT, rest).await.is_err() {
+            warn!("stopped before everything was finished; another start finishes it");
+        }
+        ended??;
+        Ok(listened?)
+    }
+}
+
+/// Opens the database as soon as MongoDB is there; `None` when the server stops before.
+async fn open_when_there(config: &Config, stop: &CancellationToken) -> Result<Option<Database>, OpenError> {
+    loop {
+        match open(config).await {
+            Ok(database) => return Ok(Some(database)),
+            Err(error) if error.is_temporary() => warn!(%error, "cannot use the database yet; trying again"),
+            Err(error) => return Err(error),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(None),
+            () = sleep(REACH_EVERY) => {}
+        }
+    }
+}
+
+/// The services over a database that can be used.
+fn wire(
+    database: Database,
+    config: &Config,
+    clock: SharedClock,
+    hasher: PasswordHasher,
+) -> (Services, MigrationService) {
+    let repos = Repos::new(&database);
+    let tokens = TokenService::new(&config.jwt_secret, config.token_lifetime, clock.clone());
+    let migration = MigrationService::new(repos.clone(), clock.clone());
+    let auth = AuthService::new(&repos, hasher.clone(), tokens.clone(), config.login_attempts_per_minute);
+    let orgs = OrgService::new(
+        repos,
+        migration.clone(),
+        hasher,
+        tokens,
+        clock,
+        config.master_db_name.clone(),
+        config.max_organizations,
+    );
+    (Services { auth, orgs, database }, migration)
+}
+
+/// Ends abandoned changes, again and again, until the server stops. Each round is finished before it stops.
+async fn keep_house(migration: &MigrationService, metrics: &PrometheusHandle, stop: &CancellationToken) {
+    loop {
+        if let Err(error) = migration.resume_abandoned().await {
+            warn!(%error, "cannot look for abandoned changes");
+        }
+        metrics.run_upkeep();
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = sleep(RECONCILE_EVERY) => {}
+        }
+    }
+}

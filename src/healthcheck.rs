@@ -1,0 +1,50 @@
+//! Asks the server on this machine whether it is ready, so that a container needs no other program for its health
+//! check. Called by `tenantry healthcheck` alone.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// How long the server may take. Longer than its own limit for MongoDB's answer.
+const LIMIT: Duration = Duration::from_secs(4);
+
+/// Why the server is not ready.
+#[derive(Debug, thiserror::Error)]
+pub enum NotReady {
+    /// Nobody answered.
+    #[error("no answer from {0}")]
+    NoAnswer(SocketAddr, #[source] std::io::Error),
+    /// The server says so itself.
+    #[error("the server says that it is not ready: {0}")]
+    SaysSo(String),
+}
+
+/// Asks `/health/ready` of the server that listens on this address.
+///
+/// # Errors
+/// See [`NotReady`].
+pub fn ask(listen: SocketAddr) -> Result<(), NotReady> {
+    let address = SocketAddr::new(reachable(listen.ip()), listen.port());
+    let status_line = status_line_of(address).map_err(|error| NotReady::NoAnswer(address, error))?;
+    if status_line.starts_with("HTTP/1.1 200 ") { Ok(()) } else { Err(NotReady::SaysSo(status_line)) }
+}
+
+/// A server that listens on every address is asked at the machine's own.
+fn reachable(listen: IpAddr) -> IpAddr {
+    match listen {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+        other => other,
+    }
+}
+
+fn status_line_of(address: SocketAddr) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    stream.set_write_timeout(Some(LIMIT))?;
+    let request = format!("GET /health/ready HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer.lines().next().unwrap_or_default().to_owned())
+}

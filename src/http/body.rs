@@ -1,0 +1,133 @@
+//! Reads bodies: no larger than allowed, within the time allowed, and as what `Content-Type` says they are.
+
+use axum::body::to_bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, header};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::fields::Fields;
+use super::problem::{Problem, kinds};
+use super::state::HttpState;
+use crate::domain::Invalid;
+
+/// A body as it was sent, with its content type.
+#[derive(Debug)]
+pub(super) struct RawBody {
+    bytes: axum::body::Bytes,
+    content_type: Option<mime::Mime>,
+}
+
+/// The fields of a body that must be a JSON object.
+#[derive(Debug)]
+pub(super) struct JsonFields(pub(super) Fields);
+
+impl FromRequest<HttpState> for RawBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &HttpState) -> Result<Self, Problem> {
+        let content_type = content_type(request.headers());
+        let limit = state.limits.max_body_bytes;
+        // A body that drips must not keep its task for ever; the driver's futures are elsewhere.
+        let read = timeout(state.limits.timeout, to_bytes(request.into_body(), limit)).await;
+        match read {
+            Ok(Ok(bytes)) => Ok(Self { bytes, content_type }),
+            Ok(Err(error)) if is_too_large(&error) => Err(Problem::new(kinds::BODY_TOO_LARGE)
+                .with_detail(format!("The body is larger than the {limit} bytes that this server reads"))),
+            // The connection broke, or the chunks were no chunks.
+            Ok(Err(_)) => Err(Problem::new(kinds::BAD_REQUEST).with_detail("The body ended before its end")),
+            Err(_elapsed) => Err(Problem::new(kinds::BODY_TIMEOUT)),
+        }
+    }
+}
+
+impl FromRequest<HttpState> for JsonFields {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &HttpState) -> Result<Self, Problem> {
+        RawBody::from_request(request, state).await?.json_fields().map(Self)
+    }
+}
+
+impl RawBody {
+    /// Whether nothing was sent.
+    #[must_use]
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// These fields of an HTML form, when the body says that it is one; its other fields are not read.
+    #[must_use]
+    pub(super) fn form_fields(&self, names: &[&str]) -> Option<Fields> {
+        let is_form = |kind: &mime::Mime| kind.essence_str() == mime::APPLICATION_WWW_FORM_URLENCODED.essence_str();
+        self.content_type.as_ref().is_some_and(is_form).then(|| {
+            let pairs = form_urlencoded::parse(&self.bytes).filter(|(name, _)| names.contains(&name.as_ref()));
+            Fields::new(pairs.map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))))
+        })
+    }
+
+    /// The fields of a JSON object.
+    ///
+    /// # Errors
+    /// Another content type, no JSON, or no object.
+    pub(super) fn json_fields(&self) -> Result<Fields, Problem> {
+        let is_json = |kind: &mime::Mime| kind.subtype() == mime::JSON || kind.suffix() == Some(mime::JSON);
+        if !self.content_type.as_ref().is_some_and(is_json) {
+            return Err(Problem::new(kinds::UNSUPPORTED_MEDIA_TYPE));
+        }
+        match serde_json::from_slice::<Members>(&self.bytes) {
+            Ok(Members(members)) => Ok(Fields::new(members)),
+            Err(_) if serde_json::from_slice::<IgnoredAny>(&self.bytes).is_ok() => {
+                Err(Problem::invalid(vec![Invalid::new("wrong_type", "must be a JSON object").at("")]))
+            }
+            // The parser's own words can quote the body, which may hold a password; the place is enough.
+            Err(error) => Err(Problem::new(kinds::INVALID_JSON).with_detail(format!(
+                "The body is not JSON: line {}, column {}",
+                error.line(),
+                error.column()
+            ))),
+        }
+    }
+}
+
+fn content_type(headers: &HeaderMap) -> Option<mime::Mime> {
+    headers.get(header::CONTENT_TYPE)?.to_str().ok()?.parse().ok()
+}
+
+fn is_too_large(error: &axum::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<http_body_util::LengthLimitError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// The members of a JSON object, in their order and each as often as it was sent: `serde_json`'s own map keeps the
+/// last of two without a word, and the one that the client meant may be the first.
+struct Members(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ReadMembers;
+        impl<'de> Visitor<'de> for ReadMembers {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(ReadMembers)
+    }
+}

@@ -1,0 +1,38 @@
+//! Who sends a request, by its Bearer token. A handler that takes a [`Caller`] cannot be reached without one.
+
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum::http::header;
+use axum::http::request::Parts;
+use tracing::Span;
+
+use super::observe::ORGANIZATION_ID;
+use super::problem::{Problem, kinds};
+use super::state::{HttpState, Services};
+use crate::domain::Caller;
+
+impl FromRequestParts<HttpState> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Problem> {
+        let token = bearer_token(parts).ok_or_else(|| Problem::new(kinds::MISSING_TOKEN))?.to_owned();
+        let services = Services::from_request_parts(parts, state).await?;
+        let caller = services.auth.recognize(&token).await?;
+        Span::current().record(ORGANIZATION_ID, tracing::field::display(caller.org.id));
+        Ok(caller)
+    }
+}
+
+impl OptionalFromRequestParts<HttpState> for Caller {
+    type Rejection = Problem;
+
+    /// For what is public and shows more to some: a token that is not valid shows no more than none.
+    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Option<Self>, Problem> {
+        Ok(<Self as FromRequestParts<HttpState>>::from_request_parts(parts, state).await.ok())
+    }
+}
+
+/// The token of `Authorization: Bearer …` (RFC 6750, section 2.1). The scheme's case does not matter.
+fn bearer_token(parts: &Parts) -> Option<&str> {
+    let (scheme, token) = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+}

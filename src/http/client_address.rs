@@ -1,0 +1,90 @@
+//! Where a request comes from: the peer's address, or what a trusted proxy says of it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
+use ipnet::IpNet;
+
+use super::problem::{Problem, kinds};
+use super::state::HttpState;
+
+/// The header that proxies append their peer's address to.
+const X_FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// The client's address, as far as it can be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ClientAddress(pub(super) IpAddr);
+
+impl FromRequestParts<HttpState> for ClientAddress {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Problem> {
+        let ConnectInfo(peer) = ConnectInfo::<SocketAddr>::from_request_parts(parts, state)
+            .await
+            .map_err(|_missing| Problem::new(kinds::INTERNAL_ERROR))?;
+        Ok(Self(believed(peer.ip(), &parts.headers, &state.limits.trusted_proxies)))
+    }
+}
+
+/// Each proxy appends the address of its own peer, so the list is read from its end: it is true as long as the one
+/// who wrote the entry is trusted. The first address that is no trusted proxy's is the client's; what stands before
+/// it the client may have made up.
+fn believed(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+    let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
+    let mut believed = peer.to_canonical();
+    let lines = headers.get_all(X_FORWARDED_FOR).iter().rev();
+    for entry in lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(',')) {
+        if !is_trusted(believed) {
+            break;
+        }
+        match address_in(entry.trim()) {
+            Some(address) => believed = address,
+            // Not an address: whoever sent it, the one who passed it on is the last that is known.
+            None => break,
+        }
+    }
+    believed
+}
+
+/// `192.0.2.1`, `192.0.2.1:1234`, `2001:db8::1` or `[2001:db8::1]:1234`.
+fn address_in(entry: &str) -> Option<IpAddr> {
+    let address = entry.parse().or_else(|_| entry.parse::<SocketAddr>().map(|socket| socket.ip())).ok();
+    address.map(|address: IpAddr| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(peer: &str, forwarded: &[&str]) -> String {
+        let mut headers = HeaderMap::new();
+        for line in forwarded {
+            headers.append(X_FORWARDED_FOR, line.parse().expect("a header value"));
+        }
+        let trusted = ["10.0.0.0/8".parse().expect("a network"), "::1/128".parse().expect("a network")];
+        believed(peer.parse().expect("an address"), &headers, &trusted).to_string()
+    }
+
+    #[test]
+    fn a_stranger_is_taken_at_its_own_address_whatever_it_says() {
+        assert_eq!(from("192.0.2.9", &["203.0.113.5"]), "192.0.2.9");
+        assert_eq!(from("::ffff:192.0.2.9", &[]), "192.0.2.9");
+    }
+
+    #[test]
+    fn a_trusted_proxy_is_believed_and_what_its_client_made_up_is_not() {
+        assert_eq!(from("10.0.0.1", &["203.0.113.5"]), "203.0.113.5");
+        assert_eq!(from("10.0.0.1", &["1.1.1.1, 203.0.113.5, 10.0.0.2"]), "203.0.113.5");
+        assert_eq!(from("10.0.0.1", &["1.1.1.1", "203.0.113.5:4711"]), "203.0.113.5");
+        assert_eq!(from("::1", &["[2001:db8::7]:4711"]), "2001:db8::7");
+    }
+
+    #[test]
+    fn nonsense_ends_the_list() {
+        assert_eq!(from("10.0.0.1", &["203.0.113.5, unknown"]), "10.0.0.1");
+        assert_eq!(from("10.0.0.1", &["", "10.0.0.3"]), "10.0.0.3");
+        assert_eq!(from("10.0.0.1", &[]), "10.0.0.1");
+    }
+}

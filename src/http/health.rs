@@ -1,0 +1,84 @@
+//! `/`, `/health/*` and `/metrics`: for those who run the server.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderName, header};
+use serde::Serialize;
+use tokio::time::timeout;
+use utoipa::ToSchema;
+
+use super::problem::{Kind, Problem, kinds};
+use super::state::{HttpState, Services};
+use crate::repo::ping;
+
+/// How long MongoDB may take to answer before the server says that it is not ready.
+const PING_LIMIT: Duration = Duration::from_secs(2);
+
+/// What `/health/ready` can answer besides its success.
+pub(super) const READY_PROBLEMS: &[Kind] = &[kinds::DATABASE_UNAVAILABLE];
+
+/// The server runs.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Greeting {
+    /// For people.
+    #[schema(value_type = String, example = "Service is running")]
+    message: &'static str,
+}
+
+/// How the server is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Health {
+    /// `live` or `ready`.
+    #[schema(value_type = String, example = "ready")]
+    status: &'static str,
+}
+
+/// See that the service runs
+#[utoipa::path(
+    get, path = "/", tag = "operations", operation_id = "greet",
+    responses((status = 200, description = "The service runs", body = Greeting))
+)]
+pub(super) async fn greet() -> Json<Greeting> {
+    Json(Greeting { message: "Service is running" })
+}
+
+/// See that the process answers
+///
+/// Asks nothing of MongoDB: restart the server when this fails, not when MongoDB is away.
+#[utoipa::path(
+    get, path = "/health/live", tag = "operations", operation_id = "live",
+    responses((status = 200, description = "The process answers", body = Health))
+)]
+pub(super) async fn live() -> Json<Health> {
+    Json(Health { status: "live" })
+}
+
+/// See that the server can serve
+///
+/// 200 when MongoDB answers within 2 seconds, else 503: send requests elsewhere, and do not restart.
+#[utoipa::path(
+    get, path = "/health/ready", tag = "operations", operation_id = "ready",
+    responses((status = 200, description = "MongoDB answers", body = Health))
+)]
+pub(super) async fn ready(services: Services) -> Result<Json<Health>, Problem> {
+    // In a task of its own, because at the limit only the handle may be dropped (see `super::detach`).
+    let asked = tokio::spawn(async move { ping(&services.database).await });
+    match timeout(PING_LIMIT, asked).await {
+        Ok(Ok(Ok(()))) => Ok(Json(Health { status: "ready" })),
+        Ok(_) | Err(_) => Err(Problem::new(kinds::DATABASE_UNAVAILABLE)),
+    }
+}
+
+/// Read the metrics
+///
+/// In Prometheus' text format: requests by method, route and status with their durations, the queue of password
+/// checks, the connections to MongoDB. Shows no data of any organization.
+#[utoipa::path(
+    get, path = "/metrics", tag = "operations", operation_id = "metrics",
+    responses((status = 200, description = "The metrics", body = String, content_type = "text/plain"))
+)]
+pub(super) async fn metrics(State(state): State<HttpState>) -> ([(HeaderName, &'static str); 1], String) {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.metrics.render())
+}

@@ -1,0 +1,91 @@
+//! Two layers around every request: [`watch`] gives it its id, its log line and its metrics; [`render_problems`] gives
+//! each error its one shape, also those that the framework makes by itself.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use metrics::{counter, histogram};
+use tracing::{Instrument, error_span, field, info};
+use uuid::Uuid;
+
+use super::problem::Problem;
+
+/// The header that carries the request's id, in both directions.
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The span's field that a handler fills in when it knows on whose behalf it works.
+pub(super) const ORGANIZATION_ID: &str = "organization_id";
+
+/// A client's own id is taken when it has at most so many characters, of `A-Z a-z 0-9 - _`.
+const REQUEST_ID_MAX_CHARS: usize = 64;
+
+/// The id of a request, among its extensions.
+#[derive(Debug, Clone)]
+struct RequestId(Arc<str>);
+
+/// Gives a request its id, its one log line and its metrics.
+pub(super) async fn watch(mut request: Request, next: Next) -> Response {
+    let id = RequestId(given_id(&request).unwrap_or_else(|| Uuid::now_v7().to_string().into()));
+    let method = known_method(request.method());
+    // The route, never the path: a path can hold a name, and there is no end to the number of paths.
+    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    // At the highest level, so that no RUST_LOG takes the id away from the lines inside.
+    let span = error_span!("request", request_id = %id.0, { ORGANIZATION_ID } = field::Empty);
+    request.extensions_mut().insert(id.clone());
+    let started = Instant::now();
+    let mut response = next.run(request).instrument(span.clone()).await;
+    let duration = started.elapsed();
+    let status = response.status().as_u16();
+
+    span.in_scope(|| info!(method, route, status, duration_ms = duration.as_secs_f64() * 1_000.0, "answered"));
+    counter!("http_requests_total", "method" => method, "route" => route.clone(), "status" => status.to_string())
+        .increment(1);
+    histogram!("http_request_duration_seconds", "method" => method, "route" => route).record(duration);
+    if let Ok(id) = HeaderValue::from_str(&id.0) {
+        response.headers_mut().insert(X_REQUEST_ID, id);
+    }
+    response
+}
+
+/// Turns every error into an RFC 9457 problem.
+pub(super) async fn render_problems(request: Request, next: Next) -> Response {
+    let id = request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
+    let mut response = next.run(request).await;
+    let status = response.status();
+    if !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let problem = response.extensions_mut().remove::<Problem>().unwrap_or_else(|| Problem::of_status(status));
+    let mut rendered = problem.render(&id);
+    // What a 405 must say (RFC 9110, section 15.5.6), which the framework knows.
+    if let Some(allow) = response.headers_mut().remove(header::ALLOW) {
+        rendered.headers_mut().insert(header::ALLOW, allow);
+    }
+    rendered
+}
+
+fn given_id(request: &Request) -> Option<Arc<str>> {
+    let id = request.headers().get(X_REQUEST_ID)?.to_str().ok()?;
+    let is_plain = (1..=REQUEST_ID_MAX_CHARS).contains(&id.len())
+        && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    is_plain.then(|| id.into())
+}
+
+/// A method of HTTP by its name. Whatever else a client invents is one and the same to the metrics, which would grow
+/// with every new word.
+fn known_method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}

@@ -1,0 +1,158 @@
+//! The OpenAPI document: made from the handlers, completed with what every call has in common.
+
+use std::collections::BTreeMap;
+
+use axum::http::StatusCode;
+use serde_json::json;
+use utoipa::openapi::example::ExampleBuilder;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema, Type};
+use utoipa::openapi::security::{Flow, HttpAuthScheme, HttpBuilder, OAuth2, Password, Scopes, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::{Modify, OpenApi as _};
+use utoipa_axum::router::UtoipaMethodRouter;
+
+use super::problem::{Kind, PROBLEM_JSON, ProblemBody, kinds};
+
+/// What stands in the document besides the calls.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Tenantry",
+        description = "A self-hosted backend for multi-tenant organizations on MongoDB.\n\n\
+            Create an organization with its admin, log in, and send the token as `Authorization: Bearer …`. Each \
+            organization has its own collection `org_<slug>`, which a rename moves along.\n\n\
+            Every error is an RFC 9457 problem: `detail` is for people, `code` for programs, and `request_id` is what \
+            the server's log has too. Errors with status 429 or 503 say in `Retry-After` when to try again.",
+        license(name = "Not licensed")
+    ),
+    components(schemas(ProblemBody)),
+    modifiers(&SecuritySchemes),
+    tags(
+        (name = "organizations", description = "Create, get, update and delete organizations."),
+        (name = "authentication", description = "Log in as an organization's admin."),
+        (name = "operations", description = "For those who run the server.")
+    )
+)]
+struct Base;
+
+/// How a caller shows who it is.
+struct SecuritySchemes;
+
+impl Modify for SecuritySchemes {
+    fn modify(&self, openapi: &mut OpenApi) {
+        let components = openapi.components.get_or_insert_default();
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("JWT")
+            .description(Some("The `access_token` of `POST /admin/login`"))
+            .build();
+        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        let password = Flow::Password(Password::new("/admin/login", Scopes::new()));
+        let oauth2 = OAuth2::with_description([password], "The same token: Swagger UI logs in by itself");
+        components.add_security_scheme("password", SecurityScheme::OAuth2(oauth2));
+    }
+}
+
+/// The document without any call, for the router to add them.
+pub(super) fn base() -> OpenApi {
+    let mut openapi = Base::openapi();
+    env!("CARGO_PKG_VERSION").clone_into(&mut openapi.info.version);
+    openapi.info.license = None;
+    openapi
+}
+
+/// A route with the problems that its handler can answer, besides those that any can.
+pub(super) fn with_problems<S>(route: UtoipaMethodRouter<S>, kinds: &[Kind]) -> UtoipaMethodRouter<S> {
+    let (schemas, mut paths, method_router) = route;
+    for operation in paths.paths.values_mut().flat_map(operations) {
+        let mut by_status: BTreeMap<StatusCode, Vec<Kind>> = BTreeMap::new();
+        for kind in kinds.iter().chain(of_every_call(operation)) {
+            by_status.entry(kind.status).or_default().push(*kind);
+        }
+        for (status, kinds) in by_status {
+            operation.responses.responses.insert(status.as_str().to_owned(), RefOr::T(answer(status, &kinds)));
+        }
+    }
+    (schemas, paths, method_router)
+}
+
+/// The finished document.
+pub(super) fn finish(mut openapi: OpenApi) -> OpenApi {
+    let schemas = openapi.components.iter_mut().flat_map(|components| components.schemas.iter_mut());
+    for (_, schema) in schemas.filter(|(name, _)| name.ends_with("Body")) {
+        // Bodies are closed: a field that we do not know is refused (`super::fields`).
+        if let RefOr::T(Schema::Object(object)) = schema {
+            object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+        }
+    }
+    openapi
+}
+
+/// What any call can answer, by what it takes.
+fn of_every_call(operation: &Operation) -> &'static [Kind] {
+    const READS_BODY: &[Kind] = &[
+        kinds::BAD_REQUEST,
+        kinds::INVALID_JSON,
+        kinds::BODY_TIMEOUT,
+        kinds::BODY_TOO_LARGE,
+        kinds::UNSUPPORTED_MEDIA_TYPE,
+        kinds::INTERNAL_ERROR,
+        kinds::DATABASE_UNAVAILABLE,
+        kinds::REQUEST_TIMEOUT,
+    ];
+    const READS_QUERY: &[Kind] = &[kinds::INTERNAL_ERROR, kinds::DATABASE_UNAVAILABLE, kinds::REQUEST_TIMEOUT];
+    if operation.request_body.is_some() {
+        READS_BODY
+    } else if operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty()) {
+        READS_QUERY
+    } else {
+        &[]
+    }
+}
+
+/// The answer with one status: an example for each kind of problem that has it.
+fn answer(status: StatusCode, kinds: &[Kind]) -> Response {
+    let mut content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem")));
+    for kind in kinds {
+        let mut value = json!({
+            "type": "about:blank", "title": kind.title(), "status": status.as_u16(), "detail": kind.detail,
+            "code": kind.code, "request_id": "019ab3f6-7c1e-7a52-8f0e-3d2c1b0a9f8e",
+        });
+        if *kind == kinds::VALIDATION_FAILED
+            && let Some(value) = value.as_object_mut()
+        {
+            let why = "must begin and end with a letter or a digit";
+            let error = json!({ "pointer": "/organization_name", "code": "invalid_edges", "detail": why });
+            value.insert("errors".to_owned(), json!([error]));
+        }
+        let example = ExampleBuilder::new().summary(kind.detail).value(Some(value)).build();
+        content = content.examples_from_iter([(kind.code, RefOr::T(example))]);
+    }
+    let codes: Vec<String> = kinds.iter().map(|kind| format!("`{}`", kind.code)).collect();
+    let mut response = ResponseBuilder::new()
+        .description(format!("{}: {}", kinds.first().map_or("Error", |kind| kind.title()), codes.join(", ")))
+        .content(PROBLEM_JSON, content.build());
+    for &(name, description) in headers_of(status) {
+        let schema = ObjectBuilder::new().schema_type(Type::String).build();
+        response =
+            response.header(name, HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build());
+    }
+    response.build()
+}
+
+/// The headers that an error with this status always has.
+fn headers_of(status: StatusCode) -> &'static [(&'static str, &'static str)] {
+    match status {
+        StatusCode::UNAUTHORIZED => &[("WWW-Authenticate", "Always `Bearer`")],
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            &[("Retry-After", "After how many seconds to try again")]
+        }
+        _ => &[],
+    }
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete].into_iter().flatten()
+}

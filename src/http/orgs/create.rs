@@ -1,0 +1,91 @@
+//! `POST /org/create`
+
+use axum::Json;
+use axum::http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::OrganizationAnswer;
+use crate::domain::{Email, Invalid, NewPassword, OrgName};
+use crate::http::body::JsonFields;
+use crate::http::fields::Fields;
+use crate::http::problem::{Kind, Problem, kinds};
+use crate::http::state::Services;
+use crate::service::org::CreateOrg;
+
+/// What this call can answer besides its success.
+pub(in crate::http) const PROBLEMS: &[Kind] = &[
+    kinds::ORGANIZATION_EXISTS,
+    kinds::EMAIL_TAKEN,
+    kinds::COLLECTION_OCCUPIED,
+    kinds::VALIDATION_FAILED,
+    kinds::CAPACITY_REACHED,
+    kinds::PASSWORD_QUEUE_FULL,
+    kinds::OUTCOME_UNKNOWN,
+];
+
+/// A new organization and its admin.
+#[derive(Debug, ToSchema)]
+pub(in crate::http) struct CreateOrgBody {
+    /// 1 to 64 of `A-Z a-z 0-9 space _ -`, with a letter or digit first and last. Names that differ in case, or in
+    /// spaces where the other has `_`, are the same name.
+    #[schema(
+        value_type = String, min_length = 1, max_length = 64,
+        pattern = "^[A-Za-z0-9]([A-Za-z0-9 _-]{0,62}[A-Za-z0-9])?$", example = "amazon"
+    )]
+    organization_name: OrgName,
+    /// The admin's address; compared in lower case, unique over all admins.
+    #[schema(value_type = String, format = Email, max_length = 254, example = "admin@amazon.example")]
+    email: Email,
+    /// The admin's password: at least 8 characters, at most 72 bytes of UTF-8.
+    #[schema(value_type = String, format = Password, min_length = 8, max_length = 72, example = "a fine password")]
+    password: Result<NewPassword, Invalid>,
+}
+
+impl CreateOrgBody {
+    fn read(mut fields: Fields) -> Result<Self, Problem> {
+        let name = fields.required("organization_name", OrgName::parse);
+        let email = fields.required("email", Email::parse);
+        let password = fields.required("password", |text| Ok(NewPassword::parse(text)));
+        // Alone, a bad password is the service's to report, after a taken name; with others it is reported with them.
+        if let Some(Err(invalid)) = &password
+            && fields.has_errors()
+        {
+            fields.refuse("password", invalid.clone());
+        }
+        let ((organization_name, email), password) = fields.finish(name.zip(email).zip(password))?;
+        Ok(Self { organization_name, email, password })
+    }
+}
+
+/// The organization was created.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct CreatedOrg {
+    /// Always true.
+    #[schema(example = true)]
+    ok: bool,
+    /// For people.
+    #[schema(value_type = String, example = "Organization created successfully")]
+    message: &'static str,
+    /// What was created.
+    organization: OrganizationAnswer,
+}
+
+/// Create an organization with its admin
+///
+/// Makes the organization, its admin and its own empty collection `org_<slug>`, all or nothing. A taken name is
+/// answered with 409 even when the password breaks a rule; all other broken fields are reported together.
+#[utoipa::path(
+    post, path = "/org/create", tag = "organizations", operation_id = "create_organization",
+    request_body = CreateOrgBody,
+    responses((status = 201, description = "The organization was created", body = CreatedOrg))
+)]
+pub(in crate::http) async fn create(
+    services: Services,
+    JsonFields(fields): JsonFields,
+) -> Result<(StatusCode, Json<CreatedOrg>), Problem> {
+    let CreateOrgBody { organization_name: name, email, password } = CreateOrgBody::read(fields)?;
+    let org = services.orgs.create(CreateOrg { name, email, password }).await?;
+    let message = "Organization created successfully";
+    Ok((StatusCode::CREATED, Json(CreatedOrg { ok: true, message, organization: OrganizationAnswer::public(&org) })))
+}

@@ -1,0 +1,52 @@
+//! `GET /org/get`
+
+use axum::Json;
+use axum::extract::RawQuery;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{OrganizationAnswer, invalid_parameter, named_in_query};
+use crate::domain::{Caller, Invalid};
+use crate::http::problem::{Kind, Problem, kinds};
+use crate::http::state::Services;
+
+/// What this call can answer besides its success.
+pub(in crate::http) const PROBLEMS: &[Kind] = &[kinds::ORGANIZATION_NOT_FOUND, kinds::VALIDATION_FAILED];
+
+/// The organization was found.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct FoundOrg {
+    /// Always true.
+    #[schema(example = true)]
+    ok: bool,
+    /// What was found.
+    organization: OrganizationAnswer,
+}
+
+/// Get an organization
+///
+/// Public. With a valid token of the organization itself the answer also shows `admin`; any other token, also a
+/// broken one, shows no more than none.
+#[utoipa::path(
+    get, path = "/org/get", tag = "organizations", operation_id = "get_organization",
+    security((), ("bearer" = []), ("password" = [])),
+    params((
+        "organization_name" = String, Query, description = "The organization's name, in any spelling",
+        min_length = 1, max_length = 240, example = "amazon"
+    )),
+    responses((status = 200, description = "The organization", body = FoundOrg))
+)]
+pub(in crate::http) async fn get(
+    services: Services,
+    caller: Option<Caller>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<FoundOrg>, Problem> {
+    let reference =
+        named_in_query(query.as_deref())?.ok_or_else(|| invalid_parameter(Invalid::new("required", "is required")))?;
+    let org = services.orgs.get(&reference).await?;
+    let organization = match caller.filter(|caller| caller.org.id == org.id) {
+        Some(caller) => OrganizationAnswer::for_admin(&org, &caller.admin),
+        None => OrganizationAnswer::public(&org),
+    };
+    Ok(Json(FoundOrg { ok: true, organization }))
+}

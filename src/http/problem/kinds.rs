@@ -1,0 +1,89 @@
+//! Every kind of problem that a client can meet: its status, its stable code and its usual sentence.
+//!
+//! Clients match on the codes: one may be added, none may be changed. The sentences for what the original had too are
+//! the original's, because its clients read `detail`.
+
+use axum::http::StatusCode;
+
+/// A kind of problem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::http) struct Kind {
+    /// The status that it is answered with.
+    pub(in crate::http) status: StatusCode,
+    /// Its stable name, for programs.
+    pub(in crate::http) code: &'static str,
+    /// Its usual sentence, for people.
+    pub(in crate::http) detail: &'static str,
+}
+
+impl Kind {
+    const fn new(status: StatusCode, code: &'static str, detail: &'static str) -> Self {
+        Self { status, code, detail }
+    }
+
+    /// The status in words.
+    #[must_use]
+    pub(in crate::http) fn title(self) -> &'static str {
+        self.status.canonical_reason().unwrap_or("Error")
+    }
+}
+
+macro_rules! kinds {
+    ($($name:ident = $status:ident, $code:literal, $detail:literal;)*) => {
+        $(pub(in crate::http) const $name: Kind = Kind::new(StatusCode::$status, $code, $detail);)*
+
+        /// All of them.
+        #[cfg(test)]
+        const ALL: &[Kind] = &[$($name),*];
+    };
+}
+
+kinds! {
+    BAD_REQUEST = BAD_REQUEST, "bad_request", "The request cannot be read";
+    INVALID_JSON = BAD_REQUEST, "invalid_json", "The body is not JSON";
+    MISSING_TOKEN = UNAUTHORIZED, "missing_token", "Not authenticated";
+    INVALID_TOKEN = UNAUTHORIZED, "invalid_token", "Could not validate credentials";
+    INVALID_CREDENTIALS = UNAUTHORIZED, "invalid_credentials", "Invalid credentials";
+    FORBIDDEN = FORBIDDEN, "forbidden", "This token belongs to another organization";
+    ORGANIZATION_NOT_FOUND = NOT_FOUND, "organization_not_found", "Organization not found";
+    ROUTE_NOT_FOUND = NOT_FOUND, "route_not_found", "There is nothing at this path; /redoc lists what there is";
+    METHOD_NOT_ALLOWED = METHOD_NOT_ALLOWED, "method_not_allowed", "This path does not know this method; see Allow";
+    BODY_TIMEOUT = REQUEST_TIMEOUT, "body_timeout", "The body did not arrive in time";
+    ORGANIZATION_EXISTS = CONFLICT, "organization_exists", "Organization already exists";
+    NEW_NAME_TAKEN = CONFLICT, "new_name_taken", "New organization name already exists";
+    EMAIL_TAKEN = CONFLICT, "email_taken", "Email belongs to another admin";
+    COLLECTION_OCCUPIED = CONFLICT, "collection_occupied",
+        "A collection of that name exists and belongs to no organization; choose another name";
+    ORGANIZATION_BUSY = CONFLICT, "organization_busy",
+        "The organization is being changed by another call; try again";
+    BODY_TOO_LARGE = PAYLOAD_TOO_LARGE, "body_too_large", "The body is larger than this server reads";
+    UNSUPPORTED_MEDIA_TYPE = UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type",
+        "Send the body as application/json, and say so in Content-Type";
+    VALIDATION_FAILED = UNPROCESSABLE_ENTITY, "validation_failed", "Some fields are missing or not valid";
+    TOO_MANY_ATTEMPTS = TOO_MANY_REQUESTS, "too_many_attempts",
+        "Too many attempts to log in; wait as long as Retry-After says";
+    INTERNAL_ERROR = INTERNAL_SERVER_ERROR, "internal_error", "The server failed; its log has more under this request_id";
+    DATABASE_UNAVAILABLE = SERVICE_UNAVAILABLE, "database_unavailable", "The database is not available; try again";
+    OUTCOME_UNKNOWN = SERVICE_UNAVAILABLE, "outcome_unknown",
+        "The database did not confirm; look at the result before you try again";
+    REQUEST_TIMEOUT = SERVICE_UNAVAILABLE, "request_timeout",
+        "The server did not finish in time; look at the result before you try again";
+    PASSWORD_QUEUE_FULL = SERVICE_UNAVAILABLE, "password_queue_full",
+        "Too many passwords are being checked; try again";
+    CAPACITY_REACHED = SERVICE_UNAVAILABLE, "capacity_reached",
+        "This server holds as many organizations as MAX_ORGANIZATIONS allows";
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_code_means_one_thing_and_every_kind_is_an_error() {
+        let codes: BTreeSet<_> = ALL.iter().map(|kind| kind.code).collect();
+        assert_eq!(codes.len(), ALL.len());
+        assert!(ALL.iter().all(|kind| kind.status.is_client_error() || kind.status.is_server_error()));
+    }
+}

@@ -1,0 +1,73 @@
+//! What handlers work with: the services, once MongoDB was found usable, and the limits of a request.
+
+use std::convert::Infallible;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use ipnet::IpNet;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio_util::task::TaskTracker;
+
+use super::problem::{Problem, kinds};
+use crate::repo::Database;
+use crate::service::{AuthService, OrgService};
+
+/// What handlers ask.
+#[derive(Debug, Clone)]
+pub struct Services {
+    /// Who somebody is.
+    pub auth: AuthService,
+    /// Organizations.
+    pub orgs: OrgService,
+    /// Asked by `/health/ready` alone.
+    pub database: Database,
+}
+
+/// The limits of a request.
+#[derive(Debug, Clone)]
+pub struct RequestLimits {
+    /// How long it may take.
+    pub timeout: Duration,
+    /// How large its body may be, in bytes.
+    pub max_body_bytes: usize,
+    /// The networks of the proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Arc<[IpNet]>,
+}
+
+/// The state of the router.
+#[derive(Clone)]
+pub struct HttpState {
+    /// Set once, when MongoDB answered, is new enough and the database is prepared. Until then there is nothing
+    /// that a handler could ask, so no request can reach a database that was not checked.
+    pub services: Arc<OnceLock<Services>>,
+    /// The limits of a request.
+    pub limits: RequestLimits,
+    /// What `/metrics` shows.
+    pub metrics: PrometheusHandle,
+    /// Where requests run: a client may hang up, its request is finished all the same, also before the server stops.
+    pub requests: TaskTracker,
+}
+
+impl std::fmt::Debug for HttpState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpState").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl FromRequestParts<HttpState> for Services {
+    type Rejection = Problem;
+
+    async fn from_request_parts(_parts: &mut Parts, state: &HttpState) -> Result<Self, Problem> {
+        state.services.get().cloned().ok_or_else(|| Problem::new(kinds::DATABASE_UNAVAILABLE))
+    }
+}
+
+impl FromRequestParts<HttpState> for RequestLimits {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(_parts: &mut Parts, state: &HttpState) -> Result<Self, Infallible> {
+        Ok(state.limits.clone())
+    }
+}
