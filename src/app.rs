@@ -210,16 +210,9 @@ fn wire(
     let repos = Repos::new(&database);
     let tokens = TokenService::new(&config.jwt_secret, config.token_lifetime, clock.clone());
     let migration = MigrationService::new(repos.clone(), clock.clone());
-    let auth = AuthService::new(&repos, hasher.clone(), tokens.clone(), config.login_attempts_per_minute);
-    let orgs = OrgService::new(
-        repos,
-        migration.clone(),
-        hasher,
-        tokens,
-        clock,
-        config.master_db_name.clone(),
-        config.max_organizations,
-    );
+    let auth =
+        AuthService::new(&repos, hasher.clone(), tokens.clone(), clock.clone(), config.login_attempts_per_minute);
+    let orgs = OrgService::new(repos, migration.clone(), hasher, tokens, clock, config.max_organizations);
     (Services { auth, orgs, database }, migration)
 }
 

@@ -1,8 +1,8 @@
 //! What time it is. Everything that issues, expires or stamps asks a [`Clock`], so that tests move the time
 //! instead of waiting. Leases do not: they go by the database's clock.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 
@@ -10,6 +10,9 @@ use time::OffsetDateTime;
 pub trait Clock: std::fmt::Debug + Send + Sync + 'static {
     /// Now, in whole milliseconds: the precision that MongoDB stores.
     fn now(&self) -> OffsetDateTime;
+
+    /// The time since a fixed moment; unlike [`Clock::now`] it never goes back, so waiting times are taken from it.
+    fn elapsed(&self) -> Duration;
 }
 
 /// A clock that is shared by everything in one server.
@@ -24,29 +27,40 @@ impl Clock for SystemClock {
     fn now(&self) -> OffsetDateTime {
         whole_milliseconds(OffsetDateTime::now_utc())
     }
+
+    fn elapsed(&self) -> Duration {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        START.elapsed()
+    }
 }
 
 /// A clock that stands still until it is moved.
 #[derive(Debug)]
-pub struct ManualClock(Mutex<OffsetDateTime>);
+pub struct ManualClock {
+    start: OffsetDateTime,
+    moved_by: Mutex<Duration>,
+}
 
 impl ManualClock {
     /// A clock that stands at the machine's present time.
     #[must_use]
     pub fn at_present() -> Self {
-        Self(Mutex::new(SystemClock.now()))
+        Self { start: SystemClock.now(), moved_by: Mutex::new(Duration::ZERO) }
     }
 
     /// Moves the clock on.
     pub fn advance(&self, by: Duration) {
-        let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *now += by;
+        *self.moved_by.lock().unwrap_or_else(PoisonError::into_inner) += by;
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> OffsetDateTime {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.start + self.elapsed()
+    }
+
+    fn elapsed(&self) -> Duration {
+        *self.moved_by.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

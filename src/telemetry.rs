@@ -37,6 +37,7 @@ pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
     let handle = PrometheusBuilder::new().set_buckets(LATENCY_BUCKETS)?.install_recorder()?;
     describe_counter!("http_requests_total", Unit::Count, "Requests answered, by method, route and status");
     describe_histogram!("http_request_duration_seconds", Unit::Seconds, "From the request's head to the answer's");
+    describe_gauge!("http_requests_running", Unit::Count, "Requests at work, those without a client any more included");
     describe_gauge!("bcrypt_queue_length", Unit::Count, "Password checks that wait for a thread");
     describe_gauge!("mongodb_pool_connections", Unit::Count, "Open connections to MongoDB");
     describe_gauge!("mongodb_pool_connections_in_use", Unit::Count, "Connections to MongoDB that a call uses now");

@@ -29,8 +29,9 @@ impl FromRequest<HttpState> for RawBody {
     async fn from_request(request: Request, state: &HttpState) -> Result<Self, Problem> {
         let content_type = content_type(request.headers());
         let limit = state.limits.max_body_bytes;
-        // A body that drips must not keep its task for ever; the driver's futures are elsewhere.
-        let read = timeout(state.limits.timeout, to_bytes(request.into_body(), limit)).await;
+        // A body that drips must not keep its task for ever. Half of the request's time, so that the client learns
+        // what was slow before the whole time is over.
+        let read = timeout(state.limits.timeout / 2, to_bytes(request.into_body(), limit)).await;
         match read {
             Ok(Ok(bytes)) => Ok(Self { bytes, content_type }),
             Ok(Err(error)) if is_too_large(&error) => Err(Problem::new(kinds::BODY_TOO_LARGE)

@@ -41,4 +41,10 @@ impl Repos {
     pub fn new(database: &Database) -> Self {
         Self { orgs: OrgRepo::new(database), admins: AdminRepo::new(database), tenants: TenantRepo::new(database) }
     }
+
+    /// The name of the database, in which the tenant collections live too.
+    #[must_use]
+    pub fn database_name(&self) -> &str {
+        self.tenants.database_name()
+    }
 }

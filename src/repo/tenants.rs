@@ -29,6 +29,10 @@ impl TenantRepo {
         Self { database: database.clone() }
     }
 
+    pub(crate) fn database_name(&self) -> &str {
+        self.database.name()
+    }
+
     /// The collection of this name.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::login_limits::LoginLimits;
 use super::passwords::{PasswordError, PasswordHasher};
 use super::tokens::{AccessToken, TokenService};
+use crate::clock::SharedClock;
 use crate::domain::{Admin, Caller, EmailQuery, PasswordAttempt};
 use crate::repo::{AdminRepo, RepoError, Repos};
 
@@ -49,8 +50,15 @@ pub struct AuthService {
 impl AuthService {
     /// Logs in the admins of these repositories.
     #[must_use]
-    pub fn new(repos: &Repos, hasher: PasswordHasher, tokens: TokenService, attempts_per_minute: NonZeroU32) -> Self {
-        Self { admins: repos.admins.clone(), hasher, tokens, limits: Arc::new(LoginLimits::new(attempts_per_minute)) }
+    pub fn new(
+        repos: &Repos,
+        hasher: PasswordHasher,
+        tokens: TokenService,
+        clock: SharedClock,
+        attempts_per_minute: NonZeroU32,
+    ) -> Self {
+        let limits = Arc::new(LoginLimits::new(attempts_per_minute, clock));
+        Self { admins: repos.admins.clone(), hasher, tokens, limits }
     }
 
     /// Checks an email and a password; gives a token.

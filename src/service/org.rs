@@ -113,12 +113,11 @@ pub struct OrgService {
     hasher: PasswordHasher,
     tokens: TokenService,
     clock: SharedClock,
-    db_name: String,
     max_organizations: u64,
 }
 
 impl OrgService {
-    /// Serves the organizations of these repositories, whose database is `db_name`, up to `max_organizations`.
+    /// Serves the organizations of these repositories, up to `max_organizations`.
     #[must_use]
     pub fn new(
         repos: Repos,
@@ -126,10 +125,9 @@ impl OrgService {
         hasher: PasswordHasher,
         tokens: TokenService,
         clock: SharedClock,
-        db_name: String,
         max_organizations: u64,
     ) -> Self {
-        Self { repos, migration, hasher, tokens, clock, db_name, max_organizations }
+        Self { repos, migration, hasher, tokens, clock, max_organizations }
     }
 
     /// Creates an organization with its admin.
@@ -168,7 +166,7 @@ impl OrgService {
             collection_name: slug.collection_name(),
             collection_uuid: None,
             connection: ConnectionDocument {
-                db_name: self.db_name.clone(),
+                db_name: self.repos.database_name().to_owned(),
                 collection_name: slug.collection_name(),
                 extra: bson::Document::new(),
             },

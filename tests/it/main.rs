@@ -1,6 +1,15 @@
-//! The tests against a real mongod: each has a database of its own, all share one server.
-#![expect(clippy::expect_used, reason = "a test that cannot go on says why")]
+//! The black-box tests: real servers on real sockets, over a real mongod. Each test has a database of its own; all but
+//! those that stop MongoDB share one mongod. Whatever a server answers is held against the OpenAPI document.
+#![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on says why")]
+#![expect(clippy::disallowed_methods, reason = "a test looks at MongoDB, and damages it, past the repositories")]
 
-mod lifecycle;
+mod access;
+mod auth;
+mod command_line;
+mod contract;
+mod demo;
+mod faults;
+mod orgs;
+mod privacy;
 mod support;
 mod takeover;

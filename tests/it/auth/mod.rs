@@ -1,0 +1,5 @@
+//! Logging in, its limits, and what a token is good for.
+
+mod limits;
+mod login;
+mod tokens;

@@ -1,0 +1,143 @@
+//! The binary: its commands, its exit codes, what it says of broken settings, and how it stops.
+
+use std::net::TcpListener;
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::support::process::{Running, Tenantry, said};
+use crate::support::server::{PASSWORD, SECRET, empty_database};
+use crate::support::{eventually, mongo};
+
+/// Settings of a server that nothing is wrong with.
+fn settings<'a>(uri: &'a str, database: &'a str) -> Vec<(&'a str, &'a str)> {
+    vec![("MONGO_URI", uri), ("MASTER_DB_NAME", database), ("JWT_SECRET", SECRET), ("PORT", "0"), ("SALT_ROUNDS", "4")]
+}
+
+/// A client of a process, once that is ready.
+async fn ready(server: &Running) -> (reqwest::Client, String) {
+    eventually("it listens", async || server.url().is_some()).await;
+    let (client, url) = (reqwest::Client::new(), server.url().expect("an address"));
+    let is_ready = async || {
+        let answer = client.get(format!("{url}/health/ready")).send().await;
+        answer.is_ok_and(|answer| answer.status() == 200)
+    };
+    eventually("it is ready", is_ready).await;
+    (client, url)
+}
+
+#[test]
+fn everything_that_is_wrong_with_the_settings_is_said_at_once_with_exit_code_2() {
+    let broken = [("JWT_SECRET", "secret"), ("PORT", "many"), ("SALT_ROUNDS", "99")];
+    for command in ["serve", "check", "healthcheck"] {
+        let output = Tenantry::new(&[command], &broken).output();
+        assert_eq!(output.status.code(), Some(2));
+        let text = said(&output);
+        for name in ["MONGO_URI is missing", "JWT_SECRET is not valid", "PORT is not valid", "SALT_ROUNDS is not valid"]
+        {
+            assert!(text.contains(name), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_line_of_the_env_file_that_cannot_be_read_is_named_without_its_value() {
+    let output = Tenantry::new(&["check"], &[]).env_file("PORT=1\nJWT_SECRET=\"hidden value\n").output();
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text.contains("JWT_SECRET") && !text.contains("hidden"), "{text}");
+}
+
+#[test]
+fn the_env_file_is_read_and_the_environment_wins() {
+    let file = format!("MONGO_URI=mongodb://x\nJWT_SECRET={SECRET}\nPORT=a\nSALT_ROUNDS=b\n");
+    let output = Tenantry::new(&["check"], &[("PORT", "1")]).env_file(&file).output();
+    let text = said(&output);
+    assert!(text.contains("SALT_ROUNDS") && !text.contains("PORT") && !text.contains("MONGO_URI"), "{text}");
+}
+
+#[test]
+fn the_document_help_and_version_need_no_settings() {
+    let output = Tenantry::new(&["openapi"], &[]).output();
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8(output.stdout).expect("UTF-8"), include_str!("../../openapi.json"));
+    let help = said(&Tenantry::new(&["--help"], &[]).output());
+    for command in ["serve", "check", "openapi", "healthcheck"] {
+        assert!(help.contains(command), "{help}");
+    }
+    let version = said(&Tenantry::new(&["--version"], &[]).output());
+    assert_eq!(version.trim(), format!("tenantry {}", env!("CARGO_PKG_VERSION")));
+    assert_eq!(Tenantry::new(&["frobnicate"], &[]).output().status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn check_says_what_a_server_would_find_and_changes_nothing() {
+    let mongod = mongo::shared().await;
+    let (uri, database) = (mongod.uri(), empty_database(mongod).await);
+    let settings = settings(&uri, database.name());
+    let before = Tenantry::new(&["check"], &settings).output();
+    assert_eq!(before.status.code(), Some(1));
+    assert!(said(&before).contains("admins.email_1"), "{}", said(&before));
+    assert!(database.list_collection_names().await.expect("names").is_empty());
+
+    let server = Tenantry::new(&["serve"], &settings).start();
+    let (_, url) = ready(&server).await;
+    let port = url.rsplit(':').next().expect("a port").to_owned();
+    let after = Tenantry::new(&["check"], &settings).output();
+    assert_eq!((after.status.code(), said(&after).as_str()), (Some(0), "settings: ok\nMongoDB: ok\nindexes: ok\n"));
+
+    let mut of_server = settings.clone();
+    of_server.retain(|(name, _)| *name != "PORT");
+    of_server.push(("PORT", &port));
+    assert_eq!(Tenantry::new(&["healthcheck"], &of_server).output().status.code(), Some(0));
+    server.signal(Signal::TERM);
+    assert_eq!(server.end().0, Some(0));
+    let gone = Tenantry::new(&["healthcheck"], &of_server).output();
+    assert_eq!(gone.status.code(), Some(1));
+    assert!(said(&gone).contains("no answer from 127.0.0.1"), "{}", said(&gone));
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_ends_the_server_with_a_sentence() {
+    let mongod = mongo::shared().await;
+    let (uri, database) = (mongod.uri(), empty_database(mongod).await);
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port().to_string();
+    let mut settings = settings(&uri, database.name());
+    settings.retain(|(name, _)| *name != "PORT");
+    settings.push(("PORT", &port));
+    let output = Tenantry::new(&["serve"], &settings).output();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains(&format!("cannot listen on 127.0.0.1:{port}")), "{}", said(&output));
+}
+
+#[tokio::test]
+async fn a_signal_lets_running_requests_finish() {
+    let mongod = mongo::shared().await;
+    let (uri, database) = (mongod.uri(), empty_database(mongod).await);
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut settings = settings(&uri, database.name());
+        settings.retain(|(name, _)| *name != "SALT_ROUNDS");
+        // A hash that takes long enough for the signal to come in the middle.
+        settings.push(("SALT_ROUNDS", "14"));
+        let server = Tenantry::new(&["serve"], &settings).start();
+        let (client, url) = ready(&server).await;
+        let name = format!("acme {}", signal.as_raw());
+        let body = json!({
+            "organization_name": name, "email": format!("a{}@example.com", signal.as_raw()), "password": PASSWORD,
+        });
+        let create = client.post(format!("{url}/org/create")).header("content-type", "application/json");
+        let create = tokio::spawn(create.body(body.to_string()).send());
+        let runs = async || {
+            let metrics = client.get(format!("{url}/metrics")).send().await.expect("an answer");
+            // Itself and the create.
+            metrics.text().await.expect("a text").contains("\nhttp_requests_running 2\n")
+        };
+        eventually("the create runs", runs).await;
+        server.signal(signal);
+        assert_eq!(create.await.expect("no panic").expect("an answer").status(), 201);
+        let (code, log) = server.end();
+        assert_eq!(code, Some(0), "{log}");
+        assert!(log.contains("stopping"), "{log}");
+    }
+}

@@ -1,0 +1,223 @@
+//! What happens when clients hang up, MongoDB is away, hangs or is killed, and servers end in the middle.
+
+use std::time::Duration;
+
+use bson::{DateTime, Document, doc, oid::ObjectId};
+use serde_json::json;
+use tokio::time::timeout;
+
+use crate::support::mongo::{self, Mongod};
+use crate::support::server::{by_name, empty_database};
+use crate::support::{Answer, PASSWORD, Server, eventually};
+
+/// How many connections MongoDB has ever accepted.
+async fn connections_created(server: &Server) -> i32 {
+    let status = server.database.run_command(doc! { "serverStatus": 1 }).await.expect("a status");
+    status.get_document("connections").expect("connections").get_i32("totalCreated").expect("a number")
+}
+
+#[tokio::test]
+async fn three_thousand_clients_that_hang_up_cost_the_others_nothing() {
+    // Of its own, because its connections are counted.
+    let mongod = Mongod::started().await;
+    let server = Server::over(&mongod, empty_database(&mongod).await, &[]).await;
+    let acme = server.tenant("acme").await;
+    let path = by_name("/org/get", "acme");
+    let before = connections_created(&server).await;
+    let mut aborted = 0;
+    for n in 0..60_000_u64 {
+        // A connection of its own, which closes with the request's future.
+        let client = reqwest::Client::builder().pool_max_idle_per_host(0).build().expect("a client");
+        let get = client.get(format!("{}{path}", server.url)).bearer_auth(&acme.token).send();
+        aborted += u32::from(timeout(Duration::from_micros(n % 4_000), get).await.is_err());
+        if aborted == 3_000 {
+            break;
+        }
+    }
+    assert_eq!(aborted, 3_000);
+    for _ in 0..200 {
+        let answer = server.get(&path).bearer(&acme.token).send().await.success(200);
+        assert_eq!(answer.body["organization"]["admin"]["email"], acme.email.as_str());
+    }
+    // Were driver futures dropped with their requests, each would have cost a connection.
+    let created = connections_created(&server).await - before;
+    assert!(created < 100, "{created} connections were made");
+}
+
+#[tokio::test]
+async fn a_change_whose_client_hung_up_is_finished_all_the_same() {
+    let server = Server::start().await;
+    let acme = server.tenant("acme").await;
+    let mut present = "acme".to_owned();
+    for n in 0..30 {
+        let next = format!("name {n}");
+        let rename = server.rename(&acme.token, &present, &next);
+        if timeout(Duration::from_micros(300 * n), rename).await.is_err() {
+            let body = json!({ "organization_name": &present, "new_organization_name": &next });
+            // It may have been cut before the server saw it; then this is the first.
+            eventually("it has one name or the other", async || {
+                let is_renamed = server.find(&next).await.status == 200;
+                is_renamed || server.update(&acme.token, &body).await.status == 200
+            })
+            .await;
+        }
+        present = next;
+    }
+    let active = doc! { "state": "active", "slug": "name_29", "change": { "$exists": false } };
+    eventually("it is at rest", async || {
+        matches!(server.documents("organizations").count_documents(active.clone()).await, Ok(1))
+    })
+    .await;
+    assert_eq!(server.tenant_collections().await, ["org_name_29"]);
+}
+
+#[tokio::test]
+async fn a_server_starts_without_mongodb_and_is_ready_when_it_comes() {
+    let mut mongod = Mongod::stopped();
+    let database = empty_database(&mongod).await;
+    let server = Server::unready(&mongod, database, &[]);
+    server.get("/health/live").send().await.success(200);
+    server.get("/redoc").send().await.success(200);
+    server.get("/health/ready").send().await.problem(503, "database_unavailable");
+    server.find("acme").await.problem(503, "database_unavailable");
+    server.create("acme", "a@example.com", PASSWORD).await.problem(503, "database_unavailable");
+    server.log_in("a@example.com", PASSWORD).await.problem(503, "database_unavailable");
+    server.delete("a token", "acme").await.problem(503, "database_unavailable");
+    mongod.start().await;
+    eventually("it is ready", async || server.get("/health/ready").send().await.status == 200).await;
+    server.tenant("acme").await;
+}
+
+#[tokio::test]
+async fn a_mongodb_that_hangs_is_reported_and_recovered_from() {
+    let mongod = Mongod::started().await;
+    let server = Server::over(&mongod, empty_database(&mongod).await, &[("REQUEST_TIMEOUT_SECONDS", "3")]).await;
+    let acme = server.tenant("acme").await;
+    mongod.hold();
+    server.get("/health/live").send().await.success(200);
+    let (ready, found) = tokio::join!(server.get("/health/ready").send(), server.find("acme"));
+    ready.problem(503, "database_unavailable");
+    found.problem(503, "request_timeout");
+    mongod.release();
+    eventually("it is ready", async || server.get("/health/ready").send().await.status == 200).await;
+    server.find("acme").await.success(200);
+    assert!(server.knows(&acme.token).await);
+}
+
+/// One client's life while MongoDB goes away: creates organizations, and gives the names that were acknowledged.
+async fn create_until(server: &Server, client: u32, stop: &std::cell::Cell<bool>) -> Vec<String> {
+    let mut acknowledged = Vec::new();
+    for n in 0.. {
+        if stop.get() {
+            break;
+        }
+        let name = format!("client {client} org {n}");
+        let answer = server.create(&name, &format!("a{client}-{n}@example.com"), PASSWORD).await;
+        match answer.status {
+            201 => acknowledged.push(name),
+            503 => assert!(answer.headers.contains_key("retry-after"), "{}", answer.text),
+            _ => panic!("{}", answer.text),
+        }
+        let known: Answer = server.find(&format!("client {client} org 0")).await;
+        assert!(matches!(known.status, 200 | 404 | 503), "{}", known.text);
+    }
+    acknowledged
+}
+
+#[tokio::test]
+async fn a_mongodb_that_is_killed_under_load_loses_nothing_that_was_acknowledged() {
+    let mut mongod = Mongod::started().await;
+    let database = empty_database(&mongod).await;
+    let server = Server::over(&mongod, database, &[("REQUEST_TIMEOUT_SECONDS", "8")]).await;
+    let stop = std::cell::Cell::new(false);
+    let clients = futures_util::future::join_all((0..6).map(|client| create_until(&server, client, &stop)));
+    let at_least = |number: u64| {
+        let server = &server;
+        async move { server.documents("organizations").count_documents(doc! {}).await.is_ok_and(|n| n >= number) }
+    };
+    let faults = async {
+        for round in 1..=3 {
+            eventually("there is load", || at_least(round * 15)).await;
+            mongod.kill();
+            let is_away = async || server.get("/health/ready").send().await.status == 503;
+            eventually("the server notices", is_away).await;
+            mongod.start().await;
+            eventually("it recovers", async || server.get("/health/ready").send().await.status == 200).await;
+        }
+        eventually("there is load again", || at_least(60)).await;
+        stop.set(true);
+    };
+    let (acknowledged, ()) = tokio::join!(clients, faults);
+    for name in acknowledged.iter().flatten() {
+        let found = server.find(name).await.success(200);
+        let collection = found.body["organization"]["collection_name"].as_str().expect("a name").to_owned();
+        assert!(server.tenant_collections().await.contains(&collection), "{collection}");
+    }
+    assert!(acknowledged.iter().flatten().count() >= 10);
+}
+
+#[tokio::test]
+async fn two_servers_on_one_database_give_a_name_to_one_client() {
+    let mongod = mongo::shared().await;
+    let database = empty_database(mongod).await;
+    let one = Server::over(mongod, database.clone(), &[]).await;
+    let two = Server::over(mongod, database, &[]).await;
+    let creates = (0..30).map(|n| {
+        let server = if n % 2 == 0 { &one } else { &two };
+        async move { server.create("acme", &format!("a{n}@example.com"), PASSWORD).await }
+    });
+    let answers = futures_util::future::join_all(creates).await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 1);
+    assert_eq!(one.totals().await, (1, 1, 1));
+    let acme = one.tenant("other").await;
+    assert!(two.knows(&acme.token).await, "a token of one server is good for the other");
+}
+
+#[tokio::test]
+async fn changes_that_a_dead_server_left_are_finished_or_undone_by_the_next() {
+    let mongod = mongo::shared().await;
+    let database = empty_database(mongod).await;
+    let first = Server::over(mongod, database.clone(), &[]).await;
+    for name in ["half-made", "half-renamed", "half-deleted", "busy"] {
+        first.tenant(name).await;
+    }
+    first.stop().await.expect("stopped");
+    let (past, future) = (DateTime::from_millis(0), DateTime::from_millis(i64::from(u32::MAX) * 1_000));
+    let change = |kind: &str, lease: DateTime| {
+        doc! { "id": ObjectId::new(), "kind": kind, "holder": "gone", "fence": 1_i64, "lease_until": lease }
+    };
+    let names = |name: &str| doc! { "organization_name": name, "slug": name, "collection_name": format!("org_{name}") };
+    let mut rename = change("rename", past);
+    rename.insert("from", names("half-renamed"));
+    rename.insert("to", names("renamed"));
+    let organizations = database.collection::<Document>("organizations");
+    for (name, state, change) in [
+        ("half-made", "provisioning", change("create", past)),
+        ("half-renamed", "renaming", rename),
+        ("half-deleted", "deleting", change("delete", past)),
+        ("busy", "deleting", change("delete", future)),
+    ] {
+        let set = doc! { "$set": { "state": state, "change": change } };
+        organizations.update_one(doc! { "slug": name }, set).await.expect("interrupted");
+    }
+    let unreadable = doc! {
+        "_id": ObjectId::from_bytes([0; 12]), "slug": "unreadable", "names": ["unreadable"],
+        "collection_name": "org_unreadable", "state": "deleting", "change": { "fence": 1_i64, "lease_until": past },
+    };
+    organizations.insert_one(unreadable).await.expect("stored");
+
+    let second = Server::over(mongod, database, &[]).await;
+    eventually("all but the held and the unreadable one are ended", async || {
+        second.tenant_collections().await == ["org_busy", "org_renamed"] && second.count("organizations").await == 3
+    })
+    .await;
+    second.find("renamed").await.success(200);
+    for gone in ["half-made", "half-renamed", "half-deleted", "busy"] {
+        second.find(gone).await.problem(404, "organization_not_found");
+    }
+    assert_eq!(second.count("admins").await, 2, "those of the renamed and of the held one");
+    for free in ["half-made", "half-renamed", "half-deleted"] {
+        second.create(free, &format!("new@{free}.example"), PASSWORD).await.success(201);
+    }
+    second.create("busy", "new@busy.example", PASSWORD).await.problem(409, "organization_exists");
+}

@@ -1,0 +1,6 @@
+//! `/org/*`
+
+mod create;
+mod delete;
+mod get;
+mod update;

@@ -1,0 +1,89 @@
+//! What the log says of a request, and what it must never say.
+
+use serde_json::Value;
+
+use crate::support::process::Tenantry;
+use crate::support::server::{SECRET, empty_database};
+use crate::support::{eventually, mongo};
+
+#[tokio::test]
+async fn the_log_has_a_line_for_each_request_and_no_secret_in_any() {
+    let mongod = mongo::shared().await;
+    let database = empty_database(mongod).await;
+    let uri = mongod.uri();
+    let server = Tenantry::new(
+        &["serve"],
+        &[
+            ("MONGO_URI", &uri),
+            ("MASTER_DB_NAME", database.name()),
+            ("JWT_SECRET", SECRET),
+            ("PORT", "0"),
+            ("SALT_ROUNDS", "4"),
+            ("LOG_FORMAT", "json"),
+            ("RUST_LOG", "trace"),
+        ],
+    )
+    .start();
+    let listens_at = || {
+        let log = server.log();
+        let line = log.lines().find(|line| line.contains("listening"))?.to_owned();
+        let line: Value = serde_json::from_str(&line).expect("JSON");
+        line["address"].as_str().map(|address| format!("http://{address}"))
+    };
+    eventually("it listens", async || listens_at().is_some()).await;
+    let url = listens_at().expect("an address");
+    let client = reqwest::Client::new();
+    let is_ready = async || {
+        let answer = client.get(format!("{url}/health/ready")).send().await;
+        answer.is_ok_and(|answer| answer.status() == 200)
+    };
+    eventually("it is ready", is_ready).await;
+
+    let post = async |path: &str, body: String| {
+        let request = client.post(format!("{url}{path}")).header("content-type", "application/json").body(body);
+        let response = request.send().await.expect("an answer");
+        (response.headers()["x-request-id"].to_str().expect("an id").to_owned(), response.text().await.expect("a body"))
+    };
+    let admin = r#""email":"private.person@secret.example","password":"a very private password""#;
+    let (_, created) = post("/org/create", format!(r#"{{"organization_name":"acme",{admin}}}"#)).await;
+    let created: Value = serde_json::from_str(&created).expect("JSON");
+    let organization_id = created["organization"]["id"].as_str().expect("an id");
+    // The same email again, so that MongoDB's own error, which quotes it, passes through.
+    let again = (0..8).map(|n| post("/org/create", format!(r#"{{"organization_name":"other {n}",{admin}}}"#)));
+    futures_util::future::join_all(again).await;
+    let (login_id, logged_in) = post("/admin/login", format!("{{{admin}}}")).await;
+    let logged_in: Value = serde_json::from_str(&logged_in).expect("JSON");
+    let token = logged_in["access_token"].as_str().expect("a token").to_owned();
+    post("/admin/login", admin.to_owned()).await;
+    post("/admin/login", format!(r#"{{{admin},"x":1}}"#)).await;
+    let update = format!(
+        r#"{{"organization_name":"acme","new_organization_name":"globex","email":"other.person@secret.example",
+        "password":"another private password","x":"{token}"}}"#
+    );
+    for body in [update.clone(), update.replace(&format!(r#","x":"{token}""#), "")] {
+        let request = client.put(format!("{url}/org/update")).bearer_auth(&token).body(body);
+        request.header("content-type", "application/json").send().await.expect("an answer");
+    }
+    server.signal(rustix::process::Signal::TERM);
+    let (code, log) = server.end();
+    assert_eq!(code, Some(0), "{log}");
+
+    let mut requests = 0;
+    for line in log.lines() {
+        let line: Value = serde_json::from_str(line).expect("every line is JSON");
+        if line["message"] == "answered" {
+            requests += 1;
+            let span = &line["span"];
+            assert!(span["request_id"].is_string() && line["status"].is_u64() && line["route"].is_string(), "{line}");
+            assert!(line["duration_ms"].is_f64() && line["method"].is_string(), "{line}");
+            if span["request_id"] == login_id.as_str() {
+                assert_eq!(span["organization_id"], organization_id);
+                assert_eq!(line["route"], "/admin/login");
+            }
+        }
+    }
+    assert!(requests >= 14, "{requests}");
+    for secret in ["private.person", "other.person", "secret.example", "private password", "$2b$", &token, SECRET] {
+        assert!(!log.contains(secret), "{secret} is in the log");
+    }
+}

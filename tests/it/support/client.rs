@@ -1,0 +1,134 @@
+//! Calls over HTTP, and their answers, each held against the OpenAPI document.
+
+use std::sync::LazyLock;
+
+use form_urlencoded::Serializer;
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::Value;
+
+/// The document that the answers must agree with.
+pub(crate) static OPENAPI: LazyLock<Value> =
+    LazyLock::new(|| serde_json::from_str(include_str!("../../../openapi.json")).expect("JSON"));
+
+/// A call that is being put together.
+pub(crate) struct Call {
+    method: String,
+    path: String,
+    request: RequestBuilder,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    /// The body as JSON, or null when it is none.
+    pub(crate) body: Value,
+    pub(crate) text: String,
+}
+
+impl Call {
+    pub(crate) fn new(client: &Client, url: &str, method: &str, path_and_query: &str) -> Self {
+        let parsed = Method::from_bytes(method.as_bytes()).expect("a method");
+        let path = path_and_query.split('?').next().unwrap_or_default().to_owned();
+        let request = client.request(parsed, format!("{url}{path_and_query}"));
+        Self { method: method.to_lowercase(), path, request }
+    }
+
+    pub(crate) fn json(self, body: &Value) -> Self {
+        self.body("application/json", body.to_string())
+    }
+
+    pub(crate) fn form(self, pairs: &[(&str, &str)]) -> Self {
+        let body = Serializer::new(String::new()).extend_pairs(pairs).finish();
+        self.body("application/x-www-form-urlencoded", body)
+    }
+
+    pub(crate) fn body(mut self, content_type: &str, body: impl Into<reqwest::Body>) -> Self {
+        self.request = self.request.header(CONTENT_TYPE, content_type).body(body);
+        self
+    }
+
+    pub(crate) fn bearer(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.request = self.request.header(name, value);
+        self
+    }
+
+    /// Sends it; an answer that the OpenAPI document does not know fails the test.
+    pub(crate) async fn send(self) -> Answer {
+        let (method, path) = (self.method.clone(), self.path.clone());
+        let answer = self.try_send().await.expect("an answer");
+        answer.assert_documented(&method, &path);
+        answer
+    }
+
+    /// Sends it to a server that may be gone.
+    pub(crate) async fn try_send(self) -> reqwest::Result<Answer> {
+        let response = self.request.send().await?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let text = response.text().await?;
+        let body = serde_json::from_str(&text).unwrap_or_default();
+        Ok(Answer { status, headers, body, text })
+    }
+}
+
+impl Answer {
+    /// Fails unless it is a success with this status.
+    #[track_caller]
+    pub(crate) fn success(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}", self.text);
+        self
+    }
+
+    /// Fails unless it is a whole problem of this status and code.
+    #[track_caller]
+    pub(crate) fn problem(self, status: u16, code: &str) -> Self {
+        assert_eq!((self.status, self.body["code"].as_str()), (status, Some(code)), "{}", self.text);
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        assert_eq!(self.body["type"], "about:blank");
+        assert_eq!(self.body["status"], status);
+        assert_eq!(self.body["request_id"], self.header("x-request-id"));
+        assert!(self.body["title"].is_string() && self.body["detail"].is_string(), "{}", self.text);
+        assert_eq!(self.headers.contains_key("www-authenticate"), status == 401);
+        assert!(self.headers.contains_key("retry-after") || !matches!(status, 429 | 503), "{}", self.text);
+        assert_eq!(self.body.get("errors").is_some(), status == 422, "{}", self.text);
+        self
+    }
+
+    /// Fails unless it is a 422 about exactly these, as `pointer code`.
+    #[track_caller]
+    pub(crate) fn invalid(self, expected: &[&str]) {
+        let answer = self.problem(422, "validation_failed");
+        let errors = answer.body["errors"].as_array().expect("a list");
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        let mut found: Vec<String> =
+            errors.iter().map(|error| format!("{} {}", text(&error["pointer"]), text(&error["code"]))).collect();
+        found.sort();
+        assert_eq!(found, expected, "{}", answer.text);
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    #[track_caller]
+    fn assert_documented(&self, method: &str, path: &str) {
+        let operation = &OPENAPI["paths"][path][method];
+        if operation.is_null() {
+            return;
+        }
+        let response = &operation["responses"][self.status.to_string()];
+        assert!(response.is_object(), "{method} {path} does not document {}: {}", self.status, self.text);
+        let content_type = self.header("content-type").split(';').next().unwrap_or_default();
+        assert!(
+            response["content"][content_type].is_object(),
+            "{method} {path} {} does not document {content_type}",
+            self.status
+        );
+    }
+}

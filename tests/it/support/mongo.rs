@@ -1,0 +1,119 @@
+//! A mongod of the test program's own: a replica set of one member, which ends when the program ends, however.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use bson::doc;
+use mongodb::Client;
+use mongodb::options::ClientOptions;
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+use super::eventually;
+
+/// Starts mongod, says its process id, and kills it when the pipe to the test program closes.
+const WATCHDOG: &str = r#""$0" --replSet rs0 --dbpath "$1" --port "$2" --bind_ip 127.0.0.1 --nounixsocket \
+    --logpath "$1/log" >/dev/null & echo $!; cat >/dev/null; kill -9 $!; wait"#;
+
+/// A mongod that can be killed, started again, and held.
+pub(crate) struct Mongod {
+    port: u16,
+    data: TempDir,
+    watchdog: Option<Child>,
+    process: Option<Pid>,
+}
+
+/// The one that all tests share which leave it running.
+pub(crate) async fn shared() -> &'static Mongod {
+    static SHARED: OnceCell<Mongod> = OnceCell::const_new();
+    SHARED.get_or_init(Mongod::started).await
+}
+
+impl Mongod {
+    /// One that does not run yet, but knows where it will.
+    pub(crate) fn stopped() -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let data = tempfile::tempdir().expect("a directory");
+        Self { port: free.expect("a free port").port(), data, watchdog: None, process: None }
+    }
+
+    /// One that takes writes.
+    pub(crate) async fn started() -> Self {
+        let mut mongod = Self::stopped();
+        mongod.start().await;
+        mongod
+    }
+
+    /// Where a server finds it.
+    pub(crate) fn uri(&self) -> String {
+        format!("mongodb://127.0.0.1:{}/?directConnection=true&heartbeatFrequencyMS=500", self.port)
+    }
+
+    /// Starts it, with the data that it had, and waits until it takes writes.
+    pub(crate) async fn start(&mut self) {
+        let mongod = std::env::var_os("MONGOD").expect("MONGOD names a mongod; `make test` sets it");
+        let mut watchdog = Command::new("sh")
+            .args(["-c", WATCHDOG])
+            .arg(mongod)
+            .arg(self.data.path())
+            .arg(self.port.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a shell");
+        let mut said = String::new();
+        BufReader::new(watchdog.stdout.take().expect("piped")).read_line(&mut said).expect("a process id");
+        self.process = Pid::from_raw(said.trim().parse().expect("a number"));
+        self.watchdog = Some(watchdog);
+
+        let admin = self.client().await.database("admin");
+        eventually("mongod takes writes", || async {
+            let hello = admin.run_command(doc! { "hello": 1 }).await;
+            if hello.as_ref().is_ok_and(|hello| matches!(hello.get_bool("isreplicaset"), Ok(true))) {
+                let host = format!("127.0.0.1:{}", self.port);
+                let config = doc! { "_id": "rs0", "members": [{ "_id": 0, "host": host }] };
+                admin.run_command(doc! { "replSetInitiate": config }).await.ok();
+            }
+            hello.is_ok_and(|hello| matches!(hello.get_bool("isWritablePrimary"), Ok(true)))
+        })
+        .await;
+    }
+
+    /// Kills it, as a power failure would.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut watchdog) = self.watchdog.take() {
+            drop(watchdog.stdin.take());
+            watchdog.wait().expect("the watchdog ends");
+        }
+    }
+
+    /// Holds it: it keeps its connections and answers nothing.
+    pub(crate) fn hold(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub(crate) fn release(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(self.process.expect("it was started"), signal).expect("it runs");
+    }
+
+    /// A client of the test's own.
+    pub(crate) async fn client(&self) -> Client {
+        let mut options = ClientOptions::parse(self.uri()).await.expect("a connection string");
+        options.server_selection_timeout = Some(Duration::from_secs(1));
+        Client::with_options(options).expect("options")
+    }
+}
+
+impl Drop for Mongod {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

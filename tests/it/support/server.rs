@@ -1,0 +1,198 @@
+//! A server inside the test program, on a port and a database of its own, with a clock that the test moves.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use bson::{Document, doc};
+use metrics_exporter_prometheus::PrometheusHandle;
+use mongodb::{Collection, Database};
+use reqwest::Client;
+use serde_json::{Value, json};
+use tenantry::app::App;
+use tenantry::clock::ManualClock;
+use tenantry::config::Config;
+use tenantry::telemetry::start_metrics;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::client::Call;
+use super::mongo::{Mongod, shared};
+use super::{Answer, eventually};
+
+/// The password of every admin that a test makes without saying another.
+pub(crate) const PASSWORD: &str = "a fine password";
+
+/// What the tests' servers sign tokens with.
+pub(crate) const SECRET: &str = "q3Zp7Vx9Kd2Lm5Rt8Yw1Bn4Cf6Gh0Js3";
+
+/// One for all servers of this program: metrics are a process's.
+static METRICS: LazyLock<PrometheusHandle> = LazyLock::new(|| start_metrics().expect("the first"));
+
+/// A running server. It stops when it is dropped.
+pub(crate) struct Server {
+    pub(crate) url: String,
+    pub(crate) database: Database,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) client: Client,
+    stop: CancellationToken,
+    running: Option<JoinHandle<anyhow::Result<()>>>,
+}
+
+/// An organization with a token of its admin.
+#[derive(Debug, Clone)]
+pub(crate) struct Tenant {
+    pub(crate) id: String,
+    pub(crate) email: String,
+    pub(crate) token: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Server {
+    /// A server over an empty database of the shared mongod.
+    pub(crate) async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// The same with these settings.
+    pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
+        let database = empty_database(shared().await).await;
+        Self::over(shared().await, database, settings).await
+    }
+
+    /// A server that is ready, over a database that may hold something already.
+    pub(crate) async fn over(mongod: &Mongod, database: Database, settings: &[(&str, &str)]) -> Self {
+        let server = Self::unready(mongod, database, settings);
+        eventually("the server is ready", async || server.get("/health/ready").send().await.status == 200).await;
+        server
+    }
+
+    /// A server whose MongoDB may be away.
+    pub(crate) fn unready(mongod: &Mongod, database: Database, settings: &[(&str, &str)]) -> Self {
+        let mut given = HashMap::from([
+            ("MONGO_URI", mongod.uri()),
+            ("MASTER_DB_NAME", database.name().to_owned()),
+            ("JWT_SECRET", SECRET.to_owned()),
+            ("PORT", "0".to_owned()),
+            ("SALT_ROUNDS", "4".to_owned()),
+            ("LOGIN_ATTEMPTS_PER_MINUTE", "1000".to_owned()),
+        ]);
+        given.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        let config = Config::read(|name| given.get(name).cloned()).expect("settings");
+        let clock = Arc::new(ManualClock::at_present());
+        let app = App::bind(config, clock.clone(), METRICS.clone()).expect("a port");
+        let url = format!("http://{}", app.address().expect("an address"));
+        let stop = app.stop_token();
+        let running = Some(tokio::spawn(app.run()));
+        Self { url, database, clock, client: Client::new(), stop, running }
+    }
+
+    /// Stops it as a signal does, and says how it ended.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        self.ended().await
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) async fn ended(&mut self) -> anyhow::Result<()> {
+        self.running.take().expect("once").await.expect("no panic")
+    }
+
+    pub(crate) fn call(&self, method: &str, path_and_query: &str) -> Call {
+        Call::new(&self.client, &self.url, method, path_and_query)
+    }
+
+    pub(crate) fn get(&self, path_and_query: &str) -> Call {
+        self.call("GET", path_and_query)
+    }
+
+    /// `POST /org/create`.
+    pub(crate) async fn create(&self, name: &str, email: &str, password: &str) -> Answer {
+        let body = json!({ "organization_name": name, "email": email, "password": password });
+        self.call("POST", "/org/create").json(&body).send().await
+    }
+
+    /// `POST /admin/login`.
+    pub(crate) async fn log_in(&self, email: &str, password: &str) -> Answer {
+        self.call("POST", "/admin/login").json(&json!({ "email": email, "password": password })).send().await
+    }
+
+    /// `GET /org/get`.
+    pub(crate) async fn find(&self, name: &str) -> Answer {
+        self.get(&by_name("/org/get", name)).send().await
+    }
+
+    /// `PUT /org/update`.
+    pub(crate) async fn update(&self, token: &str, body: &Value) -> Answer {
+        self.call("PUT", "/org/update").bearer(token).json(body).send().await
+    }
+
+    /// `PUT /org/update` with nothing but a new name.
+    pub(crate) async fn rename(&self, token: &str, from: &str, to: &str) -> Answer {
+        self.update(token, &json!({ "organization_name": from, "new_organization_name": to })).await
+    }
+
+    /// `DELETE /org/delete`.
+    pub(crate) async fn delete(&self, token: &str, name: &str) -> Answer {
+        self.call("DELETE", &by_name("/org/delete", name)).bearer(token).send().await
+    }
+
+    /// An organization whose admin has [`PASSWORD`] and is logged in.
+    pub(crate) async fn tenant(&self, name: &str) -> Tenant {
+        let email = format!("admin@{}.example", name.to_lowercase().replace([' ', '_'], "-"));
+        let created = self.create(name, &email, PASSWORD).await.success(201);
+        let id = created.body["organization"]["id"].as_str().expect("an id").to_owned();
+        let token = self.token(&email, PASSWORD).await;
+        Tenant { id, email, token }
+    }
+
+    /// A token, for credentials that must be right.
+    pub(crate) async fn token(&self, email: &str, password: &str) -> String {
+        let answer = self.log_in(email, password).await.success(200);
+        answer.body["access_token"].as_str().expect("a token").to_owned()
+    }
+
+    /// Whether a token is still good for its own organization.
+    pub(crate) async fn knows(&self, token: &str) -> bool {
+        // Names no organization, so it changes nothing: 404 with a good token, 401 with another.
+        let answer = self.delete(token, "nobody has this name").await;
+        assert!(matches!(answer.status, 401 | 404), "{}", answer.text);
+        answer.status == 404
+    }
+
+    /// The tenant collections that there are.
+    pub(crate) async fn tenant_collections(&self) -> Vec<String> {
+        let mut names = self.database.list_collection_names().await.expect("names");
+        names.retain(|name| name.starts_with("org_"));
+        names.sort();
+        names
+    }
+
+    /// How many organizations, admins and tenant collections there are.
+    pub(crate) async fn totals(&self) -> (u64, u64, usize) {
+        (self.count("organizations").await, self.count("admins").await, self.tenant_collections().await.len())
+    }
+
+    pub(crate) async fn count(&self, collection: &str) -> u64 {
+        self.documents(collection).count_documents(doc! {}).await.expect("a count")
+    }
+
+    pub(crate) fn documents(&self, collection: &str) -> Collection<Document> {
+        self.database.collection(collection)
+    }
+}
+
+/// A database that nobody else has.
+pub(crate) async fn empty_database(mongod: &Mongod) -> Database {
+    mongod.client().await.database(&format!("test_{}", bson::oid::ObjectId::new()))
+}
+
+/// A path with the organization's name in its query.
+pub(crate) fn by_name(path: &str, name: &str) -> String {
+    let query = form_urlencoded::Serializer::new(String::new()).append_pair("organization_name", name).finish();
+    format!("{path}?{query}")
+}
