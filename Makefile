@@ -17,7 +17,7 @@ lint: ## Check format, lints and documentation
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --document-private-items
 
 test: lint ## Everything that CI runs; gets a mongod of its own
-	MONGOD="$$(python3 scripts/tools.py mongod)" cargo test --locked
+	cargo test --locked
 
 clean: ## Remove what was built and fetched
 	cargo clean

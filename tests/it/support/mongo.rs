@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use bson::doc;
@@ -17,6 +18,14 @@ use super::eventually;
 /// Starts mongod, says its process id, and kills it when the pipe to the test program closes.
 const WATCHDOG: &str = r#""$0" --replSet rs0 --dbpath "$1" --port "$2" --bind_ip 127.0.0.1 --nounixsocket \
     --logpath "$1/log" >/dev/null & echo $!; cat >/dev/null; kill -9 $!; wait"#;
+
+/// The program: $MONGOD, the one on the PATH, or the pinned one, which the script fetches if need be.
+static PROGRAM: LazyLock<String> = LazyLock::new(|| {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/tools.py");
+    let found = Command::new("python3").args([script, "mongod"]).stderr(Stdio::inherit()).output().expect("python3");
+    assert!(found.status.success(), "there is no mongod");
+    String::from_utf8(found.stdout).expect("a path").trim().to_owned()
+});
 
 /// A mongod that can be killed, started again, and held.
 pub(crate) struct Mongod {
@@ -54,10 +63,9 @@ impl Mongod {
 
     /// Starts it, with the data that it had, and waits until it takes writes.
     pub(crate) async fn start(&mut self) {
-        let mongod = std::env::var_os("MONGOD").expect("MONGOD names a mongod; `make test` sets it");
         let mut watchdog = Command::new("sh")
             .args(["-c", WATCHDOG])
-            .arg(mongod)
+            .arg(&*PROGRAM)
             .arg(self.data.path())
             .arg(self.port.to_string())
             .stdin(Stdio::piped())
