@@ -9,6 +9,7 @@ use uuid::Uuid;
 /// MongoDB's error codes that mean something to us
 /// (names and numbers: MongoDB's `src/mongo/base/error_codes.yml`).
 pub(crate) mod code {
+    pub(crate) const UNAUTHORIZED: i32 = 13;
     pub(crate) const NAMESPACE_NOT_FOUND: i32 = 26;
     pub(crate) const NAMESPACE_EXISTS: i32 = 48;
     pub(crate) const MAX_TIME_MS_EXPIRED: i32 = 50;
@@ -75,6 +76,12 @@ pub enum RepoError {
         /// What is wrong with it; names fields, never values.
         reason: String,
     },
+    /// The user in the connection string may not do this; nothing was done.
+    #[error("the user in MONGO_URI may not do this ({summary})")]
+    Unauthorized {
+        /// The code and its name.
+        summary: String,
+    },
     /// Anything else that MongoDB refused: a defect of ours or of the deployment.
     #[error("MongoDB refused the command ({summary})")]
     Refused {
@@ -95,6 +102,7 @@ impl RepoError {
             | Self::NamespaceNotFound
             | Self::TakenOver
             | Self::Undecodable { .. }
+            | Self::Unauthorized { .. }
             | Self::Refused { .. } => false,
         }
     }
@@ -103,6 +111,7 @@ impl RepoError {
     pub(crate) fn from_code(number: i32, name: &str) -> Self {
         let summary = format!("{number} {name}");
         match number {
+            code::UNAUTHORIZED => Self::Unauthorized { summary },
             code::NAMESPACE_EXISTS => Self::NamespaceExists,
             code::NAMESPACE_NOT_FOUND => Self::NamespaceNotFound,
             code::MAX_TIME_MS_EXPIRED | code::WRITE_CONFLICT | code::INDEX_BUILD_IN_PROGRESS => {

@@ -129,7 +129,11 @@ impl MigrationService {
             }
             Err(refusal) => {
                 self.undo_create(at, &org).await.map_err(ChangeError::Undecided)?;
-                Err(refusal.into())
+                Err(match refusal {
+                    // Undone, so nothing is undecided any more: it may simply be tried again.
+                    Refusal::Failed(error) => ChangeError::Repo(error),
+                    refusal => refusal.into(),
+                })
             }
         }
     }

@@ -1,7 +1,8 @@
 //! What holds for every call: the shape of errors, ids, headers, sizes, and the documents.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -126,6 +127,24 @@ async fn a_body_that_does_not_arrive_is_not_waited_for() {
     });
     let answer = answer.await.expect("no panic");
     assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("body_timeout"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_head_that_drips_is_not_waited_for() {
+    let server = Server::start().await;
+    let mut stream = TcpStream::connect(server.url.trim_start_matches("http://")).expect("connected");
+    let closed = tokio::task::spawn_blocking(move || {
+        stream.set_read_timeout(Some(Duration::from_secs(1))).expect("set");
+        // A byte a second, so that the connection is never idle, for longer than any limit.
+        (0..40).any(|_| {
+            let is_sent = stream.write_all(b"x").is_ok();
+            let mut byte = [0];
+            let read = stream.read(&mut byte);
+            let still_open = matches!(&read, Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
+            !(is_sent && still_open)
+        })
+    });
+    assert!(closed.await.expect("no panic"), "the server still waits");
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ impl From<RepoError> for Problem {
             | RepoError::NamespaceExists
             | RepoError::NamespaceNotFound
             | RepoError::Undecodable { .. }
+            | RepoError::Unauthorized { .. }
             | RepoError::Refused { .. } => kinds::INTERNAL_ERROR,
         })
     }
