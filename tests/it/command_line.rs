@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use rustix::process::Signal;
 use serde_json::json;
 
+use crate::support::mongo::Mongod;
 use crate::support::process::{Running, Tenantry, said};
 use crate::support::server::{PASSWORD, SECRET, empty_database};
 use crate::support::{eventually, mongo};
@@ -95,6 +96,24 @@ async fn check_says_what_a_server_would_find_and_changes_nothing() {
     let gone = Tenantry::new(&["healthcheck"], &of_server).output();
     assert_eq!(gone.status.code(), Some(1));
     assert!(said(&gone).contains("no answer from 127.0.0.1"), "{}", said(&gone));
+}
+
+#[tokio::test]
+async fn check_tells_a_wrong_password_from_a_missing_privilege_and_shows_neither() {
+    let (mongod, _root) = Mongod::with_users(&[("plain", "one")]).await;
+    let check = |uri: &str, database: &str| said(&Tenantry::new(&["check"], &settings(uri, database)).output());
+    let right = mongod.uri_of("plain");
+    assert!(check(&right, "one").contains("MongoDB: ok"));
+    for (uri, database, expected) in [
+        (right.replace("password@", "passwort@"), "one", "authentication failed"),
+        (mongod.uri(), "one", "13 Unauthorized"),
+        (right.clone(), "other", "13 Unauthorized"),
+        (right.replace("a%20MongoDB%20password@", "a/b@"), "one", "invalid argument"),
+    ] {
+        let text = check(&uri, database);
+        assert!(text.contains(expected), "{expected}: {text}");
+        assert!(!text.contains("passwort") && !text.contains("a%20MongoDB") && !text.contains("a/b"), "{text}");
+    }
 }
 
 #[tokio::test]

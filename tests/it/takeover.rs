@@ -6,6 +6,7 @@ use bson::{Bson, DateTime, Document, doc, oid::ObjectId};
 use mongodb::Database;
 use serde_json::json;
 
+use crate::support::mongo::Mongod;
 use crate::support::server::empty_database;
 use crate::support::{Server, mongo};
 
@@ -97,6 +98,20 @@ async fn a_database_of_the_original_is_taken_over_and_nothing_of_it_is_lost() {
     let again = Server::over(mongod, database.clone(), &[]).await;
     assert_eq!(everything(&database).await, taken_over, "a second start changes nothing");
     drop(again);
+}
+
+#[tokio::test]
+async fn a_user_that_may_only_read_and_write_is_enough_for_a_takeover() {
+    let (mongod, root) = Mongod::with_users(&[("plain", "original")]).await;
+    let database = root.database("original");
+    store(&database, "amazon", "org_amazon", "admin@example.com").await;
+    let server = Server::over(&mongod, database, &[("MONGO_URI", &mongod.uri_of("plain"))]).await;
+    let token = server.token("admin@example.com", "original password").await;
+    server.rename(&token, "amazon", "amazon_global").await.success(200);
+    assert_eq!(server.count("org_amazon_global").await, 1);
+    server.delete(&token, "amazon_global").await.success(200);
+    assert_eq!(server.totals().await, (0, 0, 0));
+    server.tenant("amazon").await;
 }
 
 #[tokio::test]

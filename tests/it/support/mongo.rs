@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 use super::eventually;
 
 /// Starts mongod, says its process id, and kills it when the pipe to the test program closes.
-const WATCHDOG: &str = r#""$0" --replSet rs0 --dbpath "$1" --port "$2" --bind_ip 127.0.0.1 --nounixsocket \
+const WATCHDOG: &str = r#""$0" $3 --dbpath "$1" --port "$2" --bind_ip 127.0.0.1 --nounixsocket \
     --logpath "$1/log" >/dev/null & echo $!; cat >/dev/null; kill -9 $!; wait"#;
 
 /// The program: $MONGOD, the one on the PATH, or the pinned one, which the script fetches if need be.
@@ -31,6 +31,7 @@ static PROGRAM: LazyLock<String> = LazyLock::new(|| {
 pub(crate) struct Mongod {
     port: u16,
     data: TempDir,
+    arguments: &'static str,
     watchdog: Option<Child>,
     process: Option<Pid>,
 }
@@ -44,9 +45,13 @@ pub(crate) async fn shared() -> &'static Mongod {
 impl Mongod {
     /// One that does not run yet, but knows where it will.
     pub(crate) fn stopped() -> Self {
+        Self::stopped_with("--replSet rs0")
+    }
+
+    fn stopped_with(arguments: &'static str) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let data = tempfile::tempdir().expect("a directory");
-        Self { port: free.expect("a free port").port(), data, watchdog: None, process: None }
+        Self { port: free.expect("a free port").port(), data, arguments, watchdog: None, process: None }
     }
 
     /// One that takes writes.
@@ -54,6 +59,31 @@ impl Mongod {
         let mut mongod = Self::stopped();
         mongod.start().await;
         mongod
+    }
+
+    /// A standalone one that asks for a password, with users who may read and write one database each; gives the
+    /// administrator's client.
+    pub(crate) async fn with_users(users: &[(&str, &str)]) -> (Self, Client) {
+        let mut mongod = Self::stopped_with("--auth");
+        mongod.start().await;
+        let create = |name: &str, role: &str, database: &str| {
+            doc! { "createUser": name, "pwd": "a MongoDB password", "roles": [{ "role": role, "db": database }] }
+        };
+        // Without any user, somebody on the same machine may make the first one.
+        let admin = mongod.client().await.database("admin");
+        admin.run_command(create("root", "root", "admin")).await.expect("the first user");
+        let options = ClientOptions::parse(mongod.uri_of("root")).await.expect("a connection string");
+        let root = Client::with_options(options).expect("options");
+        for (name, database) in users {
+            let user = create(name, "readWrite", database);
+            root.database("admin").run_command(user).await.expect("a user");
+        }
+        (mongod, root)
+    }
+
+    /// Where a server finds it, as this user.
+    pub(crate) fn uri_of(&self, user: &str) -> String {
+        self.uri().replace("mongodb://", &format!("mongodb://{user}:a%20MongoDB%20password@"))
     }
 
     /// Where a server finds it.
@@ -68,6 +98,7 @@ impl Mongod {
             .arg(&*PROGRAM)
             .arg(self.data.path())
             .arg(self.port.to_string())
+            .arg(self.arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
