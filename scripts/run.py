@@ -123,6 +123,8 @@ def serve(binary: Path, url: str) -> int:
 def announce(url: str, database: str) -> None:
     print(
         f"\n  API          {url}"
+        f"\n  to read      {url}/redoc"
+        f"\n  to try out   {url}/docs"
         f"\n  MongoDB      {database}"
         f"\n\n  Ctrl-C stops everything.\n",
         flush=True,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::http::HeaderValue;
 use ipnet::IpNet;
 use secrecy::SecretString;
+use tracing_subscriber::EnvFilter;
 
 /// The fewest bytes of a signing secret: as many as HS256's hash has (RFC 7518, section 3.2).
 const SECRET_MIN_BYTES: usize = 32;
@@ -53,6 +54,8 @@ pub struct Config {
     pub max_organizations: u64,
     /// Whether log lines are JSON objects.
     pub is_log_json: bool,
+    /// Which log lines there are, as `tracing_subscriber::EnvFilter` reads it.
+    pub log_filter: String,
     /// How often one email may be tried in a minute.
     pub login_attempts_per_minute: NonZeroU32,
     /// The origins whose pages may call the API; `*` for all.
@@ -79,6 +82,8 @@ impl Config {
         let jwt_secret = reader.text("JWT_SECRET", None, expected, is_strong_secret);
         let log_format =
             reader.text("LOG_FORMAT", Some("pretty"), "pretty or json", |format| matches!(format, "pretty" | "json"));
+        let expected = "a level, or levels by module, such as info,tenantry=debug";
+        let log_filter = reader.text("RUST_LOG", Some("info"), expected, |filter| EnvFilter::try_new(filter).is_ok());
         let minutes = reader.number("JWT_EXPIRES_MINUTES", 60_u64, 1, 525_600);
         let salt_rounds = reader.number("SALT_ROUNDS", 12_u32, 4, 16);
         let host = reader.parsed("HOST", "127.0.0.1", "an IP address, such as 127.0.0.1, 0.0.0.0 or ::", |text| {
@@ -117,6 +122,7 @@ impl Config {
             max_body_bytes,
             max_organizations,
             is_log_json: log_format == "json",
+            log_filter,
             login_attempts_per_minute: attempts,
             cors_allowed_origins,
             trusted_proxies,
@@ -230,6 +236,7 @@ mod tests {
             ("HOST", "localhost"),
             ("PORT", "65536"),
             ("LOG_FORMAT", "xml"),
+            ("RUST_LOG", "tenantry=loud"),
             ("REQUEST_TIMEOUT_SECONDS", "soon"),
             ("MAX_BODY_BYTES", "-1"),
             ("MAX_ORGANIZATIONS", "0"),

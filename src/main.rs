@@ -99,7 +99,7 @@ fn exit_code(result: anyhow::Result<()>) -> ExitCode {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
-    telemetry::start_log(config.is_log_json);
+    telemetry::start_log(&config);
     let app = App::bind(config, Arc::new(SystemClock), telemetry::start_metrics()?)?;
     tracing::info!(address = %app.address()?, version = env!("CARGO_PKG_VERSION"), "listening");
     stop_on_signal(app.stop_token())?;

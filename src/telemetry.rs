@@ -5,18 +5,19 @@ use std::io::IsTerminal;
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing::error;
-use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
+
+use crate::config::Config;
 
 /// The upper ends of the latency histogram's buckets, in seconds: from a read that MongoDB has in memory to the
 /// default time limit of a request.
 const LATENCY_BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-/// Log lines to stderr, as much as `RUST_LOG` asks for (`info` without it), and panics among them.
-pub fn start_log(is_json: bool) {
-    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
+/// Log lines to stderr, as many as the settings ask for, and panics among them.
+pub fn start_log(config: &Config) {
+    let filter = EnvFilter::new(&config.log_filter);
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if is_json {
+    if config.is_log_json {
         // The fields of a line beside its time, so that a query needs no path, and the request's beside them.
         log.json().flatten_event(true).with_current_span(true).with_span_list(false).init();
     } else {

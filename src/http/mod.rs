@@ -58,17 +58,52 @@ pub fn openapi_document() -> OpenApi {
 /// The OpenAPI document cannot be written as JSON: a defect.
 pub fn router(state: HttpState, cors_origins: &[HeaderValue]) -> Result<Router, serde_json::Error> {
     let (api, openapi) = api().split_for_parts();
-    let router = api
-        .merge(docs::routes(&openapi::finish(openapi))?)
-        .with_state(state.clone())
-        // From the inside out; each layer sees what those above it made of the answer.
+    let routes = api.merge(docs::routes(&openapi::finish(openapi))?).with_state(state.clone());
+    Ok(with_layers(routes, state, cors_origins))
+}
+
+/// What happens around every route, from the inside out: each layer sees what those above it made of the answer.
+fn with_layers(routes: Router, state: HttpState, cors_origins: &[HeaderValue]) -> Router {
+    let inner = routes
         .layer(from_fn_with_state(state, detach::detach))
         // Outside of the task, so that a panic and a timeout are problems too.
         .layer(from_fn(observe::render_problems))
         .layer(from_fn(headers::harden))
         .layer(CompressionLayer::new().compress_when(SizeAbove::new(COMPRESS_FROM_BYTES)));
     // Outside of all that makes answers, because a page must be able to read errors as well.
-    let router = if cors_origins.is_empty() { router } else { router.layer(headers::cors(cors_origins)) };
+    let readable = if cors_origins.is_empty() { inner } else { inner.layer(headers::cors(cors_origins)) };
     // Outermost: whatever is answered, by whichever layer, has its id, its log line and its count.
-    Ok(router.layer(from_fn(observe::watch)))
+    readable.layer(from_fn(observe::watch))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use axum::body::{Body, to_bytes};
+    use axum::extract::Request;
+    use axum::routing::get;
+    use metrics_exporter_prometheus::PrometheusBuilder;
+    use serde_json::Value;
+    use tokio_util::task::TaskTracker;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_like_any_other_and_says_nothing_of_itself() {
+        let limits = RequestLimits { timeout: Duration::from_mins(1), max_body_bytes: 0, trusted_proxies: [].into() };
+        let metrics = PrometheusBuilder::new().build_recorder().handle();
+        let state = HttpState { services: Arc::default(), limits, metrics, requests: TaskTracker::new() };
+        let routes = Router::new().route("/", get(async || -> String { panic!("an inner secret") }));
+        let request = Request::get("/").header("x-request-id", "mine").body(Body::empty()).expect("a request");
+        let answer = with_layers(routes, state, &[]).oneshot(request).await.expect("an answer");
+        assert_eq!(answer.status(), 500);
+        assert_eq!(answer.headers()["content-type"], "application/problem+json");
+        let body = to_bytes(answer.into_body(), 10_000).await.expect("a body");
+        let body: Value = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!((&body["code"], &body["request_id"]), (&"internal_error".into(), &"mine".into()));
+        assert!(!body.to_string().contains("inner secret"));
+    }
 }

@@ -2,7 +2,7 @@
 //! each error its one shape, also those that the framework makes by itself.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, Method, header};
@@ -41,7 +41,7 @@ pub(super) async fn watch(mut request: Request, next: Next) -> Response {
     let duration = started.elapsed();
     let status = response.status().as_u16();
 
-    span.in_scope(|| info!(method, route, status, duration_ms = duration.as_secs_f64() * 1_000.0, "answered"));
+    span.in_scope(|| info!(method, route, status, duration_ms = milliseconds(duration), "answered"));
     counter!("http_requests_total", "method" => method, "route" => route.clone(), "status" => status.to_string())
         .increment(1);
     histogram!("http_request_duration_seconds", "method" => method, "route" => route).record(duration);
@@ -88,4 +88,9 @@ fn known_method(method: &Method) -> &'static str {
         Method::OPTIONS => "OPTIONS",
         _ => "other",
     }
+}
+
+/// To the microsecond: more digits than that are noise in a log.
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1_000_000.0).round() / 1_000.0
 }
