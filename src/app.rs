@@ -2,7 +2,6 @@
 //! layers.
 
 use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -15,14 +14,16 @@ use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::http::{HttpState, RequestLimits, Services, router};
 use crate::repo::connect::{ConnectError, check_supported};
-use crate::repo::takeover::{TakeoverError, take_over};
+use crate::repo::takeover::{TakeoverError, plan, take_over};
 use crate::repo::{Database, RepoError, Repos, connect, indexes};
 use crate::service::{AuthService, MigrationService, OrgService, PasswordHasher, TokenService};
 
 /// The pause between two attempts to reach MongoDB at start.
 const REACH_EVERY: Duration = Duration::from_secs(1);
-/// How often abandoned changes are looked for, and the metrics' histograms are tidied.
+/// How often abandoned changes are looked for.
 const RECONCILE_EVERY: Duration = Duration::from_secs(5);
+/// How often the metrics' samples are put into their buckets; they pile up until then.
+const TIDY_METRICS_EVERY: Duration = Duration::from_secs(5);
 /// How long a connection may take to send a request's head; also how long it may stay open without one.
 const HEADER_READ_LIMIT: Duration = Duration::from_secs(30);
 /// How long a new connection may take to send its first request's head.
@@ -56,11 +57,30 @@ impl OpenError {
     }
 }
 
+/// What [`open`] would do to a database, found out without doing it.
+#[derive(Debug)]
+pub struct Survey {
+    /// How many organizations and admins the original left incomplete.
+    pub incomplete: (usize, usize),
+    /// The indexes that are not there, as `collection.name`.
+    pub missing_indexes: Vec<String>,
+}
+
+/// Reaches MongoDB and finds out what [`open`] would do; changes nothing.
+///
+/// # Errors
+/// See [`OpenError`]: the same that would keep a server from starting.
+pub async fn survey(config: &Config) -> Result<Survey, OpenError> {
+    let database = reach(config).await?;
+    let incomplete = plan(&database).await?.counts();
+    Ok(Survey { incomplete, missing_indexes: indexes::missing(&database).await? })
+}
+
 /// Reaches MongoDB and checks that it can be used; changes nothing.
 ///
 /// # Errors
 /// See [`OpenError`].
-pub async fn reach(config: &Config) -> Result<Database, OpenError> {
+async fn reach(config: &Config) -> Result<Database, OpenError> {
     let database = connect(&config.mongo_uri, &config.master_db_name).await?;
     check_supported(&database).await?;
     Ok(database)
@@ -73,9 +93,9 @@ pub async fn reach(config: &Config) -> Result<Database, OpenError> {
 /// See [`OpenError`].
 pub async fn open(config: &Config) -> Result<Database, OpenError> {
     let database = reach(config).await?;
-    let done = take_over(&database).await?;
-    if done.organizations + done.admins > 0 {
-        info!(organizations = done.organizations, admins = done.admins, "took over what the original wrote");
+    let (organizations, admins) = take_over(&database).await?;
+    if organizations + admins > 0 {
+        info!(organizations, admins, "took over what the original wrote");
     }
     indexes::ensure(&database).await?;
     Ok(database)
@@ -104,16 +124,13 @@ impl App {
             .map_err(|error| anyhow::anyhow!("cannot listen on {} (HOST, PORT): {error}", config.listen))?;
         listener.set_nonblocking(true)?;
         let hasher = PasswordHasher::start(config.salt_rounds)?;
-        let state = HttpState {
-            services: Arc::new(OnceLock::new()),
-            limits: RequestLimits {
-                timeout: config.request_timeout,
-                max_body_bytes: config.max_body_bytes,
-                trusted_proxies: config.trusted_proxies.clone().into(),
-            },
-            metrics,
-            requests: TaskTracker::new(),
+        let limits = RequestLimits {
+            timeout: config.request_timeout,
+            max_body_bytes: config.max_body_bytes,
+            max_running: config.max_running_requests,
+            trusted_proxies: config.trusted_proxies.clone().into(),
         };
+        let state = HttpState::new(limits, metrics);
         let (stop, background) = (CancellationToken::new(), TaskTracker::new());
         Ok(Self { config, clock, listener, hasher, state, stop, background })
     }
@@ -141,8 +158,11 @@ impl App {
         let Self { config, clock, listener, hasher, state, stop, background } = self;
         let handle = axum_server::Handle::<SocketAddr>::new();
         let service = router(state.clone(), &config.cors_allowed_origins)?;
-        let mut server =
-            axum_server::from_tcp(listener)?.handle(handle.clone()).first_request_timeout(FIRST_REQUEST_LIMIT);
+        let mut server = axum_server::from_tcp(listener)?
+            .handle(handle.clone())
+            .first_request_timeout(FIRST_REQUEST_LIMIT)
+            // Proxies speak HTTP/1.1 to what is behind them; HTTP/2 would need limits of its own.
+            .http1_only();
         server.http_builder().http1().header_read_timeout(HEADER_READ_LIMIT);
 
         background.spawn({
@@ -153,15 +173,22 @@ impl App {
                 handle.graceful_shutdown(Some(SHUTDOWN_LIMIT));
             }
         });
+        background.spawn({
+            let (metrics, stop) = (state.metrics.clone(), stop.clone());
+            async move {
+                while stop.run_until_cancelled(sleep(TIDY_METRICS_EVERY)).await.is_some() {
+                    metrics.run_upkeep();
+                }
+            }
+        });
         let prepared = background.spawn({
             let (stop, services) = (stop.clone(), state.services.clone());
-            let metrics = state.metrics.clone();
             async move {
                 let Some(database) = open_when_there(&config, &stop).await? else { return Ok(()) };
                 let (made, migration) = wire(database, &config, clock, hasher);
                 let _first = services.set(made);
                 info!("ready");
-                keep_house(&migration, &metrics, &stop).await;
+                resume_changes(&migration, &stop).await;
                 Ok::<(), OpenError>(())
             }
         });
@@ -175,7 +202,7 @@ impl App {
         let (listened, ended) = tokio::join!(serving, until_prepared);
         state.requests.close();
         background.close();
-        // Requests whose clients hung up, and the house-keeping's last step.
+        // Requests whose clients hung up, and a change that is being resumed.
         let rest = async { tokio::join!(state.requests.wait(), background.wait()) };
         if timeout(SHUTDOWN_LIMIT, rest).await.is_err() {
             warn!("stopped before everything was finished; another start finishes it");
@@ -217,12 +244,11 @@ fn wire(
 }
 
 /// Ends abandoned changes, again and again, until the server stops. Each round is finished before it stops.
-async fn keep_house(migration: &MigrationService, metrics: &PrometheusHandle, stop: &CancellationToken) {
+async fn resume_changes(migration: &MigrationService, stop: &CancellationToken) {
     loop {
         if let Err(error) = migration.resume_abandoned().await {
             warn!(%error, "cannot look for abandoned changes");
         }
-        metrics.run_upkeep();
         tokio::select! {
             () = stop.cancelled() => return,
             () = sleep(RECONCILE_EVERY) => {}

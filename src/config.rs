@@ -11,6 +11,8 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
+use crate::repo::connect::is_connection_string;
+
 /// The fewest bytes of a signing secret: as many as HS256's hash has (RFC 7518, section 3.2).
 const SECRET_MIN_BYTES: usize = 32;
 
@@ -50,6 +52,8 @@ pub struct Config {
     pub request_timeout: Duration,
     /// How large a body may be.
     pub max_body_bytes: usize,
+    /// How many requests may be at work at once.
+    pub max_running_requests: usize,
     /// How many organizations this server holds.
     pub max_organizations: u64,
     /// Whether log lines are JSON objects.
@@ -71,10 +75,8 @@ impl Config {
     /// A line for each variable that is missing or broken, with what was expected.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<String>> {
         let mut reader = Reader { variable, errors: Vec::new() };
-        let mongo_uri =
-            reader.text("MONGO_URI", None, "a connection string, mongodb://… or mongodb+srv://…", |uri| {
-                uri.starts_with("mongodb://") || uri.starts_with("mongodb+srv://")
-            });
+        let expected = "a connection string, mongodb://… or mongodb+srv://…, with a password that is percent-encoded";
+        let mongo_uri = reader.text("MONGO_URI", None, expected, is_connection_string);
         let master_db_name = reader.text("MASTER_DB_NAME", Some("master_db"), "1 to 63 of A-Z a-z 0-9 _ -", |name| {
             (1..=63).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c))
         });
@@ -92,6 +94,7 @@ impl Config {
         let port = reader.number("PORT", 8_000_u16, 0, u16::MAX);
         let seconds = reader.number("REQUEST_TIMEOUT_SECONDS", 10_u64, 1, 600);
         let max_body_bytes = reader.number("MAX_BODY_BYTES", 65_536_usize, 1_024, 16 << 20);
+        let max_running_requests = reader.number("MAX_RUNNING_REQUESTS", 1_000_usize, 1, 1_000_000);
         let max_organizations = reader.number("MAX_ORGANIZATIONS", 5_000_u64, 1, 1_000_000);
         let attempts = reader.number(
             "LOGIN_ATTEMPTS_PER_MINUTE",
@@ -120,6 +123,7 @@ impl Config {
             listen: SocketAddr::new(host, port),
             request_timeout: Duration::from_secs(seconds),
             max_body_bytes,
+            max_running_requests,
             max_organizations,
             is_log_json: log_format == "json",
             log_filter,
@@ -239,6 +243,7 @@ mod tests {
             ("RUST_LOG", "tenantry=loud"),
             ("REQUEST_TIMEOUT_SECONDS", "soon"),
             ("MAX_BODY_BYTES", "-1"),
+            ("MAX_RUNNING_REQUESTS", "0"),
             ("MAX_ORGANIZATIONS", "0"),
             ("LOGIN_ATTEMPTS_PER_MINUTE", "0"),
             ("CORS_ALLOWED_ORIGINS", "https://app.example.com/"),

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
-use tenantry::app::{self, App};
+use tenantry::app::{self, App, Survey};
 use tenantry::clock::SystemClock;
 use tenantry::config::Config;
-use tenantry::repo::indexes;
 use tenantry::{healthcheck, http, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// How long `tenantry check` waits for MongoDB.
@@ -118,17 +118,19 @@ fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<()> {
 
 async fn check(config: Config) -> anyhow::Result<()> {
     println!("settings: ok");
-    let checked = tokio::time::timeout(CHECK_LIMIT, async {
-        let database = app::reach(&config).await?;
-        println!("MongoDB: ok");
-        Ok::<_, anyhow::Error>(indexes::missing(&database).await?)
-    });
-    let missing = checked.await.context("MongoDB did not answer in time")??;
-    if missing.is_empty() {
+    let Survey { incomplete: (organizations, admins), missing_indexes } =
+        timeout(CHECK_LIMIT, app::survey(&config)).await.context("MongoDB did not answer in time")??;
+    println!("MongoDB: ok");
+    if organizations + admins > 0 {
+        println!(
+            "take-over: {organizations} organizations and {admins} admins of the original, which can be taken over"
+        );
+    }
+    if missing_indexes.is_empty() {
         println!("indexes: ok");
         return Ok(());
     }
-    bail!("indexes are missing: {}; `tenantry serve` makes them when it starts", missing.join(", "))
+    bail!("indexes are missing: {}; `tenantry serve` makes them when it starts", missing_indexes.join(", "))
 }
 
 fn print_openapi() -> anyhow::Result<()> {

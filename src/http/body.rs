@@ -29,13 +29,20 @@ impl FromRequest<HttpState> for RawBody {
     async fn from_request(request: Request, state: &HttpState) -> Result<Self, Problem> {
         let content_type = content_type(request.headers());
         let limit = state.limits.max_body_bytes;
+        let too_large = || {
+            Problem::new(kinds::BODY_TOO_LARGE)
+                .with_detail(format!("The body is larger than the {limit} bytes that this server reads"))
+        };
+        // Before the first byte is read, so that a client that waits for "100 Continue" sends nothing in vain.
+        if announced_length(request.headers()).is_some_and(|length| length > limit) {
+            return Err(too_large());
+        }
         // A body that drips must not keep its task for ever. Half of the request's time, so that the client learns
         // what was slow before the whole time is over.
         let read = timeout(state.limits.timeout / 2, to_bytes(request.into_body(), limit)).await;
         match read {
             Ok(Ok(bytes)) => Ok(Self { bytes, content_type }),
-            Ok(Err(error)) if is_too_large(&error) => Err(Problem::new(kinds::BODY_TOO_LARGE)
-                .with_detail(format!("The body is larger than the {limit} bytes that this server reads"))),
+            Ok(Err(error)) if is_too_large(&error) => Err(too_large()),
             // The connection broke, or the chunks were no chunks.
             Ok(Err(_)) => Err(Problem::new(kinds::BAD_REQUEST).with_detail("The body ended before its end")),
             Err(_elapsed) => Err(Problem::new(kinds::BODY_TIMEOUT)),
@@ -68,6 +75,10 @@ impl RawBody {
         })
     }
 
+    fn begins_as_object(&self) -> bool {
+        self.bytes.trim_ascii_start().starts_with(b"{")
+    }
+
     /// The fields of a JSON object.
     ///
     /// # Errors
@@ -79,7 +90,7 @@ impl RawBody {
         }
         match serde_json::from_slice::<Members>(&self.bytes) {
             Ok(Members(members)) => Ok(Fields::new(members)),
-            Err(_) if serde_json::from_slice::<IgnoredAny>(&self.bytes).is_ok() => {
+            Err(_) if !self.begins_as_object() && serde_json::from_slice::<IgnoredAny>(&self.bytes).is_ok() => {
                 Err(Problem::invalid(vec![Invalid::new("wrong_type", "must be a JSON object").at("")]))
             }
             // The parser's own words can quote the body, which may hold a password; the place is enough.
@@ -94,6 +105,10 @@ impl RawBody {
 
 fn content_type(headers: &HeaderMap) -> Option<mime::Mime> {
     headers.get(header::CONTENT_TYPE)?.to_str().ok()?.parse().ok()
+}
+
+fn announced_length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 fn is_too_large(error: &axum::Error) -> bool {

@@ -27,7 +27,11 @@ impl OptionalFromRequestParts<HttpState> for Caller {
 
     /// For what is public and shows more to some: a token that is not valid shows no more than none.
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Option<Self>, Problem> {
-        Ok(<Self as FromRequestParts<HttpState>>::from_request_parts(parts, state).await.ok())
+        match <Self as FromRequestParts<HttpState>>::from_request_parts(parts, state).await {
+            Ok(caller) => Ok(Some(caller)),
+            Err(problem) if problem.is_unauthenticated() => Ok(None),
+            Err(problem) => Err(problem),
+        }
     }
 }
 

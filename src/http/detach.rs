@@ -4,24 +4,40 @@
 //! the driver a connection each time and leaves a change in the middle. A task goes on to its end whoever waits for
 //! it; only its handle is dropped.
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use metrics::{Gauge, gauge};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tracing::{Instrument, Span, warn};
 
 use super::problem::{Problem, kinds};
 use super::state::HttpState;
 
+/// The routes that ask nothing of MongoDB and are served also when nothing else can be: an orchestrator that hears
+/// nothing from `/health/live` restarts the server.
+const ALWAYS_SERVED: [&str; 2] = ["/health/live", "/metrics"];
+
 /// Runs a request in a task of its own, for at most so long as a client waits. A panic ends that task alone; the hook
 /// in [`crate::telemetry`] has logged it.
 pub(super) async fn detach(State(state): State<HttpState>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let permit = if route.is_some_and(|route| ALWAYS_SERVED.contains(&route)) {
+        None
+    } else {
+        match state.permits.clone().try_acquire_owned() {
+            Ok(permit) => Some(permit),
+            Err(_none_left) => return Problem::new(kinds::SERVER_BUSY).into_response(),
+        }
+    };
     let running = gauge!("http_requests_running");
     running.increment(1);
+    let counted = Counted { running, _permit: permit };
     let work = async move {
-        let _counted = Counted(running);
-        next.run(request).await
+        let response = next.run(request).await;
+        drop(counted);
+        response
     };
     let task = state.requests.spawn(work.instrument(Span::current()));
     match timeout(state.limits.timeout, task).await {
@@ -35,10 +51,13 @@ pub(super) async fn detach(State(state): State<HttpState>, request: Request, nex
 }
 
 /// Counts a request as running until it is dropped, also by a panic.
-struct Counted(Gauge);
+struct Counted {
+    running: Gauge,
+    _permit: Option<OwnedSemaphorePermit>,
+}
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.decrement(1);
+        self.running.decrement(1);
     }
 }

@@ -1,4 +1,4 @@
-//! Reads the fields of a body or a query: each is parsed into its type, and all that is wrong is reported at once.
+//! Reads the fields of a body: each is parsed into its type, and all that is wrong is reported at once.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -16,7 +16,7 @@ pub(super) struct Fields {
 }
 
 impl Fields {
-    /// The fields of an object or a query, each as often as it was sent: one that was sent twice is refused, because
+    /// The fields of a JSON object or a form, each as often as it was sent: one that was sent twice is refused, because
     /// nobody knows which was meant.
     #[must_use]
     pub(super) fn new(sent: impl IntoIterator<Item = (String, Value)>) -> Self {

@@ -78,7 +78,6 @@ fn with_layers(routes: Router, state: HttpState, cors_origins: &[HeaderValue]) -
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use axum::body::{Body, to_bytes};
@@ -86,16 +85,20 @@ mod tests {
     use axum::routing::get;
     use metrics_exporter_prometheus::PrometheusBuilder;
     use serde_json::Value;
-    use tokio_util::task::TaskTracker;
     use tower::ServiceExt;
 
     use super::*;
 
     #[tokio::test]
     async fn a_panic_is_a_problem_like_any_other_and_says_nothing_of_itself() {
-        let limits = RequestLimits { timeout: Duration::from_mins(1), max_body_bytes: 0, trusted_proxies: [].into() };
+        let limits = RequestLimits {
+            timeout: Duration::from_mins(1),
+            max_body_bytes: 0,
+            max_running: 1,
+            trusted_proxies: [].into(),
+        };
         let metrics = PrometheusBuilder::new().build_recorder().handle();
-        let state = HttpState { services: Arc::default(), limits, metrics, requests: TaskTracker::new() };
+        let state = HttpState::new(limits, metrics);
         let routes = Router::new().route("/", get(async || -> String { panic!("an inner secret") }));
         let request = Request::get("/").header("x-request-id", "mine").body(Body::empty()).expect("a request");
         let answer = with_layers(routes, state, &[]).oneshot(request).await.expect("an answer");

@@ -24,8 +24,8 @@ use super::problem::{Kind, PROBLEM_JSON, ProblemBody, kinds};
             Create an organization with its admin, log in, and send the token as `Authorization: Bearer …`. Each \
             organization has its own collection `org_<slug>`, which a rename moves along.\n\n\
             Every error is an RFC 9457 problem: `detail` is for people, `code` for programs, and `request_id` is what \
-            the server's log has too. Errors with status 429 or 503 say in `Retry-After` when to try again.",
-        license(name = "Not licensed")
+            the server's log has too. Errors with status 429 or 503, and `organization_busy`, say in `Retry-After` when to \
+            try again."
     ),
     components(schemas(ProblemBody)),
     modifiers(&SecuritySchemes),
@@ -59,6 +59,7 @@ impl Modify for SecuritySchemes {
 pub(super) fn base() -> OpenApi {
     let mut openapi = Base::openapi();
     env!("CARGO_PKG_VERSION").clone_into(&mut openapi.info.version);
+    // The derive takes an empty licence from Cargo.toml, which has none.
     openapi.info.license = None;
     openapi
 }
@@ -93,6 +94,7 @@ pub(super) fn finish(mut openapi: OpenApi) -> OpenApi {
 /// What any call can answer, by what it takes.
 fn of_every_call(operation: &Operation) -> &'static [Kind] {
     const READS_BODY: &[Kind] = &[
+        kinds::SERVER_BUSY,
         kinds::BAD_REQUEST,
         kinds::INVALID_JSON,
         kinds::BODY_TIMEOUT,
@@ -102,7 +104,8 @@ fn of_every_call(operation: &Operation) -> &'static [Kind] {
         kinds::DATABASE_UNAVAILABLE,
         kinds::REQUEST_TIMEOUT,
     ];
-    const READS_QUERY: &[Kind] = &[kinds::INTERNAL_ERROR, kinds::DATABASE_UNAVAILABLE, kinds::REQUEST_TIMEOUT];
+    const READS_QUERY: &[Kind] =
+        &[kinds::SERVER_BUSY, kinds::INTERNAL_ERROR, kinds::DATABASE_UNAVAILABLE, kinds::REQUEST_TIMEOUT];
     if operation.request_body.is_some() {
         READS_BODY
     } else if operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty()) {
@@ -134,7 +137,7 @@ fn answer(status: StatusCode, kinds: &[Kind]) -> Response {
     let mut response = ResponseBuilder::new()
         .description(format!("{}: {}", kinds.first().map_or("Error", |kind| kind.title()), codes.join(", ")))
         .content(PROBLEM_JSON, content.build());
-    for &(name, description) in headers_of(status) {
+    if let Some((name, description)) = headers_of(status, kinds) {
         let schema = ObjectBuilder::new().schema_type(Type::String).build();
         response =
             response.header(name, HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build());
@@ -142,14 +145,17 @@ fn answer(status: StatusCode, kinds: &[Kind]) -> Response {
     response.build()
 }
 
-/// The headers that an error with this status always has.
-fn headers_of(status: StatusCode) -> &'static [(&'static str, &'static str)] {
+/// The headers that an error with this status has.
+fn headers_of(status: StatusCode, kinds: &[Kind]) -> Option<(&'static str, &'static str)> {
     match status {
-        StatusCode::UNAUTHORIZED => &[("WWW-Authenticate", "Always `Bearer`")],
+        StatusCode::UNAUTHORIZED => Some(("WWW-Authenticate", "Always `Bearer`")),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-            &[("Retry-After", "After how many seconds to try again")]
+            Some(("Retry-After", "After how many seconds to try again"))
         }
-        _ => &[],
+        StatusCode::CONFLICT if kinds.contains(&kinds::ORGANIZATION_BUSY) => {
+            Some(("Retry-After", "After how many seconds to try again; with `organization_busy` alone"))
+        }
+        _ => None,
     }
 }
 

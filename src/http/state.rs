@@ -8,6 +8,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use ipnet::IpNet;
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::problem::{Problem, kinds};
@@ -32,6 +33,9 @@ pub struct RequestLimits {
     pub timeout: Duration,
     /// How large its body may be, in bytes.
     pub max_body_bytes: usize,
+    /// How many may be at work at once, those without a client any more included: while MongoDB hangs they would pile up
+    /// without an end.
+    pub max_running: usize,
     /// The networks of the proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Arc<[IpNet]>,
 }
@@ -48,6 +52,17 @@ pub struct HttpState {
     pub metrics: PrometheusHandle,
     /// Where requests run: a client may hang up, its request is finished all the same, also before the server stops.
     pub requests: TaskTracker,
+    /// How many more requests may run.
+    pub permits: Arc<Semaphore>,
+}
+
+impl HttpState {
+    /// The state of a server that has found no database yet.
+    #[must_use]
+    pub fn new(limits: RequestLimits, metrics: PrometheusHandle) -> Self {
+        let permits = Arc::new(Semaphore::new(limits.max_running));
+        Self { services: Arc::default(), limits, metrics, requests: TaskTracker::new(), permits }
+    }
 }
 
 impl std::fmt::Debug for HttpState {

@@ -3,7 +3,9 @@
 use bson::{DateTime, Document, doc, oid::ObjectId};
 use mongodb::Collection;
 
-use super::documents::{ADMINS, AdminDocument, CredentialsDocument, ORGANIZATIONS, OrgDocument, decode};
+use super::documents::{
+    ADMINS, AdminDocument, CredentialsChange, CredentialsDocument, ORGANIZATIONS, OrgDocument, decode,
+};
 use super::error::RepoError;
 use super::{Database, READ_MAX_TIME};
 use crate::domain::{Admin, AdminId, Email, Org, OrgId};
@@ -36,17 +38,17 @@ impl AdminRepo {
         self.join_org(doc! { "email": email.as_str() }).await
     }
 
-    /// Whether another admin than `except` has this email.
+    /// Whether another admin than `except` has or claims this email.
     ///
     /// # Errors
     /// MongoDB could not be asked.
     pub async fn is_email_taken(&self, email: &Email, except: Option<AdminId>) -> Result<bool, RepoError> {
-        let mut query = doc! { "email": email.as_str() };
+        let mut query = doc! { "emails": email.as_str() };
         if let Some(AdminId(id)) = except {
             query.insert("_id", doc! { "$ne": id });
         }
-        let found = self.collection.find_one(query).projection(doc! { "_id": 1 }).max_time(READ_MAX_TIME).await?;
-        Ok(found.is_some())
+        let found = self.collection.find_one(query).projection(doc! { "_id": 1 }).max_time(READ_MAX_TIME).await;
+        Ok(found.map_err(RepoError::of_read)?.is_some())
     }
 
     /// Records a new admin and claims its email.
@@ -60,29 +62,51 @@ impl AdminRepo {
         Ok(())
     }
 
-    /// Sets an admin's credentials to `to` if they are of the version of `from` or were set to `to` before: safe to
-    /// repeat.
+    /// Claims what a change of credentials needs, before anything else of that change happens: the new address, and
+    /// the admin for this change. Safe to repeat, also after the change was carried out.
     ///
     /// # Errors
-    /// [`RepoError::Duplicate`] when the email belongs to another admin; [`RepoError::TakenOver`] when the
-    /// credentials are of a third version.
-    pub async fn replace_credentials(
+    /// [`RepoError::Duplicate`] when the address belongs to or is claimed by another admin; [`RepoError::TakenOver`]
+    /// when there is no such admin, or its credentials are of a third version.
+    pub async fn claim(&self, change_id: ObjectId, change: &CredentialsChange) -> Result<(), RepoError> {
+        let emails = doc! { "$setUnion": [["$email"], [{ "$literal": &change.after.email }]] };
+        let claim = vec![doc! { "$set": { "emails": emails, "claimed_by": change_id } }];
+        Self::matched(self.collection.update_one(of_version(change), claim).await?.matched_count)
+    }
+
+    /// Sets the claimed credentials and gives the old address up. Cannot be refused, because the claim holds what it
+    /// needs.
+    ///
+    /// # Errors
+    /// [`RepoError::TakenOver`] when the change does not hold the claim (any more).
+    pub async fn commit(
         &self,
-        id: ObjectId,
-        from: &CredentialsDocument,
-        to: &CredentialsDocument,
+        change_id: ObjectId,
+        change: &CredentialsChange,
         now: DateTime,
     ) -> Result<(), RepoError> {
-        let filter =
-            doc! { "_id": id, "credential_version": { "$in": [from.credential_version, to.credential_version] } };
+        let mut filter = of_version(change);
+        filter.insert("claimed_by", change_id);
+        let CredentialsDocument { email, password_hash, credential_version } = &change.after;
         let set = doc! {
-            "email": &to.email,
-            "password_hash": &to.password_hash,
-            "credential_version": to.credential_version,
+            "email": email,
+            "emails": [email],
+            "password_hash": password_hash,
+            "credential_version": credential_version,
             "updated_at": now,
         };
-        let result = self.collection.update_one(filter, doc! { "$set": set }).await?;
-        if result.matched_count == 1 { Ok(()) } else { Err(RepoError::TakenOver) }
+        let commit = doc! { "$set": set, "$unset": { "claimed_by": "" } };
+        Self::matched(self.collection.update_one(filter, commit).await?.matched_count)
+    }
+
+    /// Gives up what a change claimed, if it did.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub async fn release(&self, change_id: ObjectId, admin_id: ObjectId) -> Result<(), RepoError> {
+        let release = vec![doc! { "$set": { "emails": ["$email"] } }, doc! { "$unset": "claimed_by" }];
+        self.collection.update_one(doc! { "_id": admin_id, "claimed_by": change_id }, release).await?;
+        Ok(())
     }
 
     /// Removes all admins of an organization that is going.
@@ -101,8 +125,9 @@ impl AdminRepo {
                 "from": ORGANIZATIONS, "localField": "organization_id", "foreignField": "_id", "as": "organization",
             } },
         ];
-        let mut cursor = self.collection.aggregate(pipeline).max_time(READ_MAX_TIME).await?;
-        if !cursor.advance().await? {
+        let cursor = self.collection.aggregate(pipeline).max_time(READ_MAX_TIME).await;
+        let mut cursor = cursor.map_err(RepoError::of_read)?;
+        if !cursor.advance().await.map_err(RepoError::of_read)? {
             return Ok(None);
         }
         let mut document = cursor.deserialize_current()?;
@@ -114,4 +139,14 @@ impl AdminRepo {
         let org: OrgDocument = decode(ORGANIZATIONS, org)?;
         Ok(Some((admin.to_admin(), org.to_org())))
     }
+
+    fn matched(count: u64) -> Result<(), RepoError> {
+        if count == 1 { Ok(()) } else { Err(RepoError::TakenOver) }
+    }
+}
+
+/// The admin of a change, while its credentials are those before or after it.
+fn of_version(change: &CredentialsChange) -> Document {
+    let CredentialsChange { admin_id, from_version, after } = change;
+    doc! { "_id": admin_id, "credential_version": { "$in": [from_version, after.credential_version] } }
 }

@@ -16,15 +16,18 @@ use super::error::{RepoError, code, index_of};
 pub(crate) const DDL_MAX_TIME: Duration = Duration::from_secs(3);
 
 /// The write concern of everything: on a majority of members and in the journal, or an error after 5 s.
-pub(crate) fn majority() -> Document {
+fn majority() -> Document {
     doc! { "w": "majority", "j": true, "wtimeout": 5_000 }
 }
 
-/// Adds what every command that changes the catalog carries: its time limit and its write concern.
-pub(crate) fn ddl(mut command: Document) -> Document {
+/// Runs a command that changes the catalog, with the time limit and the write concern that all of them have.
+///
+/// # Errors
+/// As [`run`]; [`RepoError::CollectionBusy`] when something else held the collection for too long.
+pub(crate) async fn run_ddl(database: &Database, mut command: Document) -> Result<Document, RepoError> {
     command.insert("maxTimeMS", i64::try_from(DDL_MAX_TIME.as_millis()).unwrap_or(i64::MAX));
     command.insert("writeConcern", majority());
-    command
+    run(database, command).await.map_err(RepoError::of_ddl)
 }
 
 /// Runs a command and checks all of its reply.

@@ -6,7 +6,7 @@ use bson::doc;
 use metrics::{counter, gauge};
 use mongodb::event::EventHandler;
 use mongodb::event::cmap::CmapEvent;
-use mongodb::options::{ClientOptions, WriteConcern};
+use mongodb::options::{ClientOptions, ConnectionString, ReadPreference, SelectionCriteria, WriteConcern};
 use mongodb::{Client, Database};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -28,6 +28,12 @@ pub enum ConnectError {
     Unsupported(String),
 }
 
+/// Whether the driver can read a connection string; asks nobody.
+#[must_use]
+pub fn is_connection_string(uri: &str) -> bool {
+    ConnectionString::parse(uri).is_ok()
+}
+
 /// Opens the master database. Resolves the host of a `mongodb+srv` address; otherwise asks nothing yet.
 ///
 /// # Errors
@@ -43,7 +49,9 @@ pub async fn connect(uri: &SecretString, database: &str) -> Result<Database, Rep
     options.min_pool_size.get_or_insert(5);
     options.max_connecting.get_or_insert(10);
     options.max_idle_time.get_or_insert(Duration::from_mins(10));
-    // Not a default but a rule: less than this loses acknowledged changes when MongoDB is killed.
+    // Rules, not defaults. A secondary can be behind: it would let a token live on after a change of its password.
+    options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
+    // Less than this loses acknowledged changes when MongoDB is killed.
     options.write_concern = Some(
         WriteConcern::builder()
             .w(mongodb::options::Acknowledgment::Majority)
@@ -82,7 +90,7 @@ pub async fn check_supported(database: &Database) -> Result<(), ConnectError> {
 /// # Errors
 /// It does not.
 pub async fn ping(database: &Database) -> Result<(), RepoError> {
-    run(database, doc! { "ping": 1, "maxTimeMS": 1_000 }).await.map(drop)
+    run(database, doc! { "ping": 1, "maxTimeMS": 1_000 }).await.map(drop).map_err(RepoError::of_read)
 }
 
 /// Counts the pool's connections for `/metrics`.

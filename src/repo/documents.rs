@@ -108,13 +108,13 @@ pub struct NameDocument {
     pub collection_name: String,
 }
 
-/// A change of an admin's credentials, in full, so that it can be done again or undone.
+/// A change of an admin's credentials, so that it can be done again.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CredentialsChange {
     /// Whose.
     pub admin_id: ObjectId,
-    /// What they were.
-    pub before: CredentialsDocument,
+    /// Which version they have before it.
+    pub from_version: i64,
     /// What they become.
     pub after: CredentialsDocument,
 }
@@ -147,6 +147,11 @@ pub struct AdminDocument {
     /// Email, hash and version.
     #[serde(flatten)]
     pub credentials: CredentialsDocument,
+    /// Every address that nobody else may take: the present one and one that a change in progress claims.
+    pub emails: Vec<String>,
+    /// The change that claims; absent while there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed_by: Option<ObjectId>,
     /// Its role.
     pub role: String,
     /// When it was made.

@@ -66,6 +66,23 @@ pub enum RepoError {
         /// What the driver met, without data.
         summary: String,
     },
+    /// An index that is not ours stands in the way of one of ours.
+    #[error(
+        "the index {index} of the collection {collection} is not as it must be; remove it, and the server makes it \
+         anew: db.{collection}.dropIndex(\"{index}\")"
+    )]
+    IndexConflict {
+        /// The collection.
+        collection: &'static str,
+        /// The index's name.
+        index: &'static str,
+    },
+    /// MongoDB gave the operation up because it took too long or met another one; nothing was done.
+    #[error("MongoDB gave the operation up ({summary})")]
+    GivenUp {
+        /// The code and its name.
+        summary: String,
+    },
     /// A stored document does not have the shape that it must have.
     #[error("document {id} of {collection} cannot be read ({reason})")]
     Undecodable {
@@ -95,15 +112,37 @@ impl RepoError {
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         match self {
-            Self::Unavailable { .. } | Self::OutcomeUnknown { .. } | Self::CollectionBusy { .. } => true,
+            Self::Unavailable { .. }
+            | Self::OutcomeUnknown { .. }
+            | Self::CollectionBusy { .. }
+            | Self::GivenUp { .. } => true,
             Self::Duplicate { .. }
             | Self::CollectionMismatch { .. }
             | Self::NamespaceExists
             | Self::NamespaceNotFound
             | Self::TakenOver
+            | Self::IndexConflict { .. }
             | Self::Undecodable { .. }
             | Self::Unauthorized { .. }
             | Self::Refused { .. } => false,
+        }
+    }
+
+    /// The same failure of a read: it changed nothing, so its outcome is not unknown.
+    #[must_use]
+    pub(crate) fn of_read(error: impl Into<Self>) -> Self {
+        match error.into() {
+            Self::OutcomeUnknown { summary } => Self::Unavailable { summary },
+            other => other,
+        }
+    }
+
+    /// The same failure of a command that needs the collection for itself: given up means that somebody held it.
+    #[must_use]
+    pub(crate) fn of_ddl(self) -> Self {
+        match self {
+            Self::GivenUp { summary } => Self::CollectionBusy { summary },
+            other => other,
         }
     }
 
@@ -114,9 +153,8 @@ impl RepoError {
             code::UNAUTHORIZED => Self::Unauthorized { summary },
             code::NAMESPACE_EXISTS => Self::NamespaceExists,
             code::NAMESPACE_NOT_FOUND => Self::NamespaceNotFound,
-            code::MAX_TIME_MS_EXPIRED | code::WRITE_CONFLICT | code::INDEX_BUILD_IN_PROGRESS => {
-                Self::CollectionBusy { summary }
-            }
+            code::MAX_TIME_MS_EXPIRED | code::WRITE_CONFLICT => Self::GivenUp { summary },
+            code::INDEX_BUILD_IN_PROGRESS => Self::CollectionBusy { summary },
             code::WRITE_CONCERN_TIMEOUT => Self::OutcomeUnknown { summary },
             number if code::UNAVAILABLE.contains(&number) => Self::Unavailable { summary },
             _ => Self::Refused { summary },

@@ -1,20 +1,15 @@
 //! The unique indexes of the master database: the only place where uniqueness is decided.
 
 use bson::{Document, doc};
+use mongodb::error::ErrorKind;
 use mongodb::{IndexModel, options::IndexOptions};
 
 use super::Database;
 use super::documents::{ADMINS, ORGANIZATIONS};
 use super::error::RepoError;
 
-/// The index that makes names unique among current and claimed ones.
-pub const NAMES_INDEX: &str = "names_1";
-/// The index that makes slugs unique.
-pub const SLUG_INDEX: &str = "slug_1";
-/// The index that gives each organization a collection of its own.
-pub const COLLECTION_INDEX: &str = "collection_name_1";
-/// The index that makes emails unique over all admins.
-pub const EMAIL_INDEX: &str = "email_1";
+/// `IndexOptionsConflict` and `IndexKeySpecsConflict`: there is an index of that name or of those keys that is not ours.
+const INDEX_CONFLICTS: [i32; 2] = [85, 86];
 
 struct Wanted {
     collection: &'static str,
@@ -23,15 +18,18 @@ struct Wanted {
     is_unique: bool,
 }
 
-fn wanted() -> [Wanted; 6] {
+fn wanted() -> [Wanted; 7] {
     let index =
         |collection, name, field: &str, is_unique| Wanted { collection, name, keys: doc! { field: 1 }, is_unique };
     [
-        index(ORGANIZATIONS, SLUG_INDEX, "slug", true),
-        index(ORGANIZATIONS, NAMES_INDEX, "names", true),
-        index(ORGANIZATIONS, COLLECTION_INDEX, "collection_name", true),
+        index(ORGANIZATIONS, "slug_1", "slug", true),
+        // Present and claimed names: a claim is one update, which fails when anybody else has the name.
+        index(ORGANIZATIONS, "names_1", "names", true),
+        index(ORGANIZATIONS, "collection_name_1", "collection_name", true),
         index(ORGANIZATIONS, "state_1", "state", false),
-        index(ADMINS, EMAIL_INDEX, "email", true),
+        index(ADMINS, "email_1", "email", true),
+        // Present and claimed addresses, likewise.
+        index(ADMINS, "emails_1", "emails", true),
         index(ADMINS, "organization_id_1", "organization_id", false),
     ]
 }
@@ -45,7 +43,14 @@ pub async fn ensure(database: &Database) -> Result<(), RepoError> {
     for Wanted { collection, name, keys, is_unique } in wanted() {
         let options = IndexOptions::builder().name(name.to_owned()).unique(is_unique).build();
         let model = IndexModel::builder().keys(keys).options(options).build();
-        database.collection::<Document>(collection).create_index(model).await?;
+        if let Err(error) = database.collection::<Document>(collection).create_index(model).await {
+            return Err(match error.kind.as_ref() {
+                ErrorKind::Command(command) if INDEX_CONFLICTS.contains(&command.code) => {
+                    RepoError::IndexConflict { collection, index: name }
+                }
+                _ => error.into(),
+            });
+        }
     }
     Ok(())
 }

@@ -69,8 +69,8 @@ impl OrgRepo {
     /// MongoDB could not be asked.
     pub async fn is_name_taken(&self, slug: &Slug) -> Result<bool, RepoError> {
         let query = doc! { "names": slug.as_str() };
-        let found = self.collection.find_one(query).projection(doc! { "_id": 1 }).max_time(READ_MAX_TIME).await?;
-        Ok(found.is_some())
+        let found = self.collection.find_one(query).projection(doc! { "_id": 1 }).max_time(READ_MAX_TIME).await;
+        Ok(found.map_err(RepoError::of_read)?.is_some())
     }
 
     /// How many organizations there are, those in the making and those going included.
@@ -78,7 +78,9 @@ impl OrgRepo {
     /// # Errors
     /// MongoDB could not be asked.
     pub async fn count(&self) -> Result<u64, RepoError> {
-        Ok(self.collection.count_documents(doc! {}).hint(mongodb::options::Hint::Keys(doc! { "_id": 1 })).await?)
+        let hint = mongodb::options::Hint::Keys(doc! { "_id": 1 });
+        let count = self.collection.count_documents(doc! {}).hint(hint).max_time(READ_MAX_TIME).await;
+        count.map_err(RepoError::of_read)
     }
 
     /// The changes that nobody works on any more: their lease ran out.
@@ -249,7 +251,7 @@ impl OrgRepo {
     }
 
     async fn find_one(&self, query: Document) -> Result<Option<OrgDocument>, RepoError> {
-        let found = self.collection.find_one(query).max_time(READ_MAX_TIME).await?;
+        let found = self.collection.find_one(query).max_time(READ_MAX_TIME).await.map_err(RepoError::of_read)?;
         found.map(|document| decode(ORGANIZATIONS, document)).transpose()
     }
 }

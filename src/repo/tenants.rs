@@ -1,10 +1,12 @@
 //! Tenant collections: made with their owner's tag, moved and dropped by UUID, never by name alone.
 
+use std::collections::BTreeMap;
+
 use bson::{Document, doc};
 use mongodb::results::CollectionSpecification;
 use uuid::Uuid;
 
-use super::command::{ddl, run};
+use super::command::{run, run_ddl};
 use super::error::{RepoError, bson_uuid};
 use super::{Database, READ_MAX_TIME};
 use crate::domain::{OwnerTag, TenantCollection};
@@ -41,15 +43,28 @@ impl TenantRepo {
         Ok(self.list(doc! { "name": name }).await?.into_iter().next())
     }
 
+    /// Everything that there is, by its name; `None` for what is no ordinary collection, such as a view.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub(crate) async fn catalog(&self) -> Result<BTreeMap<String, Option<CollectionInfo>>, RepoError> {
+        let entries = self.entries(doc! {}).await?;
+        Ok(entries.into_iter().map(|entry| (entry.name.clone(), info_of(entry))).collect())
+    }
+
     /// The collections that match a filter over the catalog's entries.
     ///
     /// # Errors
     /// MongoDB could not be asked.
-    pub(crate) async fn list(&self, filter: Document) -> Result<Vec<CollectionInfo>, RepoError> {
-        let mut cursor = self.database.list_collections().filter(filter).await?;
+    async fn list(&self, filter: Document) -> Result<Vec<CollectionInfo>, RepoError> {
+        Ok(self.entries(filter).await?.into_iter().filter_map(info_of).collect())
+    }
+
+    async fn entries(&self, filter: Document) -> Result<Vec<CollectionSpecification>, RepoError> {
+        let mut cursor = self.database.list_collections().filter(filter).await.map_err(RepoError::of_read)?;
         let mut found = Vec::new();
-        while cursor.advance().await? {
-            found.extend(info_of(cursor.deserialize_current()?));
+        while cursor.advance().await.map_err(RepoError::of_read)? {
+            found.push(cursor.deserialize_current()?);
         }
         Ok(found)
     }
@@ -60,7 +75,7 @@ impl TenantRepo {
     /// [`RepoError::NamespaceExists`] when there is a collection of this name, whosoever made it.
     pub async fn create(&self, name: &str, owner: OwnerTag) -> Result<(), RepoError> {
         let command = doc! { "create": name, "validator": { "$comment": owner.to_string() } };
-        run(&self.database, ddl(command)).await.map(drop)
+        run_ddl(&self.database, command).await.map(drop)
     }
 
     /// Moves a collection to another name. Its documents, indexes, validator and UUID stay; the documents are not
@@ -78,7 +93,7 @@ impl TenantRepo {
             "collectionUUID": bson_uuid(collection.uuid),
         };
         let admin = self.database.client().database("admin");
-        run(&admin, ddl(command)).await.map(drop)
+        run_ddl(&admin, command).await.map(drop)
     }
 
     /// Drops a collection, by its UUID, wherever it is now. One that is gone already is no error.
@@ -90,7 +105,7 @@ impl TenantRepo {
         // A collection moves at most once while we look: whoever could move it further holds no lease.
         for _ in 0..3 {
             let command = doc! { "drop": &name, "collectionUUID": bson_uuid(collection.uuid) };
-            match run(&self.database, ddl(command)).await {
+            match run_ddl(&self.database, command).await {
                 Ok(_) | Err(RepoError::NamespaceNotFound | RepoError::CollectionMismatch { actual: None }) => {
                     return Ok(());
                 }
@@ -116,7 +131,7 @@ impl TenantRepo {
             "collectionUUID": bson_uuid(collection.uuid),
             "validator": { "$comment": owner.to_string() },
         };
-        run(&self.database, ddl(command)).await.map(drop)
+        run_ddl(&self.database, command).await.map(drop)
     }
 
     /// Whether this MongoDB honours `collectionUUID`: an insert with a random UUID into a name that does not exist
@@ -137,7 +152,7 @@ impl TenantRepo {
             // An older server does not know the field (40415), or ignores it and makes the collection.
             Err(RepoError::Refused { .. }) => Ok(false),
             Ok(_) => {
-                run(&self.database, ddl(doc! { "drop": &name })).await?;
+                run_ddl(&self.database, doc! { "drop": &name }).await?;
                 Ok(false)
             }
             Err(other) => Err(other),

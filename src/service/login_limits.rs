@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use dashmap::DashMap;
 use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
@@ -38,6 +39,8 @@ type Limiter = RateLimiter<u64, DashMapStateStore<u64>, LimiterClock, NoOpMiddle
 pub struct LoginLimits {
     by_email: Limiter,
     by_address: Limiter,
+    /// Until when an address that its limit refused is refused without another look.
+    blocked_until: DashMap<u64, Duration>,
     clock: SharedClock,
     hash: RandomState,
     attempts: AtomicU32,
@@ -58,14 +61,16 @@ impl LoginLimits {
         Self {
             by_email: limiter(attempts_per_minute),
             by_address: limiter(attempts_per_minute.saturating_mul(factor)),
+            blocked_until: DashMap::new(),
             hash: RandomState::new(),
             attempts: AtomicU32::new(0),
             clock,
         }
     }
 
-    /// Counts one attempt. One that its email's limit refuses does not count against its address, so that somebody
-    /// who hammers one email blocks no other from the same address.
+    /// Counts one attempt, so that neither limit can be turned against others: an attempt that its email's limit
+    /// refuses does not count against the address (whoever hammers one email blocks no other from there), and one from
+    /// an address that is blocked does not count against the email (a blocked address can lock nobody out).
     ///
     /// # Errors
     /// There were too many; the value says after what time the next one is allowed.
@@ -73,12 +78,21 @@ impl LoginLimits {
         if self.attempts.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == SWEEP_EVERY - 1 {
             self.by_email.retain_recent();
             self.by_address.retain_recent();
+            self.blocked_until.retain(|_, until| self.clock.elapsed() < *until);
         }
         let now = self.clock.elapsed();
+        let address = self.hash.hash_one(network_of(address));
+        let blocked_for = self.blocked_until.get(&address).map(|until| until.saturating_sub(now));
+        if let Some(wait) = blocked_for.filter(|wait| !wait.is_zero()) {
+            return Err(wait);
+        }
         let email = self.hash.hash_one(email.as_str());
         self.by_email.check_key(&email).map_err(|until| until.wait_time_from(now))?;
-        let address = self.hash.hash_one(network_of(address));
-        self.by_address.check_key(&address).map_err(|until| until.wait_time_from(now))
+        self.by_address.check_key(&address).map_err(|until| {
+            let wait = until.wait_time_from(now);
+            self.blocked_until.insert(address, now + wait);
+            wait
+        })
     }
 }
 
@@ -130,6 +144,22 @@ mod tests {
         }
         assert!(try_from(10, "2001:db8::2").is_err(), "the same /64");
         assert!(try_from(11, "2001:db8:0:1::2").is_ok(), "another /64");
+    }
+
+    #[test]
+    fn an_address_that_is_blocked_locks_nobody_out() {
+        let (limits, clock) = limits(2);
+        let (here, elsewhere) = (address("192.0.2.1"), address("192.0.2.2"));
+        for n in 0..=20 {
+            let _last_refused = limits.count(&Email::from_stored(&format!("{n}@example.com")), here);
+        }
+        let victim = Email::from_stored("victim@example.com");
+        for _ in 0..10 {
+            assert!(limits.count(&victim, here).is_err());
+        }
+        assert_eq!(limits.count(&victim, elsewhere), Ok(()));
+        clock.advance(Duration::from_mins(1));
+        assert_eq!(limits.count(&victim, here), Ok(()), "it is not blocked for ever");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use bson::{DateTime, oid::ObjectId};
+use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use crate::clock::SharedClock;
@@ -15,10 +16,11 @@ use crate::repo::documents::{AdminDocument, ChangeDocument, ChangeKind, Credenti
 use crate::repo::orgs::ChangeRef;
 use crate::repo::{RepoError, Repos};
 
-/// How often a collection that is held (by a transaction or an index build) is asked for before a change is given up.
-const BUSY_ATTEMPTS: u32 = 10;
-/// The pause between two of these attempts.
-const BUSY_PAUSE: Duration = Duration::from_millis(100);
+/// How long a collection that is held (by a transaction or an index build) is asked for before a change is given up:
+/// well within the time that a request has by default, so that the client hears of it.
+const HELD_LIMIT: Duration = Duration::from_secs(5);
+/// The pause between two attempts.
+const HELD_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why a change did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +34,9 @@ pub enum ChangeError {
     /// There is a collection of the new name that no organization owns; nothing was changed.
     #[error("a collection of that name exists")]
     CollectionOccupied,
+    /// The organization's collection is gone, or another one stands in its place; nothing was changed.
+    #[error("the organization's collection was replaced")]
+    CollectionReplaced,
     /// Another change of the same organization is in progress, or its collection is held; nothing was changed.
     #[error("the organization is being changed")]
     Busy,
@@ -41,24 +46,39 @@ pub enum ChangeError {
     /// The change was recorded; whether it is finished or undone is being decided elsewhere.
     #[error("the outcome of the change is not known yet")]
     Undecided(#[source] RepoError),
-    /// The store failed before anything was changed.
-    #[error("the change could not be begun")]
+    /// The store failed; nothing was changed.
+    #[error("the change could not be made")]
     Repo(#[from] RepoError),
 }
 
-/// What a recorded change met. The steps themselves know no more than the repository's errors.
+/// Why a recorded change did not come to its end. After all but `Unfinished` nothing of it was done that cannot be
+/// given back, and it is.
 enum Refusal {
     EmailTaken,
     CollectionOccupied,
+    CollectionReplaced,
     Busy,
-    Failed(RepoError),
+    /// MongoDB refused a command for good: a missing privilege, say.
+    Refused(RepoError),
+    /// What was sent may have been done, or this server lost its right: the change goes on later, or elsewhere.
+    Unfinished(RepoError),
 }
 
 impl From<RepoError> for Refusal {
     fn from(error: RepoError) -> Self {
         match error {
             RepoError::CollectionBusy { .. } => Self::Busy,
-            other => Self::Failed(other),
+            RepoError::CollectionMismatch { .. } | RepoError::NamespaceNotFound => Self::CollectionReplaced,
+            RepoError::NamespaceExists => Self::CollectionOccupied,
+            RepoError::Duplicate { .. }
+            | RepoError::GivenUp { .. }
+            | RepoError::IndexConflict { .. }
+            | RepoError::Undecodable { .. }
+            | RepoError::Unauthorized { .. }
+            | RepoError::Refused { .. } => Self::Refused(error),
+            RepoError::TakenOver | RepoError::Unavailable { .. } | RepoError::OutcomeUnknown { .. } => {
+                Self::Unfinished(error)
+            }
         }
     }
 }
@@ -68,8 +88,10 @@ impl From<Refusal> for ChangeError {
         match refusal {
             Refusal::EmailTaken => Self::EmailTaken,
             Refusal::CollectionOccupied => Self::CollectionOccupied,
+            Refusal::CollectionReplaced => Self::CollectionReplaced,
             Refusal::Busy => Self::Busy,
-            Refusal::Failed(error) => Self::Undecided(error),
+            Refusal::Refused(error) => Self::Repo(error),
+            Refusal::Unfinished(error) => Self::Undecided(error),
         }
     }
 }
@@ -130,8 +152,8 @@ impl MigrationService {
             Err(refusal) => {
                 self.undo_create(at, &org).await.map_err(ChangeError::Undecided)?;
                 Err(match refusal {
-                    // Undone, so nothing is undecided any more: it may simply be tried again.
-                    Refusal::Failed(error) => ChangeError::Repo(error),
+                    // Undone, so nothing is undecided any more.
+                    Refusal::Unfinished(error) => ChangeError::Repo(error),
                     refusal => refusal.into(),
                 })
             }
@@ -145,8 +167,7 @@ impl MigrationService {
             Err(other) => return Err(other.into()),
         }
         let owner = OwnerTag(at.org_id);
-        self.repos.orgs.renew(at).await?;
-        match self.repos.tenants.create(&org.collection_name, owner).await {
+        match self.repeatable(at, || self.repos.tenants.create(&org.collection_name, owner)).await {
             // A collection that exists may be ours: the command was sent before and its answer was lost.
             Ok(()) | Err(RepoError::NamespaceExists) => {}
             Err(other) => return Err(other.into()),
@@ -189,12 +210,12 @@ impl MigrationService {
             Err(RepoError::Duplicate { .. }) => return Err(ChangeError::NameTaken),
             Err(other) => return Err(other.into()),
         };
-        match self.move_over(at, org.tenant_collection(), &change, &from, &to).await {
+        match self.carry_over(at, org.tenant_collection(), &change, &from, &to).await {
             Ok(()) => {
                 let done = self.repos.orgs.find(org.id).await.map_err(ChangeError::Undecided)?;
                 done.ok_or(ChangeError::Gone)
             }
-            Err(Refusal::Failed(error)) => Err(ChangeError::Undecided(error)),
+            Err(Refusal::Unfinished(error)) => Err(ChangeError::Undecided(error)),
             Err(refusal) => {
                 self.undo_rename(at, &change).await.map_err(ChangeError::Undecided)?;
                 Err(refusal.into())
@@ -202,7 +223,9 @@ impl MigrationService {
         }
     }
 
-    async fn move_over(
+    /// The steps of a rename: claim all that can be taken by others, move what can be held, and only then let the
+    /// change be seen, by steps that nothing can refuse. So there is never a need to take back what somebody saw.
+    async fn carry_over(
         &self,
         at: ChangeRef,
         collection: Option<TenantCollection>,
@@ -210,40 +233,43 @@ impl MigrationService {
         from: &NameDocument,
         to: &NameDocument,
     ) -> Result<(), Refusal> {
-        if let Some(CredentialsChange { admin_id, before, after }) = &change.credentials {
-            match self.repos.admins.replace_credentials(*admin_id, before, after, self.now()).await {
-                Ok(()) => {}
-                Err(RepoError::Duplicate { .. }) => return Err(Refusal::EmailTaken),
-                Err(other) => return Err(other.into()),
-            }
+        // The name was claimed when the change was recorded.
+        if let Some(credentials) = &change.credentials {
+            self.repos.admins.claim(at.change_id, credentials).await.map_err(|error| match error {
+                RepoError::Duplicate { .. } => Refusal::EmailTaken,
+                // There is no such admin (any more): nothing was claimed.
+                RepoError::TakenOver => Refusal::Refused(error),
+                other => other.into(),
+            })?;
         }
         if from.collection_name != to.collection_name {
-            let collection = collection.ok_or(RepoError::NamespaceNotFound)?;
+            let collection = collection.ok_or(Refusal::CollectionReplaced)?;
             self.move_collection(at, &collection, &to.collection_name).await?;
         }
-        Ok(self.repos.orgs.finish_rename(at, to, self.now()).await?)
+        if let Some(credentials) = &change.credentials {
+            let commit = self.repos.admins.commit(at.change_id, credentials, self.now()).await;
+            commit.map_err(Refusal::Unfinished)?;
+        }
+        self.repos.orgs.finish_rename(at, to, self.now()).await.map_err(Refusal::Unfinished)
     }
 
     async fn move_collection(&self, at: ChangeRef, collection: &TenantCollection, to: &str) -> Result<(), Refusal> {
-        for _ in 0..BUSY_ATTEMPTS {
-            self.repos.orgs.renew(at).await?;
-            match self.repos.tenants.rename(collection, to).await {
+        let began = Instant::now();
+        loop {
+            match self.repeatable(at, || self.repos.tenants.rename(collection, to)).await {
                 Ok(()) => return Ok(()),
                 // It is where it should be: the command was sent before and its answer was lost.
                 Err(RepoError::CollectionMismatch { actual: Some(actual) }) if actual == to => return Ok(()),
-                Err(RepoError::NamespaceExists) => return Err(Refusal::CollectionOccupied),
-                Err(RepoError::CollectionBusy { .. }) => tokio::time::sleep(BUSY_PAUSE).await,
+                Err(RepoError::CollectionBusy { .. }) if began.elapsed() < HELD_LIMIT => sleep(HELD_PAUSE).await,
                 Err(other) => return Err(other.into()),
             }
         }
-        Err(Refusal::Busy)
     }
 
-    /// Gives a rename up that was refused before the collection moved.
+    /// Gives a rename up that was refused before anything of it could be seen.
     async fn undo_rename(&self, at: ChangeRef, change: &ChangeDocument) -> Result<(), RepoError> {
-        if let Some(CredentialsChange { admin_id, before, after }) = &change.credentials {
-            self.repos.orgs.renew(at).await?;
-            self.repos.admins.replace_credentials(*admin_id, after, before, self.now()).await?;
+        if let Some(credentials) = &change.credentials {
+            self.repos.admins.release(at.change_id, credentials.admin_id).await?;
         }
         self.repos.orgs.undo_rename(at).await
     }
@@ -264,18 +290,33 @@ impl MigrationService {
     }
 
     async fn finish_delete(&self, at: ChangeRef, org: &OrgDocument) -> Result<(), RepoError> {
-        self.repos.orgs.renew(at).await?;
         if let Some(collection) = org.to_org().tenant_collection() {
-            self.repos.tenants.drop(&collection).await?;
+            self.repeatable(at, || self.repos.tenants.drop(&collection)).await?;
         } else if let Some(made) = self.repos.tenants.find(&org.collection_name).await?
             && made.owner == Some(OwnerTag(at.org_id))
         {
             // Made for this organization, but the UUID was not recorded any more.
-            self.repos.tenants.drop(&made.collection).await?;
+            self.repeatable(at, || self.repos.tenants.drop(&made.collection)).await?;
         }
-        self.repos.orgs.renew(at).await?;
-        self.repos.admins.remove_of(at.org_id).await?;
+        self.repeatable(at, || self.repos.admins.remove_of(at.org_id)).await?;
         self.repos.orgs.remove(at).await
+    }
+
+    /// Does what the driver does not repeat by itself but is safe to repeat: once more, when its answer was lost. The
+    /// right to it is renewed immediately before each attempt.
+    async fn repeatable<F: Future<Output = Result<(), RepoError>>>(
+        &self,
+        at: ChangeRef,
+        attempt: impl Fn() -> F,
+    ) -> Result<(), RepoError> {
+        self.repos.orgs.renew(at).await?;
+        match attempt().await {
+            Err(RepoError::OutcomeUnknown { .. }) => {
+                self.repos.orgs.renew(at).await?;
+                attempt().await
+            }
+            decided => decided,
+        }
     }
 
     async fn why_not_begun(&self, id: OrgId) -> Result<ChangeError, ChangeError> {
@@ -319,11 +360,19 @@ impl MigrationService {
                 let (Some(from), Some(to)) = (&change.from, &change.to) else {
                     return Err(RepoError::Refused { summary: "a rename without its names".to_owned() });
                 };
-                match self.move_over(at, org.to_org().tenant_collection(), change, from, to).await {
+                match self.carry_over(at, org.to_org().tenant_collection(), change, from, to).await {
                     Ok(()) => Ok(()),
-                    Err(Refusal::EmailTaken | Refusal::CollectionOccupied) => self.undo_rename(at, change).await,
                     Err(Refusal::Busy) => Err(RepoError::CollectionBusy { summary: "it is held".to_owned() }),
-                    Err(Refusal::Failed(error)) => Err(error),
+                    Err(Refusal::Unfinished(error)) => Err(error),
+                    Err(
+                        Refusal::EmailTaken
+                        | Refusal::CollectionOccupied
+                        | Refusal::CollectionReplaced
+                        | Refusal::Refused(_),
+                    ) => {
+                        warn!(organization_id = %at.org_id, change_id = %at.change_id, "gives an abandoned rename up");
+                        self.undo_rename(at, change).await
+                    }
                 }
             }
         }

@@ -68,6 +68,9 @@ pub enum OrgError {
     /// There is a collection of the new name that belongs to no organization.
     #[error("a collection of that name exists")]
     CollectionOccupied,
+    /// The organization's collection is gone, or another one stands in its place; nothing was changed.
+    #[error("the organization's collection was replaced")]
+    CollectionReplaced,
     /// The organization is being changed by another call.
     #[error("the organization is being changed")]
     Busy,
@@ -97,6 +100,7 @@ impl OrgError {
             ChangeError::NameTaken => name_taken,
             ChangeError::EmailTaken => Self::EmailTaken,
             ChangeError::CollectionOccupied => Self::CollectionOccupied,
+            ChangeError::CollectionReplaced => Self::CollectionReplaced,
             ChangeError::Busy => Self::Busy,
             ChangeError::Gone => Self::NotFound,
             ChangeError::Undecided(error) => Self::Undecided(error),
@@ -186,6 +190,8 @@ impl OrgService {
                 // The original's passwords are version 0.
                 credential_version: 1,
             },
+            emails: vec![email.as_str().to_owned()],
+            claimed_by: None,
             role: ADMIN_ROLE.to_owned(),
             created_at: now,
             updated_at: now,
@@ -236,7 +242,7 @@ impl OrgService {
         let changed = changed_admin(&admin, email, new_hash);
         let credentials = changed.as_ref().map(|changed| CredentialsChange {
             admin_id: admin.id.0,
-            before: CredentialsDocument::from(&admin),
+            from_version: admin.credential_version,
             after: CredentialsDocument::from(changed),
         });
         if credentials.is_none() && to == NameDocument::from(&org) {

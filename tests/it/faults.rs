@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use bson::{DateTime, Document, doc, oid::ObjectId};
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::support::mongo::{self, Mongod};
@@ -102,6 +104,102 @@ async fn a_mongodb_that_hangs_is_reported_and_recovered_from() {
     eventually("it is ready", async || server.get("/health/ready").send().await.status == 200).await;
     server.find("acme").await.success(200);
     assert!(server.knows(&acme.token).await);
+}
+
+#[tokio::test]
+async fn requests_do_not_pile_up_while_mongodb_hangs() {
+    let mongod = Mongod::started().await;
+    let server = Server::over(&mongod, empty_database(&mongod).await, &[("MAX_RUNNING_REQUESTS", "10")]).await;
+    mongod.hold();
+    let address = server.url.trim_start_matches("http://").to_owned();
+    let is_full = async || {
+        // Clients that hang up at once: their requests run on.
+        for _ in 0..20 {
+            let mut stream = TcpStream::connect(&address).await.expect("connected");
+            stream.write_all(b"GET /org/get?organization_name=a HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("sent");
+            stream.shutdown().await.expect("closed");
+        }
+        // Unless it is refused at once, it hangs as well.
+        let answer = timeout(Duration::from_millis(100), server.find("a")).await;
+        answer.is_ok_and(|answer| answer.body["code"] == "server_busy")
+    };
+    eventually("the server refuses more", is_full).await;
+    server.get("/health/ready").send().await.problem(503, "server_busy");
+    server.get("/health/live").send().await.success(200);
+    server.get("/metrics").send().await.success(200);
+    mongod.release();
+    eventually("it recovers", async || server.find("a").await.status == 404).await;
+}
+
+#[tokio::test]
+async fn a_collection_that_a_transaction_holds_is_waited_for_and_then_everything_is_as_it_was() {
+    let server = Server::start().await;
+    let acme = server.tenant("acme").await;
+    let client = server.database.client();
+    let mut session = client.start_session().await.expect("a session");
+    session.start_transaction().await.expect("a transaction");
+    server.documents("org_acme").insert_one(doc! { "_id": 1 }).session(&mut session).await.expect("written");
+
+    let body = json!({
+        "organization_name": "acme", "new_organization_name": "globex", "email": "new@example.com",
+        "password": "a finer password",
+    });
+    let update = server.update(&acme.token, &body);
+    let others = async {
+        let is_begun = async || {
+            let claimed = doc! { "emails": "new@example.com", "claimed_by": { "$exists": true } };
+            server.documents("admins").count_documents(claimed).await.expect("a count") == 1
+        };
+        eventually("the change is begun", is_begun).await;
+        // What the change gives up and what it claims belong to it until it is decided.
+        for (name, email) in [("one", acme.email.as_str()), ("two", "new@example.com")] {
+            server.create(name, email, PASSWORD).await.problem(409, "email_taken");
+        }
+        server.create("globex", "other@example.com", PASSWORD).await.problem(409, "organization_exists");
+        server.rename(&acme.token, "acme", "third").await.problem(409, "organization_busy");
+        // Nothing of it can be seen.
+        server.log_in(&acme.email, PASSWORD).await.success(200);
+        server.log_in("new@example.com", "a finer password").await.problem(401, "invalid_credentials");
+        server.find("globex").await.problem(404, "organization_not_found");
+    };
+    let (answer, ()) = tokio::join!(update, others);
+    answer.problem(409, "organization_busy");
+    session.abort_transaction().await.expect("aborted");
+    assert!(server.knows(&acme.token).await);
+    server.log_in(&acme.email, PASSWORD).await.success(200);
+    assert_eq!(server.tenant_collections().await, ["org_acme"]);
+    server.create("globex", "new@example.com", PASSWORD).await.success(201);
+    server.rename(&acme.token, "acme", "acme inc").await.success(200);
+}
+
+#[tokio::test]
+async fn an_organization_whose_collection_was_dropped_or_replaced_by_hand_is_left_as_it_was() {
+    let server = Server::start().await;
+    for (name, is_made_again) in [("dropped", false), ("replaced", true)] {
+        let tenant = server.tenant(name).await;
+        let collection = server.documents(&format!("org_{name}"));
+        collection.drop().await.expect("dropped");
+        if is_made_again {
+            collection.insert_one(doc! { "_id": "restored" }).await.expect("made");
+        }
+        let body = json!({
+            "organization_name": name, "new_organization_name": "new", "email": "new@example.com",
+            "password": "a finer password",
+        });
+        server.update(&tenant.token, &body).await.problem(503, "tenant_collection_replaced");
+        assert!(server.knows(&tenant.token).await);
+        server.log_in(&tenant.email, PASSWORD).await.success(200);
+        let new = server.create("new", "new@example.com", PASSWORD).await.success(201);
+        assert!(new.body["ok"] == true, "name and email are free");
+        let new = server.token("new@example.com", PASSWORD).await;
+        server.delete(&new, "new").await.success(200);
+        server
+            .update(&tenant.token, &json!({ "organization_name": name, "email": "x@example.com" }))
+            .await
+            .success(200);
+        server.delete(&tenant.token, name).await.success(200);
+        assert_eq!(server.count(&format!("org_{name}")).await, u64::from(is_made_again), "nothing is dropped by name");
+    }
 }
 
 /// One client's life while MongoDB goes away: creates organizations, and gives the names that were acknowledged.
@@ -211,7 +309,7 @@ async fn changes_that_a_dead_server_left_are_finished_or_undone_by_the_next() {
         second.tenant_collections().await == ["org_busy", "org_renamed"] && second.count("organizations").await == 3
     })
     .await;
-    second.find("renamed").await.success(200);
+    eventually("the rename is finished", async || second.find("renamed").await.status == 200).await;
     for gone in ["half-made", "half-renamed", "half-deleted", "busy"] {
         second.find(gone).await.problem(404, "organization_not_found");
     }

@@ -101,6 +101,102 @@ async fn a_database_of_the_original_is_taken_over_and_nothing_of_it_is_lost() {
 }
 
 #[tokio::test]
+async fn what_was_stored_in_other_forms_is_read_and_what_else_was_kept_stays() {
+    let mongod = mongo::shared().await;
+    let database = empty_database(mongod).await;
+    let org = store(&database, "Amazon", "org_amazon", "a@example.com").await;
+    let organizations = database.collection::<Document>("organizations");
+    let forms = doc! {
+        "created_at": "2023-11-14 22:13:20.123000", "updated_at": "2023-11-14T22:13:21.123000+00:00",
+        "connection.uri": "mongodb://kept", "settings": { "theme": "dark" },
+    };
+    organizations.update_one(doc! { "_id": org }, doc! { "$set": forms }).await.expect("changed");
+    let admins = database.collection::<Document>("admins");
+    let admin = admins.find_one(doc! {}).await.expect("asked").expect("there");
+    let admin_id = admin.get_object_id("_id").expect("an id").to_hex();
+    let as_text = doc! { "$set": { "admin_user_id": &admin_id } };
+    organizations.update_one(doc! { "_id": org }, as_text).await.expect("changed");
+    let as_text = doc! { "$set": { "organization_id": org.to_hex(), "phone": "1" }, "$unset": { "role": "" } };
+    admins.update_one(doc! {}, as_text).await.expect("changed");
+
+    let server = Server::over(mongod, database.clone(), &[]).await;
+    let token = server.token("a@example.com", "original password").await;
+    let found = server.get("/org/get?organization_name=amazon").bearer(&token).send().await.success(200);
+    assert_eq!(found.body["organization"]["created_at"], "2023-11-14T22:13:20.123Z");
+    assert_eq!(found.body["organization"]["updated_at"], "2023-11-14T22:13:21.123Z");
+    assert_eq!(found.body["organization"]["admin_user_id"], admin_id.as_str());
+    let kept = organizations.find_one(doc! {}).await.expect("asked").expect("there");
+    assert_eq!(kept.get_document("connection").expect("kept").get_str("uri").expect("kept"), "mongodb://kept");
+    assert_eq!(kept.get_document("settings").expect("kept"), &doc! { "theme": "dark" });
+    let kept = admins.find_one(doc! {}).await.expect("asked").expect("there");
+    assert_eq!(kept.get_str("phone").expect("kept"), "1");
+    assert_eq!(kept.get_object_id("organization_id").expect("an id"), org);
+}
+
+#[tokio::test]
+async fn every_record_that_cannot_be_taken_over_is_named_with_what_is_wrong_with_it() {
+    let mongod = mongo::shared().await;
+    let database = empty_database(mongod).await;
+    let organizations = database.collection::<Document>("organizations");
+    let admins = database.collection::<Document>("admins");
+    let mut expected = Vec::new();
+    for (n, (set, reason)) in [
+        (doc! { "created_at": "yesterday" }, "its created_at is neither"),
+        (doc! { "connection": "mongodb://x" }, "its connection is not an object"),
+        (doc! { "connection.extra": ["a"] }, "its connection.extra is not an object"),
+        (doc! { "organization_name": "  " }, "its organization_name is empty"),
+        (doc! { "organization_name": 7 }, "its organization_name is not a text"),
+        (doc! { "collection_name": "org_a$b", "connection.collection_name": "org_a$b" }, "MongoDB lets none be made"),
+        (
+            doc! { "collection_name": "org_elsewhere", "connection.db_name": "elsewhere" },
+            "in the database \"elsewhere\"",
+        ),
+        (doc! { "collection_name": "org_view" }, "is a view"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let org = store(&database, &format!("org {n}"), &format!("org_{n}"), &format!("{n}@example.com")).await;
+        organizations.update_one(doc! { "_id": org }, doc! { "$set": set }).await.expect("broken");
+        expected.push((org, reason));
+    }
+    database.create_collection("org_view").view_on("organizations".to_owned()).await.expect("a view");
+    for (email, change, reason) in [
+        ("role@example.com", doc! { "$set": { "role": 1 } }, "its role is not a text"),
+        ("hash@example.com", doc! { "$unset": { "password_hash": "" } }, "it has no password_hash"),
+        ("email@example.com", doc! { "$set": { "email": null } }, "its email is not a text"),
+    ] {
+        store(&database, email, &format!("org_{email}"), email).await;
+        let admin = admins.find_one_and_update(doc! { "email": email }, change).await.expect("asked").expect("there");
+        expected.push((admin.get_object_id("_id").expect("an id"), reason));
+    }
+    let before = everything(&database).await;
+    let mut server = Server::unready(mongod, database.clone(), &[]);
+    let error = format!("{:#}", server.ended().await.expect_err("it must not start"));
+    for (id, reason) in &expected {
+        let is_named = error.lines().any(|line| line.contains(&id.to_hex()) && line.contains(reason));
+        assert!(is_named, "{id} {reason}\n{error}");
+    }
+    assert_eq!(error.lines().count(), expected.len() + 1, "{error}");
+    assert_eq!(everything(&database).await, before);
+}
+
+#[tokio::test]
+async fn an_index_of_the_originals_own_that_stands_in_the_way_is_named_with_the_way_out() {
+    let mongod = mongo::shared().await;
+    let database = empty_database(mongod).await;
+    store(&database, "amazon", "org_amazon", "a@example.com").await;
+    let index = mongodb::IndexModel::builder().keys(doc! { "email": 1 }).build();
+    database.collection::<Document>("admins").create_index(index).await.expect("an index");
+    let mut server = Server::unready(mongod, database.clone(), &[]);
+    let error = format!("{:#}", server.ended().await.expect_err("it must not start"));
+    assert!(error.contains(r#"db.admins.dropIndex("email_1")"#), "{error}");
+    database.collection::<Document>("admins").drop_index("email_1").await.expect("dropped");
+    let server = Server::over(mongod, database, &[]).await;
+    server.log_in("a@example.com", "original password").await.success(200);
+}
+
+#[tokio::test]
 async fn a_user_that_may_only_read_and_write_is_enough_for_a_takeover() {
     let (mongod, root) = Mongod::with_users(&[("plain", "original")]).await;
     let database = root.database("original");
@@ -141,6 +237,7 @@ async fn collisions_are_all_named_and_nothing_is_changed_and_the_server_does_not
     for id in [one, two, three, four] {
         assert!(error.contains(&id.to_hex()), "{error}");
     }
+    assert_eq!(error.lines().filter(|line| line.contains("the same")).count(), 2, "{error}");
     assert!(error.contains("nothing was changed") && error.contains("updateOne"), "{error}");
     assert!(!error.contains("@example.com"), "{error}");
     assert_eq!(everything(&database).await, before);

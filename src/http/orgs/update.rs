@@ -27,6 +27,7 @@ pub(in crate::http) const PROBLEMS: &[Kind] = &[
     kinds::VALIDATION_FAILED,
     kinds::PASSWORD_QUEUE_FULL,
     kinds::OUTCOME_UNKNOWN,
+    kinds::TENANT_COLLECTION_REPLACED,
 ];
 
 /// What changes; what is left out or null stays.

@@ -53,7 +53,7 @@ kinds! {
     NEW_NAME_TAKEN = CONFLICT, "new_name_taken", "New organization name already exists";
     EMAIL_TAKEN = CONFLICT, "email_taken", "Email belongs to another admin";
     COLLECTION_OCCUPIED = CONFLICT, "collection_occupied",
-        "A collection of that name exists and belongs to no organization; choose another name";
+        "There is a collection of that name already, which is not this organization's; choose another name";
     ORGANIZATION_BUSY = CONFLICT, "organization_busy",
         "The organization is being changed by another call; try again";
     BODY_TOO_LARGE = PAYLOAD_TOO_LARGE, "body_too_large", "The body is larger than this server reads";
@@ -70,6 +70,9 @@ kinds! {
         "The server did not finish in time; look at the result before you try again";
     PASSWORD_QUEUE_FULL = SERVICE_UNAVAILABLE, "password_queue_full",
         "Too many passwords are being checked; try again";
+    SERVER_BUSY = SERVICE_UNAVAILABLE, "server_busy", "The server has as many requests at work as it can hold; try again";
+    TENANT_COLLECTION_REPLACED = SERVICE_UNAVAILABLE, "tenant_collection_replaced",
+        "The organization's collection is gone or was replaced by hand; nothing was changed, and its operator must look";
     CAPACITY_REACHED = SERVICE_UNAVAILABLE, "capacity_reached",
         "This server holds as many organizations as MAX_ORGANIZATIONS allows";
 }

@@ -13,13 +13,14 @@ impl From<RepoError> for Problem {
     fn from(error: RepoError) -> Self {
         error!(%error, "the store failed");
         Self::new(match error {
-            RepoError::Unavailable { .. } => kinds::DATABASE_UNAVAILABLE,
+            RepoError::Unavailable { .. } | RepoError::GivenUp { .. } => kinds::DATABASE_UNAVAILABLE,
             RepoError::OutcomeUnknown { .. } | RepoError::TakenOver => kinds::OUTCOME_UNKNOWN,
             RepoError::CollectionBusy { .. } => kinds::ORGANIZATION_BUSY,
             RepoError::Duplicate { .. }
             | RepoError::CollectionMismatch { .. }
             | RepoError::NamespaceExists
             | RepoError::NamespaceNotFound
+            | RepoError::IndexConflict { .. }
             | RepoError::Undecodable { .. }
             | RepoError::Unauthorized { .. }
             | RepoError::Refused { .. } => kinds::INTERNAL_ERROR,
@@ -64,6 +65,10 @@ impl From<OrgError> for Problem {
             OrgError::NewNameTaken => kinds::NEW_NAME_TAKEN,
             OrgError::EmailTaken => kinds::EMAIL_TAKEN,
             OrgError::CollectionOccupied => kinds::COLLECTION_OCCUPIED,
+            OrgError::CollectionReplaced => {
+                error!("an organization's collection is gone or another program replaced it");
+                kinds::TENANT_COLLECTION_REPLACED
+            }
             OrgError::Busy => kinds::ORGANIZATION_BUSY,
             OrgError::CapacityReached => kinds::CAPACITY_REACHED,
             OrgError::BadPassword(invalid) => return Self::invalid(vec![invalid.at("/password")]),

@@ -43,6 +43,12 @@ impl Problem {
         Self { kind, detail: Cow::Borrowed(kind.detail), retry_after, errors: Vec::new() }
     }
 
+    /// Whether it says that there is no valid token.
+    #[must_use]
+    pub(super) fn is_unauthenticated(&self) -> bool {
+        self.kind.status == StatusCode::UNAUTHORIZED
+    }
+
     /// The same problem in other words.
     #[must_use]
     pub(super) fn with_detail(self, detail: impl Into<Cow<'static, str>>) -> Self {

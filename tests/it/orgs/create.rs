@@ -3,7 +3,18 @@
 use bson::doc;
 use serde_json::{Value, json};
 
-use crate::support::{PASSWORD, Server};
+use crate::support::{Answer, PASSWORD, Server};
+
+/// So many passwords at once are more than may wait; whoever is told so comes again.
+async fn create_in_turn(server: &Server, name: &str, email: &str) -> Answer {
+    loop {
+        let answer = server.create(name, email, PASSWORD).await;
+        if answer.status != 503 {
+            return answer;
+        }
+        answer.problem(503, "password_queue_full");
+    }
+}
 
 #[tokio::test]
 async fn the_answer_shows_the_organization_and_nothing_secret() {
@@ -45,16 +56,7 @@ async fn of_fifty_creates_of_one_name_exactly_one_succeeds() {
     let spellings = ["Acme Inc", "acme_inc", "ACME   INC", "acme inc"];
     let calls = (0..50).map(|n| {
         let server = &server;
-        async move {
-            loop {
-                let answer = server.create(spellings[n % 4], &format!("admin{n}@acme.example"), PASSWORD).await;
-                // Fifty passwords at once are more than may wait; whoever is told so comes again.
-                if answer.status != 503 {
-                    return answer;
-                }
-                answer.problem(503, "password_queue_full");
-            }
-        }
+        async move { create_in_turn(server, spellings[n % 4], &format!("admin{n}@acme.example")).await }
     });
     let answers = futures_util::future::join_all(calls).await;
     let (created, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 201);
@@ -71,7 +73,7 @@ async fn of_twenty_creates_with_one_email_exactly_one_succeeds_and_the_other_nam
     let server = Server::start().await;
     let calls = (0..20).map(|n| {
         let server = &server;
-        async move { server.create(&format!("org {n}"), "one@example.com", PASSWORD).await }
+        async move { create_in_turn(server, &format!("org {n}"), "one@example.com").await }
     });
     let answers = futures_util::future::join_all(calls).await;
     let (created, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 201);

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use bson::doc;
+use bson::{Bson, Document, doc};
 use mongodb::Client;
 use mongodb::options::ClientOptions;
 use rustix::process::{Pid, Signal, kill_process};
@@ -59,6 +59,22 @@ impl Mongod {
         let mut mongod = Self::stopped();
         mongod.start().await;
         mongod
+    }
+
+    /// One whose commands can be made to fail; see [`Mongod::fail`].
+    pub(crate) async fn with_fail_points() -> Self {
+        let mut mongod = Self::stopped_with("--replSet rs0 --setParameter enableTestCommands=1");
+        mongod.start().await;
+        mongod
+    }
+
+    /// Makes these commands of the servers (not of the tests) fail so often: `{ "times": n }` or `"alwaysOn"`, with
+    /// `{ "errorCode": n }` or `{ "closeConnection": true }`. `"off"` ends it.
+    pub(crate) async fn fail(&self, commands: &[&str], mode: impl Into<Bson>, how: Document) {
+        let mut data = doc! { "failCommands": commands, "appName": "tenantry" };
+        data.extend(how);
+        let command = doc! { "configureFailPoint": "failCommand", "mode": mode, "data": data };
+        self.client().await.database("admin").run_command(command).await.expect("a fail point");
     }
 
     /// A standalone one that asks for a password, with users who may read and write one database each; gives the

@@ -1,0 +1,162 @@
+//! Takes over a database of the Python original: fills in what it did not keep (slug, claimed names, state,
+//! collection UUID, credential version), and changes nothing where its records contradict each other.
+//!
+//! Runs at every start, before the unique indexes are made, and does nothing when all is filled in. Safe to repeat
+//! and to run on several servers at once: each document is filled in by one conditional update, which sets what is
+//! missing and leaves the rest alone.
+
+mod collisions;
+mod plan;
+
+use std::collections::BTreeMap;
+
+use bson::{Document, doc, oid::ObjectId};
+use mongodb::Collection;
+use tracing::warn;
+
+use super::documents::{ADMINS, ORGANIZATIONS, id_text};
+use super::error::{RepoError, bson_uuid};
+use super::tenants::{CollectionInfo, TenantRepo};
+use super::{Database, READ_MAX_TIME};
+use crate::domain::{OrgId, OwnerTag};
+use plan::{AdminPlan, OrgPlan};
+
+/// Why a database was not taken over.
+#[derive(Debug, thiserror::Error)]
+pub enum TakeoverError {
+    /// MongoDB could not be asked.
+    #[error(transparent)]
+    Repo(#[from] RepoError),
+    /// Records contradict each other or cannot be read; nothing was changed. Each line says which, and the way out.
+    #[error("the database cannot be taken over as it is; nothing was changed:\n{}", .0.join("\n"))]
+    Conflicts(Vec<String>),
+}
+
+/// What has to be filled in.
+#[derive(Debug, Default)]
+pub struct Takeover {
+    orgs: Vec<OrgPlan>,
+    admins: Vec<AdminPlan>,
+}
+
+impl Takeover {
+    /// How many organizations and admins lack something.
+    #[must_use]
+    pub fn counts(&self) -> (usize, usize) {
+        (self.orgs.len(), self.admins.len())
+    }
+}
+
+/// Organizations that lack something. `names` and `state` came last and first.
+fn incomplete_org() -> Document {
+    doc! { "$or": [{ "names": { "$exists": false } }, { "state": { "$exists": false } }] }
+}
+
+/// Admins that lack something.
+fn incomplete_admin() -> Document {
+    doc! { "$or": [{ "credential_version": { "$exists": false } }, { "emails": { "$exists": false } }] }
+}
+
+/// Finds out what has to be filled in; changes nothing.
+///
+/// # Errors
+/// [`TakeoverError::Conflicts`] with everything that stands in the way.
+pub async fn plan(database: &Database) -> Result<Takeover, TakeoverError> {
+    let orgs: Collection<Document> = database.collection(ORGANIZATIONS);
+    let admins: Collection<Document> = database.collection(ADMINS);
+    if !exists(&orgs, incomplete_org()).await? && !exists(&admins, incomplete_admin()).await? {
+        return Ok(Takeover::default());
+    }
+    let (stored_orgs, stored_admins) = (load(&orgs, doc! {}).await?, load(&admins, doc! {}).await?);
+    let catalog = TenantRepo::new(database).catalog().await?;
+    let mut conflicts = Vec::new();
+    let planned = Takeover {
+        orgs: plan::orgs(&stored_orgs, &stored_admins, database.name(), &catalog, &mut conflicts),
+        admins: plan::admins(&stored_admins, &stored_orgs, &mut conflicts),
+    };
+    // The hashes themselves are not loaded: nobody here needs to see them.
+    for admin in load(&admins, doc! { "password_hash": { "$not": { "$type": "string" } } }).await? {
+        let id = admin.get("_id").map(id_text).unwrap_or_default();
+        conflicts.push(format!("admin {id}: it has no password_hash; set a bcrypt hash, or remove the admin"));
+    }
+    collisions::find(&stored_orgs, &stored_admins, &mut conflicts);
+    if conflicts.is_empty() { Ok(planned) } else { Err(TakeoverError::Conflicts(conflicts)) }
+}
+
+/// Fills in what the original did not keep; gives how many organizations and admins were completed by this call.
+///
+/// # Errors
+/// [`TakeoverError::Conflicts`] with everything that stands in the way, found before anything is changed.
+pub async fn take_over(database: &Database) -> Result<(usize, usize), TakeoverError> {
+    let planned = plan(database).await?;
+    let orgs: Collection<Document> = database.collection(ORGANIZATIONS);
+    let admins: Collection<Document> = database.collection(ADMINS);
+    let tenants = TenantRepo::new(database);
+    let (mut orgs_done, mut admins_done) = (0, 0);
+    for OrgPlan { id, collection_name, mut set } in planned.orgs {
+        let collection = claim_collection(&tenants, id, &collection_name).await?;
+        set.insert("collection_uuid", bson_uuid(collection.collection.uuid));
+        orgs_done += usize::from(complete(&orgs, id, incomplete_org(), set).await?);
+    }
+    for AdminPlan { id, set } in planned.admins {
+        admins_done += usize::from(complete(&admins, id, incomplete_admin(), set).await?);
+    }
+    Ok((orgs_done, admins_done))
+}
+
+/// Completes one document; `false` when another server did.
+async fn complete(
+    collection: &Collection<Document>,
+    id: ObjectId,
+    incomplete: Document,
+    set: Document,
+) -> Result<bool, RepoError> {
+    let mut filter = incomplete;
+    filter.insert("_id", id);
+    Ok(collection.update_one(filter, doc! { "$set": set }).await?.modified_count == 1)
+}
+
+/// The organization's collection, made if there is none, with its owner's tag.
+async fn claim_collection(tenants: &TenantRepo, id: ObjectId, name: &str) -> Result<CollectionInfo, RepoError> {
+    let owner = OwnerTag(OrgId(id));
+    let found = if let Some(found) = tenants.find(name).await? {
+        found
+    } else {
+        // The original let MongoDB make collections with their first document; this one never had any.
+        match tenants.create(name, owner).await {
+            Ok(()) | Err(RepoError::NamespaceExists) => {}
+            Err(other) => return Err(other),
+        }
+        tenants.find(name).await?.ok_or(RepoError::NamespaceNotFound)?
+    };
+    if found.owner.is_none() {
+        match tenants.tag(&found.collection, owner).await {
+            Ok(()) => {}
+            // The role that the original's instructions gave its user cannot set a validator. The UUID is what commands
+            // go by; the tag only tells whose a stray collection is.
+            Err(error @ RepoError::Unauthorized { .. }) => {
+                warn!(organization_id = %id, %error, "a collection gets no owner tag");
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(found)
+}
+
+async fn exists(collection: &Collection<Document>, query: Document) -> Result<bool, RepoError> {
+    let found = collection.find_one(query).projection(doc! { "_id": 1 }).max_time(READ_MAX_TIME).await;
+    Ok(found.map_err(RepoError::of_read)?.is_some())
+}
+
+async fn load(collection: &Collection<Document>, query: Document) -> Result<Vec<Document>, RepoError> {
+    let mut cursor =
+        collection.find(query).projection(doc! { "password_hash": 0 }).await.map_err(RepoError::of_read)?;
+    let mut documents = Vec::new();
+    while cursor.advance().await.map_err(RepoError::of_read)? {
+        documents.push(cursor.deserialize_current()?);
+    }
+    Ok(documents)
+}
+
+/// What there is under each name; `None` for what is no ordinary collection, such as a view.
+pub(super) type Catalog = BTreeMap<String, Option<CollectionInfo>>;
