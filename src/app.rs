@@ -1,5 +1,4 @@
-//! The only wiring: opens MongoDB, makes repositories and services, serves, and stops. The one file that sees all
-//! layers.
+//! The only wiring: opens MongoDB, makes repositories and services, serves, and stops.
 
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
@@ -165,25 +164,13 @@ impl App {
             .http1_only();
         server.http_builder().http1().header_read_timeout(HEADER_READ_LIMIT);
 
-        background.spawn({
-            let (handle, stop) = (handle.clone(), stop.clone());
-            async move {
-                stop.cancelled().await;
-                info!("stopping");
-                handle.graceful_shutdown(Some(SHUTDOWN_LIMIT));
-            }
-        });
-        background.spawn({
-            let (metrics, stop) = (state.metrics.clone(), stop.clone());
-            async move {
-                while stop.run_until_cancelled(sleep(TIDY_METRICS_EVERY)).await.is_some() {
-                    metrics.run_upkeep();
-                }
-            }
-        });
-        let prepared = background.spawn({
+        background.spawn(stop_listening(handle, stop.clone()));
+        background.spawn(tidy_metrics(state.metrics.clone(), stop.clone()));
+        let work = background.spawn({
             let (stop, services) = (stop.clone(), state.services.clone());
             async move {
+                // A database that cannot be used ends the server, and so does a panic here.
+                let _ends_the_server = stop.clone().drop_guard();
                 let Some(database) = open_when_there(&config, &stop).await? else { return Ok(()) };
                 let (made, migration) = wire(database, &config, clock, hasher);
                 let _first = services.set(made);
@@ -192,14 +179,8 @@ impl App {
                 Ok::<(), OpenError>(())
             }
         });
-        // A database that cannot be used ends the server, and with it the listening below.
-        let until_prepared = async {
-            let ended = prepared.await;
-            stop.cancel();
-            ended
-        };
-        let serving = server.serve(service.into_make_service_with_connect_info::<SocketAddr>());
-        let (listened, ended) = tokio::join!(serving, until_prepared);
+        let listened = server.serve(service.into_make_service_with_connect_info::<SocketAddr>()).await;
+
         state.requests.close();
         background.close();
         // Requests whose clients hung up, and a change that is being resumed.
@@ -207,8 +188,24 @@ impl App {
         if timeout(SHUTDOWN_LIMIT, rest).await.is_err() {
             warn!("stopped before everything was finished; another start finishes it");
         }
-        ended??;
+        if work.is_finished() {
+            work.await??;
+        }
         Ok(listened?)
+    }
+}
+
+/// Waits for the word to stop, then takes no more connections and lets those that are open finish.
+async fn stop_listening(handle: axum_server::Handle<SocketAddr>, stop: CancellationToken) {
+    stop.cancelled().await;
+    info!("stopping");
+    handle.graceful_shutdown(Some(SHUTDOWN_LIMIT));
+}
+
+/// Puts the metrics' samples into their buckets, again and again.
+async fn tidy_metrics(metrics: PrometheusHandle, stop: CancellationToken) {
+    while stop.run_until_cancelled(sleep(TIDY_METRICS_EVERY)).await.is_some() {
+        metrics.run_upkeep();
     }
 }
 

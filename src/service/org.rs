@@ -59,21 +59,9 @@ pub enum OrgError {
     /// The name of a new organization is taken.
     #[error("the name is taken")]
     NameTaken,
-    /// The name that a rename asks for is taken.
-    #[error("the new name is taken")]
-    NewNameTaken,
-    /// The email belongs to another admin.
-    #[error("the email is taken")]
-    EmailTaken,
-    /// There is a collection of the new name that belongs to no organization.
-    #[error("a collection of that name exists")]
-    CollectionOccupied,
-    /// The organization's collection is gone, or another one stands in its place; nothing was changed.
-    #[error("the organization's collection was replaced")]
-    CollectionReplaced,
-    /// The organization is being changed by another call.
-    #[error("the organization is being changed")]
-    Busy,
+    /// A change did not happen; in a rename [`ChangeError::NameTaken`] is about the new name.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
     /// The password of a new organization's admin breaks a rule.
     #[error("the password breaks a rule")]
     BadPassword(Invalid),
@@ -86,27 +74,9 @@ pub enum OrgError {
     /// A token could not be signed.
     #[error("the token could not be issued")]
     Token(#[from] jsonwebtoken::errors::Error),
-    /// Whether the change happened is being decided elsewhere.
-    #[error("the outcome of the change is not known yet")]
-    Undecided(#[source] RepoError),
     /// The store failed.
     #[error("the store failed")]
     Repo(#[from] RepoError),
-}
-
-impl OrgError {
-    fn from_change(error: ChangeError, name_taken: Self) -> Self {
-        match error {
-            ChangeError::NameTaken => name_taken,
-            ChangeError::EmailTaken => Self::EmailTaken,
-            ChangeError::CollectionOccupied => Self::CollectionOccupied,
-            ChangeError::CollectionReplaced => Self::CollectionReplaced,
-            ChangeError::Busy => Self::Busy,
-            ChangeError::Gone => Self::NotFound,
-            ChangeError::Undecided(error) => Self::Undecided(error),
-            ChangeError::Repo(error) => Self::Repo(error),
-        }
-    }
 }
 
 /// Serves organizations.
@@ -147,7 +117,7 @@ impl OrgService {
         }
         let password = password.map_err(OrgError::BadPassword)?;
         if self.repos.admins.is_email_taken(&email, None).await? {
-            return Err(OrgError::EmailTaken);
+            return Err(ChangeError::EmailTaken.into());
         }
         // A protection of MongoDB's file handles, not an account: creates at the same moment may pass it together.
         if self.repos.orgs.count().await? >= self.max_organizations {
@@ -155,7 +125,10 @@ impl OrgService {
         }
         let hash = self.hasher.hash(&password).await?;
         let (org, admin) = self.new_documents(&name, &email, &hash);
-        self.migration.create(org, admin).await.map_err(|error| OrgError::from_change(error, OrgError::NameTaken))
+        self.migration.create(org, admin).await.map_err(|error| match error {
+            ChangeError::NameTaken => OrgError::NameTaken,
+            other => other.into(),
+        })
     }
 
     fn new_documents(&self, name: &OrgName, email: &Email, hash: &PasswordHash) -> (OrgDocument, AdminDocument) {
@@ -211,7 +184,7 @@ impl OrgService {
     /// Changes the caller's organization: its name, its admin's email and password, whole or not at all.
     ///
     /// # Errors
-    /// See [`OrgError`]; but for `Undecided`, nothing was changed.
+    /// See [`OrgError`]; but for [`ChangeError::Undecided`], nothing was changed.
     pub async fn update(
         &self,
         caller: Caller,
@@ -226,16 +199,16 @@ impl OrgService {
             && let Some(name) = &update.new_name
             && self.repos.orgs.is_name_taken(&name.slug()).await?
         {
-            return Err(OrgError::NewNameTaken);
+            return Err(ChangeError::NameTaken.into());
         }
         let email = update.email.filter(|email| *email != admin.email);
         if let Some(email) = &email
             && self.repos.admins.is_email_taken(email, Some(admin.id)).await?
         {
-            return Err(OrgError::EmailTaken);
+            return Err(ChangeError::EmailTaken.into());
         }
         if to.collection_name != org.collection_name && self.repos.tenants.find(&to.collection_name).await?.is_some() {
-            return Err(OrgError::CollectionOccupied);
+            return Err(ChangeError::CollectionOccupied.into());
         }
         let new_hash = self.new_hash(&admin, update.password.as_ref()).await?;
         let is_new_password = new_hash.is_some();
@@ -248,11 +221,7 @@ impl OrgService {
         if credentials.is_none() && to == NameDocument::from(&org) {
             return Ok(UpdatedOrg { caller: Caller { admin, org }, access_token: None });
         }
-        let org = self
-            .migration
-            .rename(&org, to, credentials)
-            .await
-            .map_err(|error| OrgError::from_change(error, OrgError::NewNameTaken))?;
+        let org = self.migration.rename(&org, to, credentials).await?;
         let admin = changed.unwrap_or(admin);
         let access_token = if is_new_password { Some(self.tokens.issue(&admin)?) } else { None };
         Ok(UpdatedOrg { caller: Caller { admin, org }, access_token })
@@ -264,7 +233,7 @@ impl OrgService {
     /// See [`OrgError`].
     pub async fn delete(&self, caller: &Caller, reference: &OrgReference) -> Result<(), OrgError> {
         self.authorize(caller, reference).await?;
-        self.migration.delete(&caller.org).await.map_err(|error| OrgError::from_change(error, OrgError::NameTaken))
+        Ok(self.migration.delete(&caller.org).await?)
     }
 
     /// Whether the caller may act on the organization that a request names: first whether it exists, then whose it is.

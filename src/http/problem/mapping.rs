@@ -7,7 +7,7 @@ use tracing::error;
 
 use super::{Problem, kinds};
 use crate::repo::RepoError;
-use crate::service::{AuthError, OrgError, PasswordError};
+use crate::service::{AuthError, ChangeError, OrgError, PasswordError};
 
 impl From<RepoError> for Problem {
     fn from(error: RepoError) -> Self {
@@ -58,28 +58,38 @@ impl From<AuthError> for Problem {
 
 impl From<OrgError> for Problem {
     fn from(error: OrgError) -> Self {
+        match error {
+            OrgError::NotFound => Self::new(kinds::ORGANIZATION_NOT_FOUND),
+            OrgError::Forbidden => Self::new(kinds::FORBIDDEN),
+            OrgError::NameTaken => Self::new(kinds::ORGANIZATION_EXISTS),
+            OrgError::CapacityReached => Self::new(kinds::CAPACITY_REACHED),
+            OrgError::BadPassword(invalid) => Self::invalid(vec![invalid.at("/password")]),
+            OrgError::Change(error) => error.into(),
+            OrgError::Password(error) => error.into(),
+            OrgError::Token(error) => unsigned(&error),
+            OrgError::Repo(error) => error.into(),
+        }
+    }
+}
+
+impl From<ChangeError> for Problem {
+    fn from(error: ChangeError) -> Self {
         Self::new(match error {
-            OrgError::NotFound => kinds::ORGANIZATION_NOT_FOUND,
-            OrgError::Forbidden => kinds::FORBIDDEN,
-            OrgError::NameTaken => kinds::ORGANIZATION_EXISTS,
-            OrgError::NewNameTaken => kinds::NEW_NAME_TAKEN,
-            OrgError::EmailTaken => kinds::EMAIL_TAKEN,
-            OrgError::CollectionOccupied => kinds::COLLECTION_OCCUPIED,
-            OrgError::CollectionReplaced => {
-                error!("an organization's collection is gone or another program replaced it");
+            ChangeError::NameTaken => kinds::NEW_NAME_TAKEN,
+            ChangeError::EmailTaken => kinds::EMAIL_TAKEN,
+            ChangeError::CollectionOccupied => kinds::COLLECTION_OCCUPIED,
+            ChangeError::CollectionReplaced => {
+                error!(%error, "an operator must look at an organization's collection");
                 kinds::TENANT_COLLECTION_REPLACED
             }
-            OrgError::Busy => kinds::ORGANIZATION_BUSY,
-            OrgError::CapacityReached => kinds::CAPACITY_REACHED,
-            OrgError::BadPassword(invalid) => return Self::invalid(vec![invalid.at("/password")]),
-            OrgError::Password(error) => return error.into(),
-            OrgError::Token(error) => return unsigned(&error),
+            ChangeError::Busy => kinds::ORGANIZATION_BUSY,
+            ChangeError::Gone => kinds::ORGANIZATION_NOT_FOUND,
             // Recorded, so another server or the next start ends it: whatever stopped us, "try again" would be wrong.
-            OrgError::Undecided(error) => {
+            ChangeError::Undecided(error) => {
                 error!(%error, "a recorded change was not finished");
                 kinds::OUTCOME_UNKNOWN
             }
-            OrgError::Repo(error) => return error.into(),
+            ChangeError::Repo(error) => return error.into(),
         })
     }
 }
