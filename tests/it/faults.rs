@@ -1,5 +1,6 @@
 //! What happens when clients hang up, MongoDB is away, hangs or is killed, and servers end in the middle.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use bson::{DateTime, Document, doc, oid::ObjectId};
@@ -202,24 +203,28 @@ async fn an_organization_whose_collection_was_dropped_or_replaced_by_hand_is_lef
     }
 }
 
-/// One client's life while MongoDB goes away: creates organizations, and gives the names that were acknowledged.
-async fn create_until(server: &Server, client: u32, stop: &std::cell::Cell<bool>) -> Vec<String> {
-    let mut acknowledged = Vec::new();
+/// One client's life while MongoDB goes away: creates organizations, and gives the names and emails of those that were
+/// acknowledged, and of those that were not.
+async fn create_until(server: &Server, client: u32, stop: &Cell<bool>) -> [Vec<(String, String)>; 2] {
+    let (mut acknowledged, mut refused) = (Vec::new(), Vec::new());
     for n in 0.. {
         if stop.get() {
             break;
         }
-        let name = format!("client {client} org {n}");
-        let answer = server.create(&name, &format!("a{client}-{n}@example.com"), PASSWORD).await;
+        let (name, email) = (format!("client {client} org {n}"), format!("a{client}-{n}@example.com"));
+        let answer = server.create(&name, &email, PASSWORD).await;
         match answer.status {
-            201 => acknowledged.push(name),
-            503 => assert!(answer.headers.contains_key("retry-after"), "{}", answer.text),
+            201 => acknowledged.push((name, email)),
+            503 => {
+                assert!(answer.headers.contains_key("retry-after"), "{}", answer.text);
+                refused.push((name, email));
+            }
             _ => panic!("{}", answer.text),
         }
         let known: Answer = server.find(&format!("client {client} org 0")).await;
         assert!(matches!(known.status, 200 | 404 | 503), "{}", known.text);
     }
-    acknowledged
+    [acknowledged, refused]
 }
 
 #[tokio::test]
@@ -227,7 +232,7 @@ async fn a_mongodb_that_is_killed_under_load_loses_nothing_that_was_acknowledged
     let mut mongod = Mongod::started().await;
     let database = empty_database(&mongod).await;
     let server = Server::over(&mongod, database, &[("REQUEST_TIMEOUT_SECONDS", "8")]).await;
-    let stop = std::cell::Cell::new(false);
+    let stop = Cell::new(false);
     let clients = futures_util::future::join_all((0..6).map(|client| create_until(&server, client, &stop)));
     let at_least = |number: u64| {
         let server = &server;
@@ -245,13 +250,29 @@ async fn a_mongodb_that_is_killed_under_load_loses_nothing_that_was_acknowledged
         eventually("there is load again", || at_least(60)).await;
         stop.set(true);
     };
-    let (acknowledged, ()) = tokio::join!(clients, faults);
-    for name in acknowledged.iter().flatten() {
-        let found = server.find(name).await.success(200);
-        let collection = found.body["organization"]["collection_name"].as_str().expect("a name").to_owned();
-        assert!(server.tenant_collections().await.contains(&collection), "{collection}");
+    let (lists, ()) = tokio::join!(clients, faults);
+    let (mut acknowledged, mut refused) = (Vec::new(), Vec::new());
+    for [mut yes, mut no] in lists {
+        acknowledged.append(&mut yes);
+        refused.append(&mut no);
     }
-    assert!(acknowledged.iter().flatten().count() >= 10);
+    assert!(acknowledged.len() >= 10, "{}", acknowledged.len());
+    for (name, email) in &acknowledged {
+        server.find(name).await.success(200);
+        server.log_in(email, PASSWORD).await.success(200);
+    }
+    // What was refused exists whole, or its name and its email are free, once its lease ran out.
+    for (name, email) in &refused {
+        eventually("a refused create is decided", async || match server.create(name, email, PASSWORD).await.status {
+            201 => true,
+            409 => server.find(name).await.status == 200 && server.log_in(email, PASSWORD).await.status == 200,
+            _ => false,
+        })
+        .await;
+    }
+    let organizations = u64::try_from(acknowledged.len() + refused.len()).expect("a few");
+    let totals = (organizations, organizations, acknowledged.len() + refused.len());
+    assert_eq!(server.totals().await, totals, "and nothing else is left");
 }
 
 #[tokio::test]
