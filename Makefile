@@ -1,6 +1,6 @@
 # The commands of the project; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run lint test build clean
+.PHONY: help run lint test browser contract bench build clean
 
 help: ## List these commands
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/'
@@ -19,6 +19,19 @@ lint: ## Check format, lints and documentation
 
 test: lint ## Everything that CI runs; gets a mongod of its own
 	cargo test --locked
+	$(MAKE) browser contract
+
+browser: build ## Use the documentation pages in a Chromium
+	chromium="$$(python3 scripts/tools.py chromium)" && \
+	python="$$(python3 scripts/tools.py venv browser)" && \
+	CHROMIUM="$$chromium" python3 scripts/with_server.py "$$python" tests/browser/pages.py
+
+contract: build ## Hold the server's answers against its OpenAPI document
+	python="$$(python3 scripts/tools.py venv contract)" && \
+	python3 scripts/with_server.py "$$python" tests/contract/contract.py
+
+bench: ## Measure what is claimed about speed
+	cargo bench --locked
 
 clean: ## Remove what was built and fetched
 	cargo clean

@@ -50,7 +50,9 @@ def run(binary: Path, command: list[str], directory: Path) -> int:
             running([binary, "serve"], output=output, environment=environment, directory=directory)
         )
         if becomes_ready(server, url, SECONDS_TO_READY):
-            result = subprocess.run(command, env=os.environ | {"TENANTRY_URL": url}).returncode
+            # What the command leaves in its temporary directory goes with ours.
+            environment_of_command = os.environ | {"TENANTRY_URL": url, "TMPDIR": str(directory)}
+            result = subprocess.run(command, env=environment_of_command).returncode
             if server.poll() is not None:
                 print(f"with_server.py: the server ended by itself (exit code {server.returncode})", file=sys.stderr)
                 result = result or 1

@@ -77,7 +77,10 @@ fn swagger_file(name: &str) -> Response {
     });
     match utoipa_swagger_ui::serve(name, CONFIG.clone()) {
         Ok(Some(file)) => {
-            ([page_policy()], [(header::CONTENT_TYPE, file.content_type)], file.bytes.into_owned()).into_response()
+            // They change with the binary alone, but have no version in their names.
+            let cached = (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=600"));
+            ([page_policy(), cached], [(header::CONTENT_TYPE, file.content_type)], file.bytes.into_owned())
+                .into_response()
         }
         Ok(None) => StatusCode::NOT_FOUND.into_response(),
         Err(error) => {

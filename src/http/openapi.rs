@@ -73,7 +73,8 @@ pub(super) fn with_problems<S>(route: UtoipaMethodRouter<S>, kinds: &[Kind]) -> 
             by_status.entry(kind.status).or_default().push(*kind);
         }
         for (status, kinds) in by_status {
-            operation.responses.responses.insert(status.as_str().to_owned(), RefOr::T(answer(status, &kinds)));
+            let response = answer(status, &kinds, example_field(operation));
+            operation.responses.responses.insert(status.as_str().to_owned(), RefOr::T(response));
         }
     }
     (schemas, paths, method_router)
@@ -115,8 +116,17 @@ fn of_every_call(operation: &Operation) -> &'static [Kind] {
     }
 }
 
+/// A field of a call that could be missing, for the example of a 422.
+fn example_field(operation: &Operation) -> &'static str {
+    match operation.operation_id.as_deref() {
+        _ if operation.request_body.is_none() => "?organization_name",
+        Some("log_in") => "/email",
+        _ => "/organization_name",
+    }
+}
+
 /// The answer with one status: an example for each kind of problem that has it.
-fn answer(status: StatusCode, kinds: &[Kind]) -> Response {
+fn answer(status: StatusCode, kinds: &[Kind], field: &str) -> Response {
     let mut content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem")));
     for kind in kinds {
         let mut value = json!({
@@ -126,8 +136,7 @@ fn answer(status: StatusCode, kinds: &[Kind]) -> Response {
         if *kind == kinds::VALIDATION_FAILED
             && let Some(value) = value.as_object_mut()
         {
-            let why = "must begin and end with a letter or a digit";
-            let error = json!({ "pointer": "/organization_name", "code": "invalid_edges", "detail": why });
+            let error = json!({ "pointer": field, "code": "required", "detail": "is required" });
             value.insert("errors".to_owned(), json!([error]));
         }
         let example = ExampleBuilder::new().summary(kind.detail).value(Some(value)).build();

@@ -17,6 +17,7 @@ from playwright.sync_api import ConsoleMessage, Locator, Page, expect, sync_play
 URL = os.environ["TENANTRY_URL"]
 CHROMIUM = os.environ["CHROMIUM"]
 CHROMIUM_ARGUMENTS = (
+    # Chromium's sandbox starts neither for root nor in most containers; the pages are our own.
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -44,8 +45,12 @@ def call(path: str, body: dict | None = None) -> dict:
 
 def documented_operations() -> list[list[str]]:
     """The method, the path and the summary of everything that /openapi.json has."""
-    paths = call("/openapi.json")["paths"].items()
-    return sorted([method.upper(), path, each["summary"]] for path, methods in paths for method, each in methods.items())
+    paths = call("/openapi.json")["paths"]
+    return sorted(
+        [method.upper(), path, operation["summary"]]
+        for path, operations in paths.items()
+        for method, operation in operations.items()
+    )
 
 
 def new_organization() -> tuple[str, str]:
@@ -130,8 +135,8 @@ class SwaggerUi(DocumentationPage):
         """Fills in the form behind "Authorize", as far as the OAuth2 password flow needs it."""
         self.page.get_by_role("button", name="Authorize", exact=True).click()
         flow = self.page.locator(".auth-container", has_text="OAuth2, password")
-        flow.get_by_label("username").fill(email)
-        flow.get_by_label("password", exact=False).first.fill(PASSWORD)
+        flow.get_by_label("username:").fill(email)
+        flow.get_by_label("password:").fill(PASSWORD)
         flow.get_by_role("button", name="Apply given OAuth2 credentials").click()
         expect(flow).to_contain_text("Authorized")
         flow.get_by_role("button", name="Close").click()

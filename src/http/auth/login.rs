@@ -22,7 +22,7 @@ pub(in crate::http) const PROBLEMS: &[Kind] =
 #[derive(Debug, ToSchema)]
 pub(in crate::http) struct LoginBody {
     /// The admin's address; its case does not matter.
-    #[schema(value_type = String, max_length = 254, pattern = "@", example = "admin@amazon.example")]
+    #[schema(value_type = String, max_length = 254, pattern = r"^[^\u0000]*@[^\u0000]*$", example = "admin@amazon.example")]
     email: EmailQuery,
     /// The admin's password.
     #[schema(value_type = String, format = Password, example = "a fine password")]
@@ -34,7 +34,7 @@ pub(in crate::http) struct LoginBody {
 #[expect(dead_code, reason = "documents the form; `LoginBody::read` reads both")]
 pub(in crate::http) struct LoginForm {
     /// The admin's address; its case does not matter.
-    #[schema(max_length = 254, pattern = "@", example = "admin@amazon.example")]
+    #[schema(max_length = 254, pattern = r"^[^\u0000]*@[^\u0000]*$", example = "admin@amazon.example")]
     username: String,
     /// The admin's password.
     #[schema(format = Password, example = "a fine password")]

@@ -38,7 +38,7 @@ pub(in crate::http) struct CreateOrgBody {
     #[schema(value_type = String, format = Email, max_length = 254, example = "admin@amazon.example")]
     email: Email,
     /// The admin's password: at least 8 characters, at most 72 bytes of UTF-8.
-    #[schema(value_type = String, format = Password, min_length = 8, max_length = 72, example = "a fine password")]
+    #[schema(value_type = String, format = Password, min_length = 8, max_length = 72, pattern = r"^[^\u0000]*$", example = "a fine password")]
     password: Result<NewPassword, Invalid>,
 }
 

@@ -26,7 +26,7 @@ pub(in crate::http) const PROBLEMS: &[Kind] = &[
 #[derive(Debug, ToSchema)]
 pub(in crate::http) struct DeleteOrgBody {
     /// The organization's name, in any spelling.
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 240, example = "amazon_global")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$", example = "amazon_global")]
     organization_name: Option<OrgReference>,
 }
 
@@ -62,7 +62,7 @@ pub(in crate::http) struct DeletedOrg {
     security(("bearer" = []), ("password" = [])),
     params((
         "organization_name" = Option<String>, Query, description = "The organization's name, in any spelling",
-        min_length = 1, max_length = 240, example = "amazon_global"
+        min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$"
     )),
     request_body = Option<DeleteOrgBody>,
     responses((status = 200, description = "The organization is gone", body = DeletedOrg))

@@ -32,7 +32,7 @@ pub(in crate::http) struct FoundOrg {
     security((), ("bearer" = []), ("password" = [])),
     params((
         "organization_name" = String, Query, description = "The organization's name, in any spelling",
-        min_length = 1, max_length = 240, example = "amazon"
+        min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$", example = "amazon"
     )),
     responses((status = 200, description = "The organization", body = FoundOrg))
 )]

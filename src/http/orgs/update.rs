@@ -34,7 +34,7 @@ pub(in crate::http) const PROBLEMS: &[Kind] = &[
 #[derive(Debug, ToSchema)]
 pub(in crate::http) struct UpdateOrgBody {
     /// The organization's present name, in any spelling.
-    #[schema(value_type = String, min_length = 1, max_length = 240, example = "amazon")]
+    #[schema(value_type = String, min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$", example = "amazon")]
     organization_name: OrgReference,
     /// The name that it gets, by the rules of a new organization's name. Its collection moves along.
     #[schema(
@@ -47,7 +47,7 @@ pub(in crate::http) struct UpdateOrgBody {
     email: Option<Email>,
     /// The password that its admin gets: at least 8 characters, at most 72 bytes of UTF-8.
     #[schema(
-        value_type = Option<String>, format = Password, min_length = 8, max_length = 72, example = "a finer password"
+        value_type = Option<String>, format = Password, min_length = 8, max_length = 72, pattern = r"^[^\u0000]*$", example = "a finer password"
     )]
     password: Option<NewPassword>,
 }

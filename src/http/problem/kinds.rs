@@ -58,7 +58,7 @@ kinds! {
         "The organization is being changed by another call; try again";
     BODY_TOO_LARGE = PAYLOAD_TOO_LARGE, "body_too_large", "The body is larger than this server reads";
     UNSUPPORTED_MEDIA_TYPE = UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type",
-        "Send the body as application/json, and say so in Content-Type";
+        "Send the body as application/json (a login also as application/x-www-form-urlencoded), and say so in Content-Type";
     VALIDATION_FAILED = UNPROCESSABLE_ENTITY, "validation_failed", "Some fields are missing or not valid";
     TOO_MANY_ATTEMPTS = TOO_MANY_REQUESTS, "too_many_attempts",
         "Too many attempts to log in; wait as long as Retry-After says";
