@@ -133,7 +133,7 @@ impl OrgRepo {
     ) -> Result<Option<ChangeRef>, RepoError> {
         let filter = doc! { "_id": org.id.0, "state": "active", "generation": org.generation };
         let mut set = doc! {
-            "state": encode_state(state),
+            "state": encode_state(state)?,
             "generation": { "$add": ["$generation", 1_i64] },
             "change": { "$mergeObjects": [{ "$literal": encode(change)? }, { "lease_until": lease_end() }] },
         };
@@ -281,14 +281,8 @@ fn encode<T: serde::Serialize>(value: &T) -> Result<Document, RepoError> {
         .map_err(|_error| RepoError::Refused { summary: "a document could not be encoded".to_owned() })
 }
 
-fn encode_state(state: OrgState) -> Bson {
-    Bson::String(
-        match state {
-            OrgState::Provisioning => "provisioning",
-            OrgState::Active => "active",
-            OrgState::Renaming => "renaming",
-            OrgState::Deleting => "deleting",
-        }
-        .to_owned(),
-    )
+/// A state as its documents have it.
+fn encode_state(state: OrgState) -> Result<Bson, RepoError> {
+    bson::serialize_to_bson(&state)
+        .map_err(|_error| RepoError::Refused { summary: "a state could not be encoded".to_owned() })
 }
