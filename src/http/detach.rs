@@ -17,7 +17,7 @@ use super::state::HttpState;
 
 /// The routes that ask nothing of MongoDB and are served also when nothing else can be: an orchestrator that hears
 /// nothing from `/health/live` restarts the server.
-const ALWAYS_SERVED: [&str; 2] = ["/health/live", "/metrics"];
+const ALWAYS_SERVED: [&str; 3] = ["/", "/health/live", "/metrics"];
 
 /// Runs a request in a task of its own, for at most so long as a client waits. A panic ends that task alone; the hook
 /// in [`crate::telemetry`] has logged it.

@@ -7,6 +7,7 @@ use super::documents::{
     ADMINS, AdminDocument, CredentialsChange, CredentialsDocument, ORGANIZATIONS, OrgDocument, decode,
 };
 use super::error::RepoError;
+use super::orgs::ChangeRef;
 use super::{Database, READ_MAX_TIME};
 use crate::domain::{Admin, AdminId, Email, Org, OrgId};
 
@@ -63,15 +64,18 @@ impl AdminRepo {
     }
 
     /// Claims what a change of credentials needs, before anything else of that change happens: the new address, and
-    /// the admin for this change. Safe to repeat, also after the change was carried out.
+    /// the admin for this change. Safe to repeat, also after the change was carried out; one that arrives after a later
+    /// change has claimed, or after this one was given up, does nothing.
     ///
     /// # Errors
     /// [`RepoError::Duplicate`] when the address belongs to or is claimed by another admin; [`RepoError::TakenOver`]
-    /// when there is no such admin, or its credentials are of a third version.
-    pub async fn claim(&self, change_id: ObjectId, change: &CredentialsChange) -> Result<(), RepoError> {
+    /// when there is no such admin, its credentials are of a third version, or the change is over.
+    pub async fn claim(&self, at: ChangeRef, change: &CredentialsChange) -> Result<(), RepoError> {
+        let mut filter = of_version(change);
+        filter.insert("change_generation", not_above(at.generation));
         let emails = doc! { "$setUnion": [["$email"], [{ "$literal": &change.after.email }]] };
-        let claim = vec![doc! { "$set": { "emails": emails, "claimed_by": change_id } }];
-        Self::matched(self.collection.update_one(of_version(change), claim).await?.matched_count)
+        let set = doc! { "emails": emails, "claimed_by": at.change_id, "change_generation": at.generation };
+        Self::matched(self.collection.update_one(filter, vec![doc! { "$set": set }]).await?.matched_count)
     }
 
     /// Sets the claimed credentials and gives the old address up. Cannot be refused, because the claim holds what it
@@ -79,14 +83,9 @@ impl AdminRepo {
     ///
     /// # Errors
     /// [`RepoError::TakenOver`] when the change does not hold the claim (any more).
-    pub async fn commit(
-        &self,
-        change_id: ObjectId,
-        change: &CredentialsChange,
-        now: DateTime,
-    ) -> Result<(), RepoError> {
+    pub async fn commit(&self, at: ChangeRef, change: &CredentialsChange, now: DateTime) -> Result<(), RepoError> {
         let mut filter = of_version(change);
-        filter.insert("claimed_by", change_id);
+        filter.extend(doc! { "claimed_by": at.change_id, "change_generation": at.generation });
         let CredentialsDocument { email, password_hash, credential_version } = &change.after;
         let set = doc! {
             "email": email,
@@ -99,13 +98,14 @@ impl AdminRepo {
         Self::matched(self.collection.update_one(filter, commit).await?.matched_count)
     }
 
-    /// Gives up what a change claimed, if it did.
+    /// Gives up what a change claimed, or will have claimed when its claim arrives late.
     ///
     /// # Errors
     /// MongoDB could not be asked.
-    pub async fn release(&self, change_id: ObjectId, admin_id: ObjectId) -> Result<(), RepoError> {
-        let release = vec![doc! { "$set": { "emails": ["$email"] } }, doc! { "$unset": "claimed_by" }];
-        self.collection.update_one(doc! { "_id": admin_id, "claimed_by": change_id }, release).await?;
+    pub async fn release(&self, at: ChangeRef, admin_id: ObjectId) -> Result<(), RepoError> {
+        let filter = doc! { "_id": admin_id, "change_generation": not_above(at.generation) };
+        let set = doc! { "emails": ["$email"], "change_generation": at.generation + 1 };
+        self.collection.update_one(filter, vec![doc! { "$set": set }, doc! { "$unset": "claimed_by" }]).await?;
         Ok(())
     }
 
@@ -143,6 +143,11 @@ impl AdminRepo {
     fn matched(count: u64) -> Result<(), RepoError> {
         if count == 1 { Ok(()) } else { Err(RepoError::TakenOver) }
     }
+}
+
+/// A generation that is not there counts as the lowest.
+fn not_above(generation: i64) -> Document {
+    doc! { "$not": { "$gt": generation } }
 }
 
 /// The admin of a change, while its credentials are those before or after it.

@@ -152,6 +152,10 @@ pub struct AdminDocument {
     /// The change that claims; absent while there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claimed_by: Option<ObjectId>,
+    /// The organization's generation at the last change that claimed or was given up: an older one changes nothing any
+    /// more.
+    #[serde(default)]
+    pub change_generation: i64,
     /// Its role.
     pub role: String,
     /// When it was made.

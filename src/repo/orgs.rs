@@ -26,6 +26,16 @@ pub struct ChangeRef {
     pub change_id: ObjectId,
     /// The holder's fencing token.
     pub fence: i64,
+    /// The organization's generation while it is being changed; a later change has a higher one.
+    pub generation: i64,
+}
+
+impl ChangeRef {
+    /// The right to the change that a document holds, for whom its present fence belongs to.
+    #[must_use]
+    pub fn of(org: &OrgDocument, change: &ChangeDocument) -> Self {
+        Self { org_id: OrgId(org.id), change_id: change.id, fence: change.fence, generation: org.generation }
+    }
 }
 
 /// The organizations.
@@ -73,6 +83,16 @@ impl OrgRepo {
         Ok(found.map_err(RepoError::of_read)?.is_some())
     }
 
+    /// Whether another organization than `except` calls this collection its own, be it there or not.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub async fn is_collection_owned(&self, name: &str, except: OrgId) -> Result<bool, RepoError> {
+        let query = doc! { "collection_name": name, "_id": { "$ne": except.0 } };
+        let found = self.collection.find_one(query).projection(doc! { "_id": 1 }).max_time(READ_MAX_TIME).await;
+        Ok(found.map_err(RepoError::of_read)?.is_some())
+    }
+
     /// How many organizations there are, those in the making and those going included.
     ///
     /// # Errors
@@ -108,7 +128,7 @@ impl OrgRepo {
         let Some(change) = &document.change else {
             return Err(RepoError::Refused { summary: "a new organization needs its change".to_owned() });
         };
-        let at = ChangeRef { org_id: OrgId(document.id), change_id: change.id, fence: change.fence };
+        let at = ChangeRef::of(document, change);
         // An upsert of a pipeline rather than an insert, because only a pipeline can ask the database's clock.
         let whole = doc! { "$mergeObjects": [
             { "$literal": encode(document)? },
@@ -145,6 +165,7 @@ impl OrgRepo {
             org_id: org.id,
             change_id: change.id,
             fence: change.fence,
+            generation: org.generation + 1,
         }))
     }
 
@@ -174,7 +195,7 @@ impl OrgRepo {
     /// # Errors
     /// [`RepoError::TakenOver`] when the change is not the caller's any more.
     pub async fn renew(&self, at: ChangeRef) -> Result<(), RepoError> {
-        self.step(at, vec![doc! { "$set": { "change.lease_until": lease_end() } }]).await
+        self.step(filter_of(at), vec![doc! { "$set": { "change.lease_until": lease_end() } }]).await
     }
 
     /// Records which collection was made for an organization.
@@ -182,7 +203,8 @@ impl OrgRepo {
     /// # Errors
     /// [`RepoError::TakenOver`] when the change is not the caller's any more.
     pub async fn record_collection(&self, at: ChangeRef, uuid: bson::Uuid) -> Result<(), RepoError> {
-        self.step(at, vec![doc! { "$set": { "collection_uuid": { "$literal": uuid } } }]).await
+        let record = vec![doc! { "$set": { "collection_uuid": { "$literal": uuid } } }];
+        self.step(in_state(at, OrgState::Provisioning)?, record).await
     }
 
     /// Finishes the creation of an organization: from here on it exists.
@@ -191,7 +213,7 @@ impl OrgRepo {
     /// [`RepoError::TakenOver`] when the change is not the caller's any more.
     pub async fn activate(&self, at: ChangeRef) -> Result<(), RepoError> {
         let set = doc! { "state": "active", "generation": { "$add": ["$generation", 1_i64] } };
-        self.step(at, vec![doc! { "$set": set }, doc! { "$unset": "change" }]).await
+        self.step(in_state(at, OrgState::Provisioning)?, vec![doc! { "$set": set }, doc! { "$unset": "change" }]).await
     }
 
     /// Finishes a rename: the new name counts, the old one is free.
@@ -210,7 +232,7 @@ impl OrgRepo {
             "state": "active",
             "generation": { "$add": ["$generation", 1_i64] },
         };
-        self.step(at, vec![doc! { "$set": set }, doc! { "$unset": "change" }]).await
+        self.step(in_state(at, OrgState::Renaming)?, vec![doc! { "$set": set }, doc! { "$unset": "change" }]).await
     }
 
     /// Gives a rename up: everything is as it was before it began, and the claimed name is free.
@@ -223,7 +245,7 @@ impl OrgRepo {
             "state": "active",
             "generation": { "$add": ["$generation", 1_i64] },
         };
-        self.step(at, vec![doc! { "$set": set }, doc! { "$unset": "change" }]).await
+        self.step(in_state(at, OrgState::Renaming)?, vec![doc! { "$set": set }, doc! { "$unset": "change" }]).await
     }
 
     /// Turns a creation into its removal; from here on it can only go.
@@ -231,7 +253,8 @@ impl OrgRepo {
     /// # Errors
     /// [`RepoError::TakenOver`] when the change is not the caller's any more.
     pub async fn mark_deleting(&self, at: ChangeRef) -> Result<(), RepoError> {
-        self.step(at, vec![doc! { "$set": { "state": "deleting", "change.lease_until": lease_end() } }]).await
+        let mark = vec![doc! { "$set": { "state": "deleting", "change.lease_until": lease_end() } }];
+        self.step(filter_of(at), mark).await
     }
 
     /// Removes an organization that is being deleted; the last step, which frees its name.
@@ -239,14 +262,12 @@ impl OrgRepo {
     /// # Errors
     /// [`RepoError::TakenOver`] when the change is not the caller's any more.
     pub async fn remove(&self, at: ChangeRef) -> Result<(), RepoError> {
-        let mut filter = filter_of(at);
-        filter.insert("state", "deleting");
-        let result = self.collection.delete_one(filter).await?;
+        let result = self.collection.delete_one(in_state(at, OrgState::Deleting)?).await?;
         if result.deleted_count == 1 { Ok(()) } else { Err(RepoError::TakenOver) }
     }
 
-    async fn step(&self, at: ChangeRef, pipeline: Vec<Document>) -> Result<(), RepoError> {
-        let result = self.collection.update_one(filter_of(at), pipeline).await?;
+    async fn step(&self, filter: Document, pipeline: Vec<Document>) -> Result<(), RepoError> {
+        let result = self.collection.update_one(filter, pipeline).await?;
         if result.matched_count == 1 { Ok(()) } else { Err(RepoError::TakenOver) }
     }
 
@@ -263,6 +284,13 @@ fn abandoned() -> Document {
         "change.lease_until": { "$type": "date" },
         "$expr": { "$lt": ["$change.lease_until", "$$NOW"] },
     }
+}
+
+/// The same, for a step that belongs to one state: one that arrives late, after the change went on, does nothing.
+fn in_state(at: ChangeRef, state: OrgState) -> Result<Document, RepoError> {
+    let mut filter = filter_of(at);
+    filter.insert("state", encode_state(state)?);
+    Ok(filter)
 }
 
 fn filter_of(at: ChangeRef) -> Document {

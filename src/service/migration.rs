@@ -154,6 +154,8 @@ impl MigrationService {
                 Err(match refusal {
                     // Undone, so nothing is undecided any more.
                     Refusal::Unfinished(error) => ChangeError::Repo(error),
+                    // There is no organization yet that another call could be changing.
+                    Refusal::Busy => ChangeError::Repo(RepoError::GivenUp { summary: "the name was held".to_owned() }),
                     refusal => refusal.into(),
                 })
             }
@@ -183,8 +185,14 @@ impl MigrationService {
     }
 
     async fn undo_create(&self, at: ChangeRef, org: &OrgDocument) -> Result<(), RepoError> {
-        self.repos.orgs.mark_deleting(at).await?;
-        self.finish_delete(at, org).await
+        match self.repos.orgs.mark_deleting(at).await {
+            Ok(()) => self.finish_delete(at, org).await,
+            // Undone by another server while this one stalled, perhaps before this one's admin arrived.
+            Err(RepoError::TakenOver) if self.repos.orgs.find_document(at.org_id).await?.is_none() => {
+                self.repos.admins.remove_of(at.org_id).await
+            }
+            Err(other) => Err(other),
+        }
     }
 
     /// Renames an organization, changes its admin's credentials, or both, whole or not at all. `to` is the name it
@@ -217,7 +225,7 @@ impl MigrationService {
             }
             Err(Refusal::Unfinished(error)) => Err(ChangeError::Undecided(error)),
             Err(refusal) => {
-                self.undo_rename(at, &change).await.map_err(ChangeError::Undecided)?;
+                self.undo_rename(at, org.tenant_collection(), &change).await.map_err(ChangeError::Undecided)?;
                 Err(refusal.into())
             }
         }
@@ -235,7 +243,7 @@ impl MigrationService {
     ) -> Result<(), Refusal> {
         // The name was claimed when the change was recorded.
         if let Some(credentials) = &change.credentials {
-            self.repos.admins.claim(at.change_id, credentials).await.map_err(|error| match error {
+            self.repos.admins.claim(at, credentials).await.map_err(|error| match error {
                 RepoError::Duplicate { .. } => Refusal::EmailTaken,
                 // There is no such admin (any more): nothing was claimed.
                 RepoError::TakenOver => Refusal::Refused(error),
@@ -247,7 +255,7 @@ impl MigrationService {
             self.move_collection(at, &collection, &to.collection_name).await?;
         }
         if let Some(credentials) = &change.credentials {
-            let commit = self.repos.admins.commit(at.change_id, credentials, self.now()).await;
+            let commit = self.repos.admins.commit(at, credentials, self.now()).await;
             commit.map_err(Refusal::Unfinished)?;
         }
         self.repos.orgs.finish_rename(at, to, self.now()).await.map_err(Refusal::Unfinished)
@@ -255,21 +263,39 @@ impl MigrationService {
 
     async fn move_collection(&self, at: ChangeRef, collection: &TenantCollection, to: &str) -> Result<(), Refusal> {
         let began = Instant::now();
+        let mut from = collection.clone();
         loop {
-            match self.repeatable(at, || self.repos.tenants.rename(collection, to)).await {
+            match self.repeatable(at, || self.repos.tenants.rename(&from, to)).await {
                 Ok(()) => return Ok(()),
                 // It is where it should be: the command was sent before and its answer was lost.
                 Err(RepoError::CollectionMismatch { actual: Some(actual) }) if actual == to => return Ok(()),
+                // Somebody moved it by hand: the UUID is what it is, the name where it was last seen.
+                Err(RepoError::CollectionMismatch { actual: Some(actual) }) if from.name == collection.name => {
+                    from.name = actual;
+                }
                 Err(RepoError::CollectionBusy { .. }) if began.elapsed() < HELD_LIMIT => sleep(HELD_PAUSE).await,
                 Err(other) => return Err(other.into()),
             }
         }
     }
 
-    /// Gives a rename up that was refused before anything of it could be seen.
-    async fn undo_rename(&self, at: ChangeRef, change: &ChangeDocument) -> Result<(), RepoError> {
+    /// Gives a rename up that was refused before anything of it could be seen. One whose collection has moved already
+    /// (in an attempt whose answer was lost, or by another server) can only go forward, and does so later.
+    async fn undo_rename(
+        &self,
+        at: ChangeRef,
+        collection: Option<TenantCollection>,
+        change: &ChangeDocument,
+    ) -> Result<(), RepoError> {
+        if let (Some(collection), Some(from), Some(to)) = (collection, &change.from, &change.to)
+            && from.collection_name != to.collection_name
+            && let Some(found) = self.repos.tenants.find(&to.collection_name).await?
+            && found.collection.uuid == collection.uuid
+        {
+            return Err(RepoError::OutcomeUnknown { summary: "the collection has moved already".to_owned() });
+        }
         if let Some(credentials) = &change.credentials {
-            self.repos.admins.release(at.change_id, credentials.admin_id).await?;
+            self.repos.admins.release(at, credentials.admin_id).await?;
         }
         self.repos.orgs.undo_rename(at).await
     }
@@ -311,9 +337,20 @@ impl MigrationService {
     ) -> Result<(), RepoError> {
         self.repos.orgs.renew(at).await?;
         match attempt().await {
-            Err(RepoError::OutcomeUnknown { .. }) => {
+            Err(unknown @ RepoError::OutcomeUnknown { .. }) => {
                 self.repos.orgs.renew(at).await?;
-                attempt().await
+                match attempt().await {
+                    // These say what became of the first attempt, or that the second one did its work.
+                    decided @ (Ok(())
+                    | Err(
+                        RepoError::CollectionMismatch { .. }
+                        | RepoError::NamespaceExists
+                        | RepoError::NamespaceNotFound
+                        | RepoError::TakenOver,
+                    )) => decided,
+                    // These speak of the second attempt alone.
+                    Err(_) => Err(unknown),
+                }
             }
             decided => decided,
         }
@@ -345,7 +382,7 @@ impl MigrationService {
     async fn resume_one(&self, id: OrgId) -> Result<bool, RepoError> {
         let Some(org) = self.repos.orgs.take_over(id, &self.holder).await? else { return Ok(false) };
         let Some(change) = org.change.clone() else { return Ok(false) };
-        let at = ChangeRef { org_id: id, change_id: change.id, fence: change.fence };
+        let at = ChangeRef::of(&org, &change);
         self.resume(at, &org, &change).await?;
         info!(organization_id = %id, change_id = %change.id, kind = ?change.kind, "finished an abandoned change");
         Ok(true)
@@ -371,7 +408,7 @@ impl MigrationService {
                         | Refusal::Refused(_),
                     ) => {
                         warn!(organization_id = %at.org_id, change_id = %at.change_id, "gives an abandoned rename up");
-                        self.undo_rename(at, change).await
+                        self.undo_rename(at, org.to_org().tenant_collection(), change).await
                     }
                 }
             }

@@ -165,6 +165,7 @@ impl OrgService {
             },
             emails: vec![email.as_str().to_owned()],
             claimed_by: None,
+            change_generation: 0,
             role: ADMIN_ROLE.to_owned(),
             created_at: now,
             updated_at: now,
@@ -207,7 +208,10 @@ impl OrgService {
         {
             return Err(ChangeError::EmailTaken.into());
         }
-        if to.collection_name != org.collection_name && self.repos.tenants.find(&to.collection_name).await?.is_some() {
+        if to.collection_name != org.collection_name
+            && (self.repos.tenants.find(&to.collection_name).await?.is_some()
+                || self.repos.orgs.is_collection_owned(&to.collection_name, org.id).await?)
+        {
             return Err(ChangeError::CollectionOccupied.into());
         }
         let new_hash = self.new_hash(&admin, update.password.as_ref()).await?;

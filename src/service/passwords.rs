@@ -20,6 +20,13 @@ const QUEUE_PER_THREAD: usize = 16;
 /// nobody out of the old ones.
 const NEW_PASSWORDS_SHARE: usize = 2;
 
+/// The highest cost whose work is done for everybody: the highest that can be set. A stored hash of a higher one makes its
+/// own admin wait, and nobody else.
+const EQUAL_COST_MAX: u32 = 16;
+
+/// The costs that bcrypt knows.
+const COSTS: std::ops::RangeInclusive<u32> = 4..=31;
+
 /// The longest attempt that bcrypt can tell from others, in bytes.
 const BCRYPT_MAX_BYTES: usize = 72;
 
@@ -98,7 +105,7 @@ impl PasswordHasher {
         let possible = may_be_cut || attempt.expose().len() <= BCRYPT_MAX_BYTES;
         let hash = hash.and_then(|hash| Some((hash.clone(), cost_of(hash)?)));
         if let Some((_, cost)) = hash {
-            self.equal_cost.fetch_max(cost, Ordering::Relaxed);
+            self.equal_cost.fetch_max(cost.min(EQUAL_COST_MAX), Ordering::Relaxed);
         }
         let (attempt, equal_cost) = (attempt.clone(), self.equal_cost.load(Ordering::Relaxed));
         let is_right = self.run(self.capacity, move || {
@@ -153,7 +160,7 @@ impl PasswordHasher {
 
 /// The cost that a hash says it has; `None` for what is no bcrypt hash.
 fn cost_of(hash: &PasswordHash) -> Option<u32> {
-    bcrypt::HashParts::from_str(hash.expose()).ok().map(|parts| parts.get_cost())
+    bcrypt::HashParts::from_str(hash.expose()).ok().map(|parts| parts.get_cost()).filter(|cost| COSTS.contains(cost))
 }
 
 /// The costs of the hashes that must be made beside a comparison at `cost`, so that all is as much work as one at
@@ -204,7 +211,13 @@ mod tests {
     async fn nobody_and_what_is_no_hash_are_never_right() {
         let hasher = PasswordHasher::start(4).expect("threads");
         assert_eq!(hasher.verify(&PasswordAttempt::new("anything"), None, false).await, Ok(false));
-        for text in ["", "plain text", "$2b$04$tooshort", "$argon2id$v=19$m=1,t=1,p=1$c2FsdHNhbHQ$aGFzaA"] {
+        for text in [
+            "",
+            "plain text",
+            "$2b$04$tooshort",
+            &PYTHONS.replace("$04$", "$99$"),
+            "$argon2id$v=19$m=1,t=1,p=1$c2FsdHNhbHQ$aGFzaA",
+        ] {
             assert!(!is_right(&hasher, text, &PasswordHash::new(text.to_owned())).await, "{text}");
         }
     }
@@ -228,6 +241,7 @@ mod tests {
         let hash = costly.hash(&NewPassword::parse("correct horse").expect("long enough")).await.expect("hashed");
         assert!(is_right(&hasher, "correct horse", &hash).await);
         assert_eq!(hasher.equal_cost.load(Ordering::Relaxed), 6);
+        assert!(padding(Some(20), EQUAL_COST_MAX).is_empty(), "more than that is one admin's alone");
     }
 
     #[tokio::test]

@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use bson::{DateTime, Document, doc, oid::ObjectId};
 use serde_json::json;
+use tenantry::domain::OrgId;
+use tenantry::repo::documents::{CredentialsChange, CredentialsDocument};
+use tenantry::repo::orgs::ChangeRef;
+use tenantry::repo::{RepoError, Repos};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -290,6 +294,80 @@ async fn two_servers_on_one_database_give_a_name_to_one_client() {
     assert_eq!(one.totals().await, (1, 1, 1));
     let acme = one.tenant("other").await;
     assert!(two.knows(&acme.token).await, "a token of one server is good for the other");
+}
+
+#[tokio::test]
+async fn a_rename_whose_collection_has_moved_only_goes_forward() {
+    let mongod = mongo::shared().await;
+    let database = empty_database(mongod).await;
+    let first = Server::over(mongod, database.clone(), &[]).await;
+    let acme = first.tenant("acme").await;
+    first.stop().await.expect("stopped");
+    // A server that died after it had moved the collection, of a change that also has a new password.
+    let names = |name: &str| doc! { "organization_name": name, "slug": name, "collection_name": format!("org_{name}") };
+    let admins = database.collection::<Document>("admins");
+    let admin = admins.find_one(doc! {}).await.expect("asked").expect("there");
+    let after =
+        doc! { "email": "new@example.com", "password_hash": admin.get("password_hash"), "credential_version": 2_i64 };
+    let change = doc! {
+        "id": ObjectId::new(), "kind": "rename", "holder": "gone", "fence": 1_i64,
+        "lease_until": DateTime::from_millis(0), "from": names("acme"), "to": names("globex"),
+        "credentials": { "admin_id": admin.get("_id"), "from_version": 1_i64, "after": after },
+    };
+    let set = doc! { "$set": { "state": "renaming", "change": change, "names": ["acme", "globex"] } };
+    let organizations = database.collection::<Document>("organizations");
+    organizations.update_one(doc! {}, set).await.expect("interrupted");
+    let namespace = |name: &str| format!("{}.{name}", database.name());
+    let moved = doc! { "renameCollection": namespace("org_acme"), "to": namespace("org_globex") };
+    database.client().database("admin").run_command(moved).await.expect("moved");
+    // And a MongoDB that refuses the claim for good.
+    let refuse = doc! { "collMod": "admins", "validator": { "claimed_by": { "$exists": false } } };
+    database.run_command(refuse).await.expect("refusing");
+
+    let second = Server::over(mongod, database.clone(), &[]).await;
+    let is_tried = async || {
+        let tried = doc! { "change.fence": { "$gte": 2_i64 } };
+        organizations.count_documents(tried).await.expect("a count") == 1
+    };
+    eventually("it is tried", is_tried).await;
+    database.run_command(doc! { "collMod": "admins", "validator": {} }).await.expect("no more");
+    eventually("it is finished", async || second.find("globex").await.status == 200).await;
+    second.log_in("new@example.com", PASSWORD).await.success(200);
+    assert!(!second.knows(&acme.token).await);
+    assert_eq!(second.tenant_collections().await, ["org_globex"]);
+}
+
+#[tokio::test]
+async fn steps_of_a_change_that_arrive_after_it_is_over_do_nothing() {
+    let server = Server::start().await;
+    let acme = server.tenant("acme").await;
+    let email = |email: &str| json!({ "organization_name": "acme", "email": email });
+    let admins = Repos::new(&server.database).admins;
+    let organization = server.documents("organizations").find_one(doc! {}).await.expect("asked").expect("there");
+    let admin = server.documents("admins").find_one(doc! {}).await.expect("asked").expect("there");
+    let (org_id, admin_id) = (organization.get_object_id("_id"), admin.get_object_id("_id"));
+    // The change that set b@, as the server that first worked on it knew it.
+    let late = ChangeRef {
+        org_id: OrgId(org_id.expect("an id")),
+        change_id: ObjectId::new(),
+        fence: 1,
+        generation: organization.get_i64("generation").expect("a number") + 1,
+    };
+    let change = CredentialsChange {
+        admin_id: admin_id.expect("an id"),
+        from_version: 1,
+        after: CredentialsDocument {
+            email: "b@example.com".to_owned(),
+            password_hash: admin.get_str("password_hash").expect("a hash").to_owned(),
+            credential_version: 1,
+        },
+    };
+    server.update(&acme.token, &email("b@example.com")).await.success(200);
+    server.update(&acme.token, &email("c@example.com")).await.success(200);
+    assert!(matches!(admins.claim(late, &change).await, Err(RepoError::TakenOver)));
+    assert!(matches!(admins.commit(late, &change, DateTime::now()).await, Err(RepoError::TakenOver)));
+    server.log_in("c@example.com", PASSWORD).await.success(200);
+    server.create("other", "b@example.com", PASSWORD).await.success(201);
 }
 
 #[tokio::test]

@@ -134,6 +134,19 @@ async fn what_was_stored_in_other_forms_is_read_and_what_else_was_kept_stays() {
 }
 
 #[tokio::test]
+async fn of_two_names_for_one_collection_the_one_that_exists_counts() {
+    let mongod = mongo::shared().await;
+    let database = empty_database(mongod).await;
+    let org = store(&database, "acme", "org_acme_data", "a@example.com").await;
+    let set = doc! { "$set": { "collection_name": "org_acme" } };
+    database.collection::<Document>("organizations").update_one(doc! { "_id": org }, set).await.expect("changed");
+    let server = Server::over(mongod, database, &[]).await;
+    let found = server.find("acme").await.success(200);
+    assert_eq!(found.body["organization"]["collection_name"], "org_acme_data");
+    assert_eq!(server.tenant_collections().await, ["org_acme_data"]);
+}
+
+#[tokio::test]
 async fn every_record_that_cannot_be_taken_over_is_named_with_what_is_wrong_with_it() {
     let mongod = mongo::shared().await;
     let database = empty_database(mongod).await;
@@ -148,10 +161,11 @@ async fn every_record_that_cannot_be_taken_over_is_named_with_what_is_wrong_with
         (doc! { "organization_name": 7 }, "its organization_name is not a text"),
         (doc! { "collection_name": "org_a$b", "connection.collection_name": "org_a$b" }, "MongoDB lets none be made"),
         (
-            doc! { "collection_name": "org_elsewhere", "connection.db_name": "elsewhere" },
+            doc! { "collection_name": "org_away", "connection.collection_name": "org_away", "connection.db_name": "elsewhere" },
             "in the database \"elsewhere\"",
         ),
-        (doc! { "collection_name": "org_view" }, "is a view"),
+        (doc! { "collection_name": "org_view", "connection.collection_name": "org_view" }, "is a view"),
+        (doc! { "collection_name": "admins" }, "make them one"),
     ]
     .into_iter()
     .enumerate()

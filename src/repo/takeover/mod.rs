@@ -79,8 +79,28 @@ pub async fn plan(database: &Database) -> Result<Takeover, TakeoverError> {
         let id = admin.get("_id").map(id_text).unwrap_or_default();
         conflicts.push(format!("admin {id}: it has no password_hash; set a bcrypt hash, or remove the admin"));
     }
+    find_twins(database, &planned.orgs, &mut conflicts).await?;
     collisions::find(&stored_orgs, &stored_admins, &mut conflicts);
     if conflicts.is_empty() { Ok(planned) } else { Err(TakeoverError::Conflicts(conflicts)) }
+}
+
+/// Organizations whose collection exists here and in the other database that they name: nobody but a person knows which
+/// one holds the data. A database that this user may not look into counts as empty.
+async fn find_twins(database: &Database, orgs: &[OrgPlan], conflicts: &mut Vec<String>) -> Result<(), RepoError> {
+    for OrgPlan { id, collection_name, elsewhere, .. } in orgs {
+        let Some(elsewhere) = elsewhere else { continue };
+        let other = TenantRepo::new(&database.client().database(elsewhere));
+        match other.find(collection_name).await {
+            Ok(None) | Err(RepoError::Unauthorized { .. }) => {}
+            Ok(Some(_)) => conflicts.push(format!(
+                "organization {id} (db.{ORGANIZATIONS}): its collection {collection_name:?} is in the database {elsewhere:?}, \
+                 which its connection.db_name names, and in {:?} as well; rename or remove the one that is not its own",
+                database.name()
+            )),
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(())
 }
 
 /// Fills in what the original did not keep; gives how many organizations and admins were completed by this call.
@@ -93,7 +113,13 @@ pub async fn take_over(database: &Database) -> Result<(usize, usize), TakeoverEr
     let admins: Collection<Document> = database.collection(ADMINS);
     let tenants = TenantRepo::new(database);
     let (mut orgs_done, mut admins_done) = (0, 0);
-    for OrgPlan { id, collection_name, mut set } in planned.orgs {
+    for OrgPlan { id, collection_name, mut set, .. } in planned.orgs {
+        let mut still_incomplete = incomplete_org();
+        still_incomplete.insert("_id", id);
+        // Another server may have completed it meanwhile, and a client renamed it: then its old name is not its own.
+        if !exists(&orgs, still_incomplete).await? {
+            continue;
+        }
         let collection = claim_collection(&tenants, id, &collection_name).await?;
         set.insert("collection_uuid", bson_uuid(collection.collection.uuid));
         orgs_done += usize::from(complete(&orgs, id, incomplete_org(), set).await?);

@@ -13,6 +13,8 @@ use crate::repo::documents::{ADMINS, ORGANIZATIONS, id_text};
 pub(super) struct OrgPlan {
     pub(super) id: ObjectId,
     pub(super) collection_name: String,
+    /// Another database that its connection names.
+    pub(super) elsewhere: Option<String>,
     pub(super) set: Document,
 }
 
@@ -88,7 +90,19 @@ pub(super) fn orgs(
             record.conflict("its organization_name is empty; give it one");
         }
         let slug = Slug::of(name);
-        let collection_name = collection_name_of(org, &slug);
+        let collection_name = match collection_names_of(org) {
+            (Some(one), Some(other)) if one != other => match (known(catalog, one), known(catalog, other)) {
+                (true, false) => one.to_owned(),
+                (false, true) => other.to_owned(),
+                (true, true) | (false, false) => {
+                    record.conflict(&format!(
+                        "its collection_name is {one:?} and its connection.collection_name {other:?}; make them one"
+                    ));
+                    return None;
+                }
+            },
+            (named, nested) => named.or(nested).map_or_else(|| slug.collection_name(), ToOwned::to_owned),
+        };
         record.set.extend(doc! { "slug": slug.as_str(), "names": [slug.as_str()] });
         record.correct("collection_name", org.get("collection_name"), collection_name.as_str());
         plan_connection(&mut record, database, &collection_name, catalog);
@@ -97,7 +111,9 @@ pub(super) fn orgs(
         record.fill("generation", 0_i64);
         let created_at = record.time("created_at", id.timestamp());
         record.time("updated_at", created_at);
-        Some(OrgPlan { id, set: record.set, collection_name })
+        let elsewhere = org.get_document("connection").ok().and_then(|connection| connection.get_str("db_name").ok());
+        let elsewhere = elsewhere.filter(|stored| *stored != database).map(ToOwned::to_owned);
+        Some(OrgPlan { id, set: record.set, collection_name, elsewhere })
     };
     orgs.iter().filter(lacks).filter_map(plan).collect()
 }
@@ -177,8 +193,18 @@ pub(super) fn admins(admins: &[Document], orgs: &[Document], conflicts: &mut Vec
 
 /// The collection that an organization names, here or there, else the one that its name gives it.
 pub(super) fn collection_name_of(org: &Document, slug: &Slug) -> String {
+    let (named, nested) = collection_names_of(org);
+    named.or(nested).map_or_else(|| slug.collection_name(), ToOwned::to_owned)
+}
+
+/// The two places where an organization names its collection.
+fn collection_names_of(org: &Document) -> (Option<&str>, Option<&str>) {
     let nested = org.get_document("connection").ok().and_then(|connection| connection.get_str("collection_name").ok());
-    org.get_str("collection_name").ok().or(nested).map_or_else(|| slug.collection_name(), ToOwned::to_owned)
+    (org.get_str("collection_name").ok(), nested)
+}
+
+fn known(catalog: &Catalog, name: &str) -> bool {
+    catalog.get(name).is_some_and(Option::is_some)
 }
 
 /// The organization's admin: the one it names, else one that names it, else null.
