@@ -8,7 +8,7 @@ use super::documents::{
 };
 use super::error::RepoError;
 use super::orgs::ChangeRef;
-use super::{Database, READ_MAX_TIME};
+use super::{Database, READ_MAX_TIME, exactly_one, exists};
 use crate::domain::{Admin, AdminId, Email, Org, OrgId};
 
 /// The admins.
@@ -48,8 +48,7 @@ impl AdminRepo {
         if let Some(AdminId(id)) = except {
             query.insert("_id", doc! { "$ne": id });
         }
-        let found = self.collection.find_one(query).projection(doc! { "_id": 1 }).max_time(READ_MAX_TIME).await;
-        Ok(found.map_err(RepoError::of_read)?.is_some())
+        exists(&self.collection, query).await
     }
 
     /// Records a new admin and claims its email.
@@ -75,7 +74,7 @@ impl AdminRepo {
         filter.insert("change_generation", not_above(at.generation));
         let emails = doc! { "$setUnion": [["$email"], [{ "$literal": &change.after.email }]] };
         let set = doc! { "emails": emails, "claimed_by": at.change_id, "change_generation": at.generation };
-        Self::matched(self.collection.update_one(filter, vec![doc! { "$set": set }]).await?.matched_count)
+        exactly_one(self.collection.update_one(filter, vec![doc! { "$set": set }]).await?.matched_count)
     }
 
     /// Sets the claimed credentials and gives the old address up. Cannot be refused, because the claim holds what it
@@ -95,7 +94,7 @@ impl AdminRepo {
             "updated_at": now,
         };
         let commit = doc! { "$set": set, "$unset": { "claimed_by": "" } };
-        Self::matched(self.collection.update_one(filter, commit).await?.matched_count)
+        exactly_one(self.collection.update_one(filter, commit).await?.matched_count)
     }
 
     /// Gives up what a change claimed, or will have claimed when its claim arrives late.
@@ -138,10 +137,6 @@ impl AdminRepo {
         let admin: AdminDocument = decode(ADMINS, document)?;
         let org: OrgDocument = decode(ORGANIZATIONS, org)?;
         Ok(Some((admin.to_admin(), org.to_org())))
-    }
-
-    fn matched(count: u64) -> Result<(), RepoError> {
-        if count == 1 { Ok(()) } else { Err(RepoError::TakenOver) }
     }
 }
 

@@ -14,6 +14,9 @@ pub mod tenants;
 
 use std::time::Duration;
 
+use bson::{Document, doc};
+use mongodb::Collection;
+
 pub use admins::AdminRepo;
 pub use connect::{ConnectError, connect, ping};
 pub use error::RepoError;
@@ -23,6 +26,20 @@ pub use tenants::TenantRepo;
 
 /// How long a read may run inside MongoDB; the driver itself has no overall limit.
 pub(crate) const READ_MAX_TIME: Duration = Duration::from_secs(5);
+
+/// Whether a collection has a document that matches.
+pub(crate) async fn exists(collection: &Collection<Document>, query: Document) -> Result<bool, RepoError> {
+    let found = collection.find_one(query).projection(doc! { "_id": 1 }).max_time(READ_MAX_TIME).await;
+    Ok(found.map_err(RepoError::of_read)?.is_some())
+}
+
+/// What it means that a conditional write of one document matched so many.
+///
+/// # Errors
+/// [`RepoError::TakenOver`] when it was none.
+pub(crate) fn exactly_one(matched: u64) -> Result<(), RepoError> {
+    if matched == 1 { Ok(()) } else { Err(RepoError::TakenOver) }
+}
 
 /// The repositories over one master database.
 #[derive(Debug, Clone)]

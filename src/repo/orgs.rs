@@ -10,7 +10,7 @@ use mongodb::Collection;
 
 use super::documents::{ChangeDocument, NameDocument, ORGANIZATIONS, OrgDocument, decode};
 use super::error::RepoError;
-use super::{Database, READ_MAX_TIME};
+use super::{Database, READ_MAX_TIME, exactly_one, exists};
 use crate::domain::{Org, OrgId, OrgState, Slug};
 
 /// How long a server may work on a change without renewing its right to it. Longer than any single command of a
@@ -78,9 +78,7 @@ impl OrgRepo {
     /// # Errors
     /// MongoDB could not be asked.
     pub async fn is_name_taken(&self, slug: &Slug) -> Result<bool, RepoError> {
-        let query = doc! { "names": slug.as_str() };
-        let found = self.collection.find_one(query).projection(doc! { "_id": 1 }).max_time(READ_MAX_TIME).await;
-        Ok(found.map_err(RepoError::of_read)?.is_some())
+        exists(&self.collection, doc! { "names": slug.as_str() }).await
     }
 
     /// Whether another organization than `except` calls this collection its own, be it there or not.
@@ -88,9 +86,7 @@ impl OrgRepo {
     /// # Errors
     /// MongoDB could not be asked.
     pub async fn is_collection_owned(&self, name: &str, except: OrgId) -> Result<bool, RepoError> {
-        let query = doc! { "collection_name": name, "_id": { "$ne": except.0 } };
-        let found = self.collection.find_one(query).projection(doc! { "_id": 1 }).max_time(READ_MAX_TIME).await;
-        Ok(found.map_err(RepoError::of_read)?.is_some())
+        exists(&self.collection, doc! { "collection_name": name, "_id": { "$ne": except.0 } }).await
     }
 
     /// How many organizations there are, those in the making and those going included.
@@ -263,12 +259,12 @@ impl OrgRepo {
     /// [`RepoError::TakenOver`] when the change is not the caller's any more.
     pub async fn remove(&self, at: ChangeRef) -> Result<(), RepoError> {
         let result = self.collection.delete_one(in_state(at, OrgState::Deleting)?).await?;
-        if result.deleted_count == 1 { Ok(()) } else { Err(RepoError::TakenOver) }
+        exactly_one(result.deleted_count)
     }
 
     async fn step(&self, filter: Document, pipeline: Vec<Document>) -> Result<(), RepoError> {
         let result = self.collection.update_one(filter, pipeline).await?;
-        if result.matched_count == 1 { Ok(()) } else { Err(RepoError::TakenOver) }
+        exactly_one(result.matched_count)
     }
 
     async fn find_one(&self, query: Document) -> Result<Option<OrgDocument>, RepoError> {

@@ -96,6 +96,21 @@ impl From<Refusal> for ChangeError {
     }
 }
 
+/// A rename that is recorded: the right to go on with it, and all that its steps need.
+struct Rename<'a> {
+    at: ChangeRef,
+    collection: Option<TenantCollection>,
+    from: &'a NameDocument,
+    to: &'a NameDocument,
+    credentials: Option<&'a CredentialsChange>,
+}
+
+impl Rename<'_> {
+    fn moves(&self) -> bool {
+        self.from.collection_name != self.to.collection_name
+    }
+}
+
 /// Carries changes out.
 #[derive(Debug, Clone)]
 pub struct MigrationService {
@@ -218,14 +233,16 @@ impl MigrationService {
             Err(RepoError::Duplicate { .. }) => return Err(ChangeError::NameTaken),
             Err(other) => return Err(other.into()),
         };
-        match self.carry_over(at, org.tenant_collection(), &change, &from, &to).await {
+        let collection = org.tenant_collection();
+        let rename = Rename { at, collection, from: &from, to: &to, credentials: change.credentials.as_ref() };
+        match self.carry_over(&rename).await {
             Ok(()) => {
                 let done = self.repos.orgs.find(org.id).await.map_err(ChangeError::Undecided)?;
                 done.ok_or(ChangeError::Gone)
             }
             Err(Refusal::Unfinished(error)) => Err(ChangeError::Undecided(error)),
             Err(refusal) => {
-                self.undo_rename(at, org.tenant_collection(), &change).await.map_err(ChangeError::Undecided)?;
+                self.undo_rename(&rename).await.map_err(ChangeError::Undecided)?;
                 Err(refusal.into())
             }
         }
@@ -233,16 +250,10 @@ impl MigrationService {
 
     /// The steps of a rename: claim all that can be taken by others, move what can be held, and only then let the
     /// change be seen, by steps that nothing can refuse. So there is never a need to take back what somebody saw.
-    async fn carry_over(
-        &self,
-        at: ChangeRef,
-        collection: Option<TenantCollection>,
-        change: &ChangeDocument,
-        from: &NameDocument,
-        to: &NameDocument,
-    ) -> Result<(), Refusal> {
+    async fn carry_over(&self, rename: &Rename<'_>) -> Result<(), Refusal> {
+        let at = rename.at;
         // The name was claimed when the change was recorded.
-        if let Some(credentials) = &change.credentials {
+        if let Some(credentials) = rename.credentials {
             self.repos.admins.claim(at, credentials).await.map_err(|error| match error {
                 RepoError::Duplicate { .. } => Refusal::EmailTaken,
                 // There is no such admin (any more): nothing was claimed.
@@ -250,15 +261,15 @@ impl MigrationService {
                 other => other.into(),
             })?;
         }
-        if from.collection_name != to.collection_name {
-            let collection = collection.ok_or(Refusal::CollectionReplaced)?;
-            self.move_collection(at, &collection, &to.collection_name).await?;
+        if rename.moves() {
+            let collection = rename.collection.as_ref().ok_or(Refusal::CollectionReplaced)?;
+            self.move_collection(at, collection, &rename.to.collection_name).await?;
         }
-        if let Some(credentials) = &change.credentials {
+        if let Some(credentials) = rename.credentials {
             let commit = self.repos.admins.commit(at, credentials, self.now()).await;
             commit.map_err(Refusal::Unfinished)?;
         }
-        self.repos.orgs.finish_rename(at, to, self.now()).await.map_err(Refusal::Unfinished)
+        self.repos.orgs.finish_rename(at, rename.to, self.now()).await.map_err(Refusal::Unfinished)
     }
 
     async fn move_collection(&self, at: ChangeRef, collection: &TenantCollection, to: &str) -> Result<(), Refusal> {
@@ -281,23 +292,18 @@ impl MigrationService {
 
     /// Gives a rename up that was refused before anything of it could be seen. One whose collection has moved already
     /// (in an attempt whose answer was lost, or by another server) can only go forward, and does so later.
-    async fn undo_rename(
-        &self,
-        at: ChangeRef,
-        collection: Option<TenantCollection>,
-        change: &ChangeDocument,
-    ) -> Result<(), RepoError> {
-        if let (Some(collection), Some(from), Some(to)) = (collection, &change.from, &change.to)
-            && from.collection_name != to.collection_name
-            && let Some(found) = self.repos.tenants.find(&to.collection_name).await?
+    async fn undo_rename(&self, rename: &Rename<'_>) -> Result<(), RepoError> {
+        if rename.moves()
+            && let Some(collection) = &rename.collection
+            && let Some(found) = self.repos.tenants.find(&rename.to.collection_name).await?
             && found.collection.uuid == collection.uuid
         {
             return Err(RepoError::OutcomeUnknown { summary: "the collection has moved already".to_owned() });
         }
-        if let Some(credentials) = &change.credentials {
-            self.repos.admins.release(at, credentials.admin_id).await?;
+        if let Some(credentials) = rename.credentials {
+            self.repos.admins.release(rename.at, credentials.admin_id).await?;
         }
-        self.repos.orgs.undo_rename(at).await
+        self.repos.orgs.undo_rename(rename.at).await
     }
 
     /// Deletes an organization with its collection and its admins.
@@ -397,7 +403,9 @@ impl MigrationService {
                 let (Some(from), Some(to)) = (&change.from, &change.to) else {
                     return Err(RepoError::Refused { summary: "a rename without its names".to_owned() });
                 };
-                match self.carry_over(at, org.to_org().tenant_collection(), change, from, to).await {
+                let collection = org.to_org().tenant_collection();
+                let rename = Rename { at, collection, from, to, credentials: change.credentials.as_ref() };
+                match self.carry_over(&rename).await {
                     Ok(()) => Ok(()),
                     Err(Refusal::Busy) => Err(RepoError::CollectionBusy { summary: "it is held".to_owned() }),
                     Err(Refusal::Unfinished(error)) => Err(error),
@@ -408,7 +416,7 @@ impl MigrationService {
                         | Refusal::Refused(_),
                     ) => {
                         warn!(organization_id = %at.org_id, change_id = %at.change_id, "gives an abandoned rename up");
-                        self.undo_rename(at, org.to_org().tenant_collection(), change).await
+                        self.undo_rename(&rename).await
                     }
                 }
             }

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::support::mongo::Mongod;
 use crate::support::process::{Running, Tenantry, said};
 use crate::support::server::{PASSWORD, SECRET, empty_database};
-use crate::support::{eventually, mongo};
+use crate::support::{eventually, is_ready, mongo};
 
 /// Settings of a server that nothing is wrong with.
 fn settings<'a>(uri: &'a str, database: &'a str) -> Vec<(&'a str, &'a str)> {
@@ -19,11 +19,7 @@ fn settings<'a>(uri: &'a str, database: &'a str) -> Vec<(&'a str, &'a str)> {
 async fn ready(server: &Running) -> (reqwest::Client, String) {
     eventually("it listens", async || server.url().is_some()).await;
     let (client, url) = (reqwest::Client::new(), server.url().expect("an address"));
-    let is_ready = async || {
-        let answer = client.get(format!("{url}/health/ready")).send().await;
-        answer.is_ok_and(|answer| answer.status() == 200)
-    };
-    eventually("it is ready", is_ready).await;
+    eventually("it is ready", || is_ready(&client, &url)).await;
     (client, url)
 }
 

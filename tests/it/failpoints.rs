@@ -60,11 +60,12 @@ async fn one_broken_connection_is_not_noticed() {
     let of_the_driver = ["find", "aggregate", "update", "insert", "listCollections"];
     let of_ours = ["create", "renameCollection", "drop", "delete"];
     for command in of_the_driver.into_iter().chain(of_ours) {
-        mongod.fail(&[command], doc! { "times": 1 }, doc! { "closeConnection": true }).await;
+        let before = mongod.fail(&[command], doc! { "times": 1 }, doc! { "closeConnection": true }).await;
         let name = format!("{command} org");
         let other = server.tenant(&name).await;
         server.rename(&other.token, &name, &format!("{command} renamed")).await.success(200);
         server.delete(&other.token, &format!("{command} renamed")).await.success(200);
+        assert_eq!(mongod.fail(&[command], "off", doc! {}).await, before + 1, "{command} did not fail");
     }
     assert!(server.knows(&acme.token).await);
     assert_eq!(server.totals().await, (1, 1, 1));

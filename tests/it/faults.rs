@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use bson::{DateTime, Document, doc, oid::ObjectId};
+use mongodb::Database;
 use serde_json::json;
 use tenantry::domain::OrgId;
 use tenantry::repo::documents::{CredentialsChange, CredentialsDocument};
@@ -317,9 +318,7 @@ async fn a_rename_whose_collection_has_moved_only_goes_forward() {
     let set = doc! { "$set": { "state": "renaming", "change": change, "names": ["acme", "globex"] } };
     let organizations = database.collection::<Document>("organizations");
     organizations.update_one(doc! {}, set).await.expect("interrupted");
-    let namespace = |name: &str| format!("{}.{name}", database.name());
-    let moved = doc! { "renameCollection": namespace("org_acme"), "to": namespace("org_globex") };
-    database.client().database("admin").run_command(moved).await.expect("moved");
+    move_by_hand(&database, "org_acme", "org_globex").await;
     // And a MongoDB that refuses the claim for good.
     let refuse = doc! { "collMod": "admins", "validator": { "claimed_by": { "$exists": false } } };
     database.run_command(refuse).await.expect("refusing");
@@ -335,6 +334,26 @@ async fn a_rename_whose_collection_has_moved_only_goes_forward() {
     second.log_in("new@example.com", PASSWORD).await.success(200);
     assert!(!second.knows(&acme.token).await);
     assert_eq!(second.tenant_collections().await, ["org_globex"]);
+}
+
+/// Renames a collection as an operator does in a shell, past the server.
+async fn move_by_hand(database: &Database, from: &str, to: &str) {
+    let namespace = |name: &str| format!("{}.{name}", database.name());
+    let command = doc! { "renameCollection": namespace(from), "to": namespace(to) };
+    database.client().database("admin").run_command(command).await.expect("moved");
+}
+
+#[tokio::test]
+async fn a_collection_that_was_moved_by_hand_is_found_by_its_uuid() {
+    let server = Server::start().await;
+    let (acme, other) = (server.tenant("acme").await, server.tenant("other").await);
+    server.documents("org_acme").insert_one(doc! { "_id": 1 }).await.expect("stored");
+    move_by_hand(&server.database, "org_acme", "org_elsewhere").await;
+    move_by_hand(&server.database, "org_other", "org_away").await;
+    server.rename(&acme.token, "acme", "globex").await.success(200);
+    assert_eq!(server.count("org_globex").await, 1);
+    server.delete(&other.token, "other").await.success(200);
+    assert_eq!(server.tenant_collections().await, ["org_globex"]);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::support::process::Tenantry;
 use crate::support::server::{SECRET, empty_database};
-use crate::support::{eventually, mongo};
+use crate::support::{eventually, is_ready, mongo};
 
 #[tokio::test]
 async fn the_log_has_a_line_for_each_request_and_no_secret_in_any() {
@@ -33,11 +33,7 @@ async fn the_log_has_a_line_for_each_request_and_no_secret_in_any() {
     eventually("it listens", async || listens_at().is_some()).await;
     let url = listens_at().expect("an address");
     let client = reqwest::Client::new();
-    let is_ready = async || {
-        let answer = client.get(format!("{url}/health/ready")).send().await;
-        answer.is_ok_and(|answer| answer.status() == 200)
-    };
-    eventually("it is ready", is_ready).await;
+    eventually("it is ready", || is_ready(&client, &url)).await;
 
     let post = async |path: &str, body: String| {
         let request = client.post(format!("{url}{path}")).header("content-type", "application/json").body(body);

@@ -17,7 +17,7 @@ use tracing::warn;
 use super::documents::{ADMINS, ORGANIZATIONS, id_text};
 use super::error::{RepoError, bson_uuid};
 use super::tenants::{CollectionInfo, TenantRepo};
-use super::{Database, READ_MAX_TIME};
+use super::{Database, exists};
 use crate::domain::{OrgId, OwnerTag};
 use plan::{AdminPlan, OrgPlan};
 
@@ -167,11 +167,6 @@ async fn claim_collection(tenants: &TenantRepo, id: ObjectId, name: &str) -> Res
         }
     }
     Ok(found)
-}
-
-async fn exists(collection: &Collection<Document>, query: Document) -> Result<bool, RepoError> {
-    let found = collection.find_one(query).projection(doc! { "_id": 1 }).max_time(READ_MAX_TIME).await;
-    Ok(found.map_err(RepoError::of_read)?.is_some())
 }
 
 async fn load(collection: &Collection<Document>, query: Document) -> Result<Vec<Document>, RepoError> {

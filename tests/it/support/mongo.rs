@@ -69,12 +69,13 @@ impl Mongod {
     }
 
     /// Makes these commands of the servers (not of the tests) fail so often: `{ "times": n }` or `"alwaysOn"`, with
-    /// `{ "errorCode": n }` or `{ "closeConnection": true }`. `"off"` ends it.
-    pub(crate) async fn fail(&self, commands: &[&str], mode: impl Into<Bson>, how: Document) {
+    /// `{ "errorCode": n }` or `{ "closeConnection": true }`. `"off"` ends it. Gives how many commands failed before.
+    pub(crate) async fn fail(&self, commands: &[&str], mode: impl Into<Bson>, how: Document) -> i64 {
         let mut data = doc! { "failCommands": commands, "appName": "tenantry" };
         data.extend(how);
         let command = doc! { "configureFailPoint": "failCommand", "mode": mode, "data": data };
-        self.client().await.database("admin").run_command(command).await.expect("a fail point");
+        let reply = self.client().await.database("admin").run_command(command).await.expect("a fail point");
+        reply.get("count").and_then(|count| count.as_i64().or(count.as_i32().map(i64::from))).expect("a count")
     }
 
     /// A standalone one that asks for a password, with users who may read and write one database each; gives the
