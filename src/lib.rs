@@ -1,13 +1,15 @@
 //! Tenantry: a self-hosted backend for multi-tenant organizations on MongoDB.
 //!
 //! Calls go one way: router ([`http`]) -> service ([`service`]) -> repository ([`repo`]) -> MongoDB; answers and errors
-//! come back as values. [`domain`] is the language that all of them share, [`app`] wires them. docs/ARCHITECTURE.md is
+//! come back as values. [`domain`] is the language that all of them share, [`extjson`] the text of documents, [`app`] wires
+//! them. docs/ARCHITECTURE.md is
 //! the map.
 
 pub mod app;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod extjson;
 pub mod healthcheck;
 pub mod http;
 pub mod repo;

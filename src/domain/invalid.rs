@@ -20,6 +20,12 @@ impl Invalid {
     pub fn at(self, pointer: impl Into<String>) -> FieldError {
         FieldError { pointer: pointer.into(), code: self.code, detail: self.detail }
     }
+
+    /// The same refusal, about a member of the object at `pointer`.
+    #[must_use]
+    pub fn at_member(self, pointer: &str, name: &str) -> FieldError {
+        self.at(format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1")))
+    }
 }
 
 /// One broken field of a request.
@@ -31,4 +37,12 @@ pub struct FieldError {
     pub code: &'static str,
     /// For people.
     pub detail: String,
+}
+
+impl FieldError {
+    /// The same error, seen from further out: its place is inside of `pointer`.
+    #[must_use]
+    pub fn inside(self, pointer: &str) -> Self {
+        Self { pointer: format!("{pointer}{}", self.pointer), ..self }
+    }
 }

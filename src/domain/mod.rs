@@ -6,9 +6,13 @@
 
 pub mod admin;
 pub mod caller;
+pub mod document;
+pub mod index;
 pub mod invalid;
 pub mod org;
 pub mod password;
+pub mod query;
+pub mod schema;
 pub mod tenant;
 
 pub use admin::{Admin, AdminId, Email, EmailQuery};
@@ -16,7 +20,7 @@ pub use caller::Caller;
 pub use invalid::{FieldError, Invalid};
 pub use org::{Connection, Org, OrgId, OrgName, OrgReference, OrgState, Slug};
 pub use password::{NewPassword, PasswordAttempt, PasswordHash};
-pub use tenant::{OwnerTag, TenantCollection};
+pub use tenant::{OwnerTag, Tenant, TenantCollection};
 
 /// Makes a newtype over `ObjectId` that prints and reads as its 24 hex digits.
 macro_rules! object_id_newtype {

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::OrgId;
+use super::{Caller, OrgId};
 
 /// A tenant collection: its name is where it was last seen, its UUID is what it is.
 ///
@@ -14,6 +14,35 @@ pub struct TenantCollection {
     pub name: String,
     /// The collection's identity.
     pub uuid: Uuid,
+}
+
+/// An organization's data, in the hands of somebody who may reach it: only a [`Caller`] yields one, and only its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenant {
+    org_id: OrgId,
+    collection: TenantCollection,
+}
+
+impl Tenant {
+    /// The data of the caller's own organization; `None` while it has no collection.
+    #[must_use]
+    pub fn of(caller: &Caller) -> Option<Self> {
+        let org = &caller.org;
+        let uuid = org.collection_uuid?;
+        Some(Self { org_id: org.id, collection: TenantCollection { name: org.collection_name.clone(), uuid } })
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn org_id(&self) -> OrgId {
+        self.org_id
+    }
+
+    /// Where it was when the caller was recognized.
+    #[must_use]
+    pub fn collection(&self) -> &TenantCollection {
+        &self.collection
+    }
 }
 
 /// The mark by which a collection says whose it is. It is set together with the collection's creation, as a

@@ -1,0 +1,129 @@
+//! Tenants' documents: what names them, what tells two states of one apart, and how a patch changes them.
+
+mod id;
+mod patch;
+mod version;
+
+use bson::Bson;
+use bson::oid::ObjectId;
+use bson::raw::{CStr, RawBson, RawDocument, RawDocumentBuf, cstr};
+
+pub use id::DocumentId;
+pub use patch::MergePatch;
+pub use version::{EntityTag, Precondition, Version};
+
+use super::Invalid;
+use crate::extjson::REVISION_FIELD;
+
+/// The largest document that MongoDB stores, in bytes of BSON (`maxBsonObjectSize`).
+pub const MAX_DOCUMENT_BYTES: usize = 16 << 20;
+
+/// [`REVISION_FIELD`] as raw BSON wants a name.
+const REVISION_KEY: &CStr = cstr!("_rev");
+
+/// A document as it will be stored: `_id` first, the server's own field last.
+#[derive(Debug, Clone)]
+pub struct NewDocument {
+    /// What names it.
+    pub id: DocumentId,
+    /// What this very write is known by: no other write has the same.
+    pub revision: ObjectId,
+    /// All of it.
+    pub raw: RawDocumentBuf,
+}
+
+impl NewDocument {
+    /// Puts a document together; it gets a revision of its own.
+    ///
+    /// # Errors
+    /// It is larger than MongoDB can store.
+    pub fn new(id: DocumentId, fields: &RawDocument) -> Result<Self, Invalid> {
+        let revision = ObjectId::new();
+        let mut raw = RawDocumentBuf::new();
+        raw.append(cstr!("_id"), id.to_raw());
+        let raw = with_members(raw, fields);
+        let raw = raw.map(|mut raw| {
+            raw.append(REVISION_KEY, revision);
+            raw
+        });
+        match raw {
+            Ok(raw) if raw.as_bytes().len() <= MAX_DOCUMENT_BYTES => Ok(Self { id, revision, raw }),
+            Ok(_) | Err(_) => Err(too_large()),
+        }
+    }
+
+    /// The tag of this state of the document.
+    #[must_use]
+    pub fn tag(&self) -> EntityTag {
+        Version::Revision(self.revision).tag()
+    }
+}
+
+/// Why a document cannot be stored that is larger than [`MAX_DOCUMENT_BYTES`].
+#[must_use]
+pub fn too_large() -> Invalid {
+    let why = format!("the document is larger than the {MAX_DOCUMENT_BYTES} bytes of BSON that MongoDB stores");
+    Invalid::new("document_too_large", why)
+}
+
+/// A document followed by all members of another one, byte by byte.
+fn with_members(document: RawDocumentBuf, members: &RawDocument) -> bson::error::Result<RawDocumentBuf> {
+    let mut bytes = document.into_bytes();
+    // A document is its length (4 bytes), its members, and a NUL.
+    bytes.pop();
+    bytes.extend_from_slice(members.as_bytes().get(4..).unwrap_or(&[0]));
+    let length = i32::try_from(bytes.len()).unwrap_or(i32::MAX).to_le_bytes();
+    bytes.splice(..4, length);
+    RawDocumentBuf::from_bytes(bytes)
+}
+
+/// The members of a stored document that are neither its `_id` nor the server's own.
+///
+/// # Errors
+/// It is malformed BSON.
+pub fn own_members(document: &RawDocument) -> bson::error::Result<bson::Document> {
+    let mut own = bson::Document::new();
+    for member in document {
+        let (name, value) = member?;
+        if name.as_str() != "_id" && name.as_str() != REVISION_FIELD {
+            own.insert(name.as_str(), Bson::try_from(value)?);
+        }
+    }
+    Ok(own)
+}
+
+impl DocumentId {
+    /// As raw BSON.
+    #[must_use]
+    pub fn to_raw(&self) -> RawBson {
+        // Only keys with a NUL cannot be converted, and an id was read from BSON or has none.
+        RawBson::try_from(self.as_bson().clone()).unwrap_or(RawBson::Null)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::{Document, doc};
+
+    use super::*;
+    use crate::extjson::read_stored;
+
+    #[test]
+    fn a_new_document_has_its_id_first_and_its_revision_last() {
+        let read = read_stored(br#"{"b": 1, "_id": "x", "a": {"_rev": 2}}"#).expect("a document");
+        let id = DocumentId::of_new(read.id.expect("an id")).expect("a good id");
+        let new = NewDocument::new(id, &read.fields).expect("small");
+        let stored = Document::try_from(new.raw.clone()).expect("BSON");
+        assert_eq!(stored, doc! { "_id": "x", "b": 1, "a": { "_rev": 2 }, "_rev": new.revision });
+        assert_eq!(stored.keys().collect::<Vec<_>>(), ["_id", "b", "a", "_rev"]);
+        assert_eq!(own_members(&new.raw).expect("BSON"), doc! { "b": 1, "a": { "_rev": 2 } });
+    }
+
+    #[test]
+    fn a_document_that_mongodb_cannot_store_is_refused() {
+        let fields = |bytes: usize| RawDocumentBuf::try_from(&doc! { "a": "x".repeat(bytes) }).expect("BSON");
+        let new = |bytes| NewDocument::new(DocumentId::generate(), &fields(bytes));
+        assert_eq!(new(MAX_DOCUMENT_BYTES).expect_err("too large").code, "document_too_large");
+        assert!(new(MAX_DOCUMENT_BYTES - 100).is_ok());
+    }
+}

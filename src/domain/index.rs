@@ -1,0 +1,158 @@
+//! An index that a tenant wants over its documents.
+
+use bson::{Bson, Document};
+
+use super::query::{FieldPath, Filter};
+use super::{FieldError, Invalid};
+
+/// The most keys of one index (MongoDB's own limit).
+const MAX_KEYS: usize = 32;
+/// What the description of an index can hold.
+const FIELDS: [&str; 6] = ["keys", "name", "unique", "sparse", "expire_after_seconds", "partial_filter"];
+/// The longest name of an index, in bytes.
+const NAME_MAX_BYTES: usize = 120;
+/// The largest time after which documents can expire (MongoDB's own limit).
+const MAX_EXPIRE_SECONDS: i64 = 2_147_483_647;
+
+/// An index to be built.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewIndex {
+    /// Its name.
+    pub name: String,
+    /// Its fields in their order, each 1 or -1.
+    pub keys: Document,
+    /// Whether no two documents may have the same value.
+    pub is_unique: bool,
+    /// Whether documents without its fields are left out.
+    pub is_sparse: bool,
+    /// After how many seconds, from the date in its one field, a document is removed.
+    pub expire_after_seconds: Option<i64>,
+    /// Which documents alone are in it.
+    pub partial_filter: Option<Document>,
+}
+
+impl NewIndex {
+    /// Reads an index from a JSON object.
+    ///
+    /// # Errors
+    /// Everything that is wrong, with its place.
+    pub fn parse(body: &Document) -> Result<Self, Vec<FieldError>> {
+        let mut errors = Vec::new();
+        let keys = read_keys(body.get("keys"), &mut errors);
+        let mut flag = |name: &str| match body.get(name) {
+            None => false,
+            Some(Bson::Boolean(value)) => *value,
+            Some(_) => {
+                errors.push(Invalid::new("wrong_type", "must be true or false").at(format!("/{name}")));
+                false
+            }
+        };
+        let (is_unique, is_sparse) = (flag("unique"), flag("sparse"));
+        let name = read_name(body.get("name"), &keys, &mut errors);
+        let expire_after_seconds = read_expiry(body.get("expire_after_seconds"), &keys, &mut errors);
+        let partial_filter = read_partial_filter(body.get("partial_filter"), &mut errors);
+        if is_sparse && partial_filter.is_some() {
+            errors
+                .push(Invalid::new("contradiction", "an index with partial_filter cannot be sparse too").at("/sparse"));
+        }
+        for name in body.keys().filter(|name| !FIELDS.contains(&name.as_str())) {
+            errors.push(Invalid::new("unknown_field", "is not known to this call").at_member("", name));
+        }
+        if errors.is_empty() {
+            Ok(Self { name, keys, is_unique, is_sparse, expire_after_seconds, partial_filter })
+        } else {
+            Err(errors)
+        }
+    }
+}
+
+fn read_keys(keys: Option<&Bson>, errors: &mut Vec<FieldError>) -> Document {
+    let Some(Bson::Document(keys)) = keys else {
+        let why =
+            if keys.is_some() { "must be an object such as {\"name\": 1, \"created\": -1}" } else { "is required" };
+        let code = if keys.is_some() { "wrong_type" } else { "required" };
+        errors.push(Invalid::new(code, why).at("/keys"));
+        return Document::new();
+    };
+    if keys.is_empty() || keys.len() > MAX_KEYS {
+        errors.push(Invalid::new("invalid_value", format!("must have 1 to {MAX_KEYS} fields")).at("/keys"));
+    }
+    let mut read = Document::new();
+    for (field, direction) in keys {
+        if !matches!(direction, Bson::Int32(1 | -1)) {
+            errors.push(Invalid::new("invalid_value", "must be 1 or -1").at_member("/keys", field));
+        }
+        if let Err(invalid) = FieldPath::parse(field) {
+            errors.push(invalid.at_member("/keys", field));
+        }
+        read.insert(field, direction.clone());
+    }
+    read
+}
+
+fn read_name(name: Option<&Bson>, keys: &Document, errors: &mut Vec<FieldError>) -> String {
+    if name.is_none() && keys.is_empty() {
+        // There is nothing to make one of, which is said already.
+        return String::new();
+    }
+    let by_keys = || keys.iter().map(|(field, direction)| format!("{field}_{direction}")).collect::<Vec<_>>().join("_");
+    let name = match name {
+        None => by_keys(),
+        Some(Bson::String(name)) => name.clone(),
+        Some(_) => {
+            errors.push(Invalid::new("wrong_type", "must be a string").at("/name"));
+            return String::new();
+        }
+    };
+    if let Err(invalid) = check_index_name(&name) {
+        errors.push(invalid.at("/name"));
+    }
+    name
+}
+
+/// Whether an index of a tenant may have this name.
+///
+/// # Errors
+/// It is empty, too long, `*` (which means all indexes to MongoDB), or has a control character.
+pub fn check_index_name(name: &str) -> Result<(), Invalid> {
+    if name.is_empty() || name.len() > NAME_MAX_BYTES {
+        return Err(Invalid::new(
+            "invalid_value",
+            format!("must have 1 to {NAME_MAX_BYTES} bytes; give a shorter `name`"),
+        ));
+    }
+    if name == "*" || name.starts_with('$') || name.chars().any(char::is_control) {
+        return Err(Invalid::new("invalid_characters", "must not be '*', begin with '$' or hold control characters"));
+    }
+    Ok(())
+}
+
+fn read_expiry(seconds: Option<&Bson>, keys: &Document, errors: &mut Vec<FieldError>) -> Option<i64> {
+    let seconds = match seconds? {
+        Bson::Int32(seconds) => i64::from(*seconds),
+        Bson::Int64(seconds) => *seconds,
+        _ => -1,
+    };
+    if !(0..=MAX_EXPIRE_SECONDS).contains(&seconds) {
+        let expected = format!("must be a whole number from 0 to {MAX_EXPIRE_SECONDS}");
+        errors.push(Invalid::new("invalid_value", expected).at("/expire_after_seconds"));
+    } else if keys.len() > 1 || keys.contains_key("_id") {
+        let expected = "needs an index over one field that is a date, and not _id";
+        errors.push(Invalid::new("contradiction", expected).at("/expire_after_seconds"));
+    }
+    Some(seconds)
+}
+
+fn read_partial_filter(filter: Option<&Bson>, errors: &mut Vec<FieldError>) -> Option<Document> {
+    let Bson::Document(filter) = filter? else {
+        errors.push(Invalid::new("wrong_type", "must be an object").at("/partial_filter"));
+        return None;
+    };
+    match Filter::parse_partial(filter) {
+        Ok(filter) => Some(filter.into_document()),
+        Err(found) => {
+            errors.extend(found.into_iter().map(|error| error.inside("/partial_filter")));
+            None
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What each operator takes, so that MongoDB never has to refuse it.
+
+use bson::{Bson, Document};
+
+use super::reader::{Dialect, REGEX_MAX_BYTES};
+use crate::domain::Invalid;
+
+/// The names of BSON types that `$type` knows (BSON specification, and `number` for the four kinds of numbers).
+const TYPE_NAMES: [&str; 22] = [
+    "double",
+    "string",
+    "object",
+    "array",
+    "binData",
+    "undefined",
+    "objectId",
+    "bool",
+    "date",
+    "null",
+    "regex",
+    "dbPointer",
+    "javascript",
+    "symbol",
+    "javascriptWithScope",
+    "int",
+    "timestamp",
+    "long",
+    "decimal",
+    "minKey",
+    "maxKey",
+    "number",
+];
+
+/// A value that may be compared with: not one that is a pattern or code, and not one of the types that BSON gave up.
+pub(super) fn comparable(value: &Bson) -> Result<(), Invalid> {
+    let refused = match value {
+        Bson::RegularExpression(_) => "a regular expression; use \"$regex\"",
+        Bson::JavaScriptCode(_) | Bson::JavaScriptCodeWithScope(_) => "code",
+        Bson::Symbol(_) => "a symbol; use a string",
+        Bson::DbPointer(_) => "a DBPointer",
+        Bson::Undefined => "undefined; use null",
+        _ => return Ok(()),
+    };
+    Err(Invalid::new("wrong_type", format!("must not be {refused}")))
+}
+
+/// `$exists`: true or false; an index can only be limited to what is there.
+pub(super) fn exists(operand: &Bson, dialect: Dialect) -> Result<(), Invalid> {
+    match operand {
+        Bson::Boolean(false) if dialect == Dialect::PartialIndex => {
+            Err(Invalid::new("invalid_value", "must be true: MongoDB limits no index to missing fields"))
+        }
+        Bson::Boolean(_) => Ok(()),
+        _ => Err(Invalid::new("wrong_type", "must be true or false")),
+    }
+}
+
+/// `$type`: a type's name or number, or some of them.
+pub(super) fn types(operand: &Bson) -> Result<(), Invalid> {
+    match operand {
+        Bson::Array(types) if types.is_empty() => Err(Invalid::new("too_short", "must hold at least one type")),
+        Bson::Array(types) if types.len() > TYPE_NAMES.len() => {
+            Err(Invalid::new("too_many", format!("must hold at most {} types", TYPE_NAMES.len())))
+        }
+        Bson::Array(types) => types.iter().try_for_each(one_type),
+        one => one_type(one),
+    }
+}
+
+fn one_type(operand: &Bson) -> Result<(), Invalid> {
+    let is_known = match (operand, integer(operand)) {
+        (Bson::String(name), _) => TYPE_NAMES.contains(&name.as_str()),
+        (_, Some(number)) => matches!(number, -1 | 1..=19 | 127),
+        _ => return Err(Invalid::new("wrong_type", "must be the name or the number of a BSON type")),
+    };
+    if is_known { Ok(()) } else { Err(Invalid::new("invalid_value", "must be the name or the number of a BSON type")) }
+}
+
+/// `$size`: how many elements, as far as MongoDB counts them here (32 bits).
+pub(super) fn size(operand: &Bson) -> Result<(), Invalid> {
+    let size = integer(operand).ok_or_else(|| Invalid::new("wrong_type", "must be an integer"))?;
+    if (0..=i64::from(i32::MAX)).contains(&size) {
+        Ok(())
+    } else {
+        Err(Invalid::new("invalid_value", format!("must be between 0 and {}", i32::MAX)))
+    }
+}
+
+/// `$mod`: a divisor and a remainder.
+pub(super) fn modulo(operand: &Bson) -> Result<(), Invalid> {
+    let shape = || Invalid::new("wrong_type", "must be an array of two integers: divisor and remainder");
+    let Bson::Array(pair) = operand else {
+        return Err(shape());
+    };
+    match pair.iter().map(integer).collect::<Option<Vec<i64>>>().as_deref() {
+        Some([0, _]) => Err(Invalid::new("invalid_value", "must not divide by 0")),
+        Some([_, _]) => Ok(()),
+        _ => Err(shape()),
+    }
+}
+
+/// `$regex`: a pattern, of which only its size is judged here.
+pub(super) fn regex(operand: &Bson) -> Result<(), Invalid> {
+    match operand {
+        Bson::String(pattern) if pattern.len() > REGEX_MAX_BYTES => {
+            Err(Invalid::new("too_long", format!("must have at most {REGEX_MAX_BYTES} bytes")))
+        }
+        Bson::String(pattern) if pattern.contains('\0') => {
+            Err(Invalid::new("invalid_characters", "must not contain a NUL character"))
+        }
+        Bson::String(_) => Ok(()),
+        _ => Err(Invalid::new("wrong_type", "must be a pattern, as a string")),
+    }
+}
+
+/// `$options`: how a `$regex` beside it is read.
+pub(super) fn regex_options(operand: &Bson, beside: &Document) -> Result<(), Invalid> {
+    if !beside.contains_key("$regex") {
+        return Err(Invalid::new("invalid_value", "must stand beside \"$regex\""));
+    }
+    match operand {
+        Bson::String(options) if options.chars().all(|c| matches!(c, 'i' | 'm' | 's' | 'x')) => Ok(()),
+        Bson::String(_) => Err(Invalid::new("invalid_characters", "may only contain i, m, s and x")),
+        _ => Err(Invalid::new("wrong_type", "must be a string")),
+    }
+}
+
+fn integer(value: &Bson) -> Option<i64> {
+    match value {
+        Bson::Int32(number) => Some(i64::from(*number)),
+        Bson::Int64(number) => Some(*number),
+        _ => None,
+    }
+}

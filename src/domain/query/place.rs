@@ -1,0 +1,65 @@
+//! Where a reader of nested values is, kept on the stack and only written out for a refusal.
+
+/// A place in a nested value: the key or the index by which it was entered, and the place it was entered from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    step: Option<(&'a Place<'a>, Step<'a>)>,
+    depth: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step<'a> {
+    Key(&'a str),
+    Index(usize),
+}
+
+impl<'a> Place<'a> {
+    /// The whole value.
+    pub(super) const ROOT: Self = Self { step: None, depth: 0 };
+
+    /// The place of a field.
+    pub(super) fn key(&'a self, key: &'a str) -> Self {
+        self.below(Step::Key(key))
+    }
+
+    /// The place of an element.
+    pub(super) fn index(&'a self, index: usize) -> Self {
+        self.below(Step::Index(index))
+    }
+
+    /// How many objects and arrays are around it.
+    pub(super) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// The place as a JSON Pointer (RFC 6901); empty for the whole value.
+    pub(super) fn pointer(&self) -> String {
+        let Some((parent, step)) = self.step else {
+            return String::new();
+        };
+        let parent = parent.pointer();
+        match step {
+            Step::Key(key) => format!("{parent}/{}", key.replace('~', "~0").replace('/', "~1")),
+            Step::Index(index) => format!("{parent}/{index}"),
+        }
+    }
+
+    fn below(&'a self, step: Step<'a>) -> Self {
+        Self { step: Some((self, step)), depth: self.depth + 1 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_reads_as_a_json_pointer() {
+        assert_eq!(Place::ROOT.pointer(), "");
+        let first = Place::ROOT.key("$or");
+        let second = first.index(3);
+        let third = second.key("a/b~c");
+        assert_eq!(third.pointer(), "/$or/3/a~1b~0c");
+        assert_eq!(third.depth(), 3);
+    }
+}

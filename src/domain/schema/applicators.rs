@@ -1,0 +1,55 @@
+//! Schemas that apply to the same value as the schema around them.
+
+use bson::{Bson, Document, doc};
+
+use super::place::Place;
+use super::rules::Rules;
+use super::translate::Translation;
+use super::values;
+
+impl Translation {
+    /// `allOf`, `anyOf`, `oneOf`, `not`, and `if` with `then` and `else`.
+    pub(super) fn applicators(&mut self, schema: &Document, place: &Place, rules: &mut Rules) {
+        for keyword in ["allOf", "anyOf", "oneOf"] {
+            if let Some(value) = schema.get(keyword) {
+                rules.put(keyword, self.schemas(value, &place.at(keyword), Place::same_value));
+            }
+        }
+        if let Some(value) = schema.get("not") {
+            rules.put("not", self.subschema(value, &place.at("not").same_value()));
+        }
+        self.conditions(schema, place, rules);
+    }
+
+    /// A list of one schema or more, each at the place that `applied` makes of the item's.
+    pub(super) fn schemas(&mut self, value: &Bson, place: &Place, applied: fn(&Place) -> Place) -> Vec<Document> {
+        let schemas = self.accept(place, values::filled_list(value, "schemas")).unwrap_or_default();
+        let translate = |(index, schema)| self.subschema(schema, &applied(&place.item(index)));
+        schemas.iter().enumerate().map(translate).collect()
+    }
+
+    /// What matches `if` must match `then`, and what does not must match `else`. Without `if` the others say nothing,
+    /// and without them it says nothing; they are read all the same, so that what is wrong in them is told.
+    fn conditions(&mut self, schema: &Document, place: &Place, rules: &mut Rules) {
+        let mut translated = |keyword: &str| {
+            schema.get(keyword).map(|value| {
+                let before = self.subschemas;
+                let schema = self.subschema(value, &place.at(keyword).same_value());
+                (schema, self.subschemas - before)
+            })
+        };
+        let (condition, then, otherwise) = (translated("if"), translated("then"), translated("else"));
+        let Some((condition, size)) = condition else {
+            return;
+        };
+        if then.is_some() && otherwise.is_some() && !self.repeat(size, &place.at("if")) {
+            return;
+        }
+        if let Some((otherwise, _)) = otherwise {
+            rules.put_implication(doc! { "not": condition.clone() }, otherwise);
+        }
+        if let Some((then, _)) = then {
+            rules.put_implication(condition, then);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! JSON Schema for an organization's documents, in the dialect that MongoDB's `$jsonSchema` speaks.
+//!
+//! MongoDB checks every write itself, so that no way into a collection goes around the schema. Its dialect is draft 4
+//! with gaps; a client's schema is translated where its meaning stays and refused, with the place, where it would not.
+//! Nothing here talks to a database: the service sets what [`CollectionSchema::enforced`] gives, and reads MongoDB's
+//! refusals back with [`violations`].
+
+mod applicators;
+mod arrays;
+mod keywords;
+mod objects;
+mod patterns;
+mod place;
+mod rules;
+mod scalars;
+mod sentences;
+mod translate;
+mod values;
+mod violations;
+
+use bson::{Bson, Document};
+
+use self::place::Place;
+use self::translate::Translation;
+use super::{FieldError, Invalid};
+
+pub use violations::violations;
+
+/// The field that the server keeps in each document for its own use. Users never see it, so that no schema may speak
+/// of it, and none may refuse a document for it.
+const REVISION: &str = "_rev";
+
+/// How deep schemas may lie in each other, the whole being the first level.
+const MAX_LEVELS: usize = 30;
+
+/// How many schemas a schema may hold, those counted again that the translation has to repeat: a nested `if` would
+/// double with each level.
+const MAX_SUBSCHEMAS: usize = 1_000;
+
+/// How deep the translation's BSON may be. MongoDB's account of a refusal is about twice as deep as the rule it tells
+/// of, and MongoDB reads no BSON of more than 200 levels: beyond that a refused write would break instead.
+const MAX_BSON_LEVELS: usize = 80;
+
+/// A JSON Schema in MongoDB's dialect, with the server's own fields allowed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CollectionSchema {
+    enforced: Document,
+}
+
+impl CollectionSchema {
+    /// Translates a client's JSON Schema (drafts 4 to 2020-12).
+    ///
+    /// # Errors
+    /// Every place that cannot be translated, each with its JSON Pointer (RFC 6901) into the schema.
+    pub fn parse(schema: &Document) -> Result<Self, Vec<FieldError>> {
+        let mut translation = Translation::default();
+        let enforced = translation.schema(schema, &Place::whole());
+        if translation.errors.is_empty() && bson_levels(&enforced) > MAX_BSON_LEVELS {
+            translation.refuse(&Place::whole(), Invalid::new("too_deep", "nests its rules too deep for MongoDB"));
+        }
+        if translation.errors.is_empty() { Ok(Self { enforced }) } else { Err(translation.errors) }
+    }
+
+    /// What goes under `$jsonSchema`.
+    #[must_use]
+    pub fn enforced(&self) -> &Document {
+        &self.enforced
+    }
+}
+
+fn bson_levels(document: &Document) -> usize {
+    1 + document.values().map(value_levels).max().unwrap_or(0)
+}
+
+fn value_levels(value: &Bson) -> usize {
+    match value {
+        Bson::Document(inner) => bson_levels(inner),
+        Bson::Array(items) => 1 + items.iter().map(value_levels).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests;

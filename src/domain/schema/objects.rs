@@ -1,0 +1,176 @@
+//! Properties of objects, and how they depend on each other.
+
+use bson::{Bson, Document, doc};
+
+use super::place::Place;
+use super::rules::Rules;
+use super::translate::Translation;
+use super::{Invalid, REVISION, patterns, values};
+
+impl Translation {
+    /// All keywords about objects.
+    pub(super) fn objects(&mut self, schema: &Document, place: &Place, rules: &mut Rules) {
+        self.properties(schema, place, rules);
+        self.required(schema, place, rules);
+        self.property_counts(schema, place, rules);
+        self.dependencies(schema, "dependencies", [true, true], place, rules);
+        self.dependencies(schema, "dependentRequired", [true, false], place, rules);
+        self.dependencies(schema, "dependentSchemas", [false, true], place, rules);
+    }
+
+    /// An object from names to whatever a keyword has there.
+    fn members<'a>(&mut self, schema: &'a Document, keyword: &str, place: &Place) -> Option<&'a Document> {
+        let value = schema.get(keyword)?;
+        self.accept(&place.at(keyword), values::object(value))
+    }
+
+    /// `properties`, `patternProperties` and `additionalProperties`, which have their meaning from each other.
+    fn properties(&mut self, schema: &Document, place: &Place, rules: &mut Rules) {
+        let mut group = Document::new();
+        if let Some(members) = self.members(schema, "properties", place) {
+            group.insert("properties", self.named_properties(members, &place.at("properties")));
+        }
+        if let Some(members) = self.members(schema, "patternProperties", place) {
+            group.insert("patternProperties", self.pattern_properties(members, &place.at("patternProperties")));
+        }
+        match schema.get("additionalProperties") {
+            None | Some(Bson::Boolean(true)) => {}
+            Some(others) => {
+                let translated = self.or_false(others, &place.at("additionalProperties").inner_value());
+                group.insert("additionalProperties", translated);
+                if place.is_root {
+                    allow_own_fields(&mut group);
+                }
+            }
+        }
+        rules.put_together(group);
+    }
+
+    fn named_properties(&mut self, members: &Document, place: &Place) -> Document {
+        let mut translated = Document::new();
+        for (name, schema) in members {
+            let property = place.at(name);
+            self.accept(&property, property_name(name, place));
+            translated.insert(name, self.subschema(schema, &property.inner_value()));
+        }
+        translated
+    }
+
+    fn pattern_properties(&mut self, members: &Document, place: &Place) -> Document {
+        let mut translated = Document::new();
+        for (pattern, schema) in members {
+            let property = place.at(pattern);
+            self.accept(&property, patterns::pattern(pattern));
+            let enforced = if place.is_root { patterns::sparing_revision(pattern) } else { pattern.clone() };
+            translated.insert(enforced, self.subschema(schema, &property.inner_value()));
+        }
+        translated
+    }
+
+    /// A schema where MongoDB also takes `false`, and then says which properties or items are too many.
+    pub(super) fn or_false(&mut self, schema: &Bson, place: &Place) -> Bson {
+        if matches!(schema, Bson::Boolean(false)) { Bson::Boolean(false) } else { self.subschema(schema, place).into() }
+    }
+
+    fn required(&mut self, schema: &Document, place: &Place, rules: &mut Rules) {
+        let Some(value) = schema.get("required") else {
+            return;
+        };
+        let place = place.at("required");
+        if self.accept(&place, values::filled_list(value, "names")).is_none() {
+            return;
+        }
+        let names = self.names(value, &place);
+        if !names.is_empty() {
+            rules.put("required", names);
+        }
+    }
+
+    /// The names of properties that a list holds.
+    fn names(&mut self, value: &Bson, place: &Place) -> Vec<String> {
+        let listed = self.accept(place, values::list(value, "names")).unwrap_or_default();
+        let mut names: Vec<String> = Vec::new();
+        for (index, name) in listed.iter().enumerate() {
+            let read = values::text(name).and_then(|name| {
+                property_name(name, place)?;
+                if names.iter().any(|known| known == name) {
+                    return Err(Invalid::new("invalid_value", "must not be listed twice"));
+                }
+                Ok(name.to_owned())
+            });
+            names.extend(self.accept(&place.item(index), read));
+        }
+        names
+    }
+
+    /// `minProperties` and `maxProperties`. The whole document has one property more than its users see, the
+    /// revision, so that one more is allowed and asked for. Only a document that was written past this server has no
+    /// revision: it is taken for one property poorer than it is.
+    fn property_counts(&mut self, schema: &Document, place: &Place, rules: &mut Rules) {
+        for name in ["minProperties", "maxProperties"] {
+            let count = schema.get(name).and_then(|value| self.accept(&place.at(name), values::count(value)));
+            if let Some(count) = count {
+                rules.put(name, count.saturating_add(i64::from(place.is_root)));
+            }
+        }
+    }
+
+    /// What must be there, or must match, when a property is there. `takes` tells whether lists of names may be given,
+    /// and whether schemas may.
+    fn dependencies(&mut self, schema: &Document, keyword: &str, takes: [bool; 2], place: &Place, rules: &mut Rules) {
+        let Some(members) = self.members(schema, keyword, place) else {
+            return;
+        };
+        let place = place.at(keyword);
+        let mut translated = Document::new();
+        for (name, value) in members {
+            let dependency = place.at(name);
+            self.accept(&dependency, property_name(name, &place));
+            match (value, takes) {
+                (Bson::Array(_), [true, _]) | (_, [true, false]) => {
+                    let names = self.names(value, &dependency);
+                    // An empty list asks for nothing, and MongoDB does not take it.
+                    if !names.is_empty() {
+                        translated.insert(name, names);
+                    }
+                }
+                (value, _) => {
+                    translated.insert(name, self.subschema(value, &dependency.same_value()));
+                }
+            }
+        }
+        if !translated.is_empty() {
+            rules.put("dependencies", translated);
+        }
+    }
+}
+
+/// Reads the name of a property in `place`. MongoDB reads a dot as a path, and aborts when it has to explain a rule
+/// about a property whose name is empty.
+fn property_name(name: &str, place: &Place) -> Result<(), Invalid> {
+    let refuse = |detail| Err(Invalid::new("unsupported_name", detail));
+    if place.is_root && name == REVISION {
+        return Err(Invalid::new("reserved_field", format!("must not speak of {REVISION}, which is the server's own")));
+    }
+    if name.is_empty() {
+        return refuse("must not be empty: MongoDB cannot check such a property");
+    }
+    if name.contains('.') {
+        return refuse("must not have a dot: MongoDB would read it as a path");
+    }
+    if name.contains('\0') {
+        return refuse("must not contain a NUL character");
+    }
+    Ok(())
+}
+
+/// Lets a document have what each document has: its identifier, unless the client says more of it, and the revision.
+fn allow_own_fields(group: &mut Document) {
+    let mut properties = group.get_document("properties").cloned().unwrap_or_default();
+    for own in ["_id", REVISION] {
+        if !properties.contains_key(own) {
+            properties.insert(own, doc! {});
+        }
+    }
+    group.insert("properties", properties);
+}

@@ -1,0 +1,206 @@
+//! Types, numbers, texts, and comparisons with values.
+
+use std::collections::HashSet;
+
+use bson::{Bson, Document, doc};
+
+use super::place::Place;
+use super::rules::Rules;
+use super::translate::Translation;
+use super::{Invalid, patterns, values};
+
+/// The types of JSON Schema.
+const TYPES: [&str; 7] = ["array", "boolean", "integer", "null", "number", "object", "string"];
+
+/// MongoDB's names of types (its manual, `$type`); the deprecated ones too, as old documents hold them.
+const BSON_TYPES: [&str; 22] = [
+    "array",
+    "binData",
+    "bool",
+    "date",
+    "dbPointer",
+    "decimal",
+    "double",
+    "int",
+    "javascript",
+    "javascriptWithScope",
+    "long",
+    "maxKey",
+    "minKey",
+    "null",
+    "number",
+    "object",
+    "objectId",
+    "regex",
+    "string",
+    "symbol",
+    "timestamp",
+    "undefined",
+];
+
+impl Translation {
+    /// `type` and `bsonType`. Tells whether numbers must be integers, which the rules for numbers have to say.
+    pub(super) fn types(&mut self, schema: &Document, place: &Place, rules: &mut Rules) -> bool {
+        let mut is_integer = false;
+        if let Some(names) = self.type_names(schema, "type", &TYPES, place) {
+            is_integer = names.contains(&"integer") && !names.contains(&"number");
+            put_types(rules, "type", types_for_mongodb(&names, is_integer), place);
+        }
+        if let Some(names) = self.type_names(schema, "bsonType", &BSON_TYPES, place) {
+            put_types(rules, "bsonType", Bson::from(names), place);
+        }
+        is_integer
+    }
+
+    /// `minimum`, `maximum`, `multipleOf` and the exclusive limits, as numbers (draft 6) or as booleans (draft 4).
+    pub(super) fn numbers(&mut self, schema: &Document, place: &Place, is_integer: bool, rules: &mut Rules) {
+        self.limit(schema, "minimum", "exclusiveMinimum", place, rules);
+        self.limit(schema, "maximum", "exclusiveMaximum", place, rules);
+        let step = schema
+            .get("multipleOf")
+            .and_then(|value| self.accept(&place.at("multipleOf"), values::positive_number(value)));
+        // The type is an integer in the sense of draft 6, in which 1.0 is one: a number without a fraction.
+        if is_integer && !step.as_ref().is_some_and(values::is_whole) {
+            rules.put("multipleOf", 1);
+        }
+        if let Some(step) = step {
+            rules.put("multipleOf", step);
+        }
+    }
+
+    /// `minLength`, `maxLength` and `pattern`.
+    pub(super) fn texts(&mut self, schema: &Document, place: &Place, rules: &mut Rules) {
+        self.counts(schema, ["minLength", "maxLength"], place, rules);
+        if let Some(value) = schema.get("pattern") {
+            let read = values::text(value).and_then(|text| patterns::pattern(text).map(|()| text));
+            if let Some(text) = self.accept(&place.at("pattern"), read) {
+                rules.put("pattern", text);
+            }
+        }
+    }
+
+    /// Keywords that are counts and that MongoDB has under the same name.
+    pub(super) fn counts<const N: usize>(
+        &mut self,
+        schema: &Document,
+        names: [&str; N],
+        place: &Place,
+        rules: &mut Rules,
+    ) {
+        for name in names {
+            let count = schema.get(name).and_then(|value| self.accept(&place.at(name), values::count(value)));
+            if let Some(count) = count {
+                rules.put(name, count);
+            }
+        }
+    }
+
+    /// `enum` and `const`.
+    pub(super) fn comparisons(&mut self, schema: &Document, place: &Place, rules: &mut Rules) {
+        let listed = schema
+            .get("enum")
+            .and_then(|value| self.accept(&place.at("enum"), values::filled_list(value, "values")))
+            .map(<[Bson]>::to_vec);
+        let constant = schema.get("const").map(|value| vec![value.clone()]);
+        for (name, allowed) in [("enum", listed), ("const", constant)] {
+            let place = place.at(name);
+            if let Some(allowed) = allowed.and_then(|allowed| self.accept(&place, comparison(allowed, &place))) {
+                rules.put("enum", allowed);
+            }
+        }
+    }
+
+    fn type_names<'a>(
+        &mut self,
+        schema: &'a Document,
+        keyword: &str,
+        known: &[&str],
+        place: &Place,
+    ) -> Option<Vec<&'a str>> {
+        let place = place.at(keyword);
+        let value = schema.get(keyword)?;
+        let listed = if let Bson::Array(listed) = value { listed.as_slice() } else { std::slice::from_ref(value) };
+        let mut names = Vec::new();
+        for (index, name) in listed.iter().enumerate() {
+            let place = if value.as_array().is_some() { place.item(index) } else { place.clone() };
+            match name.as_str() {
+                None => self.refuse(&place, Invalid::new("wrong_type", "must be the name of a type")),
+                Some(name) if !known.contains(&name) => {
+                    let detail = format!("must be one of the types {}", known.join(", "));
+                    self.refuse(&place, Invalid::new("unknown_type", detail));
+                }
+                Some(name) if names.contains(&name) => {
+                    self.refuse(&place, Invalid::new("invalid_value", "must not name a type twice"));
+                }
+                Some(name) => names.push(name),
+            }
+        }
+        if listed.is_empty() {
+            self.refuse(&place, Invalid::new("invalid_value", "must name a type"));
+        }
+        (names.len() == listed.len() && !names.is_empty()).then_some(names)
+    }
+
+    fn limit(&mut self, schema: &Document, limit: &str, exclusive: &str, place: &Place, rules: &mut Rules) {
+        let value = schema.get(limit).and_then(|value| self.accept(&place.at(limit), values::number(value)));
+        let place = place.at(exclusive);
+        match (schema.get(exclusive), value) {
+            (None | Some(Bson::Boolean(false)), None) => {}
+            (None | Some(Bson::Boolean(false)), Some(value)) => rules.put(limit, value),
+            (Some(Bson::Boolean(true)), Some(value)) => rules.put_together(doc! { limit: value, exclusive: true }),
+            (Some(Bson::Boolean(true)), None) => {
+                self.refuse(&place, Invalid::new("invalid_value", format!("needs {limit} beside it")));
+            }
+            (Some(beyond), value) => {
+                if let Some(value) = value {
+                    rules.put(limit, value);
+                }
+                if let Some(beyond) = self.accept(&place, values::number(beyond)) {
+                    rules.put_together(doc! { limit: beyond, exclusive: true });
+                }
+            }
+        }
+    }
+}
+
+/// The whole document is always an object: a rule about its type says nothing, or lets nothing pass.
+fn put_types(rules: &mut Rules, keyword: &str, types: Bson, place: &Place) {
+    let names_object = |types: &Bson| match types {
+        Bson::Array(names) => names.iter().any(|name| name.as_str() == Some("object")),
+        name => name.as_str() == Some("object"),
+    };
+    if !place.is_root {
+        rules.put_type(keyword, types);
+    } else if !names_object(&types) {
+        rules.put_nothing_matches();
+    }
+}
+
+/// The types without `integer`, which MongoDB does not know: `number` stands for it, and `multipleOf` says the rest.
+///
+/// A `number` that stands for `integer` comes first in a list, and one that was asked for never does: so the reading
+/// of refusals can name the type that was asked for (`sentences.rs`).
+fn types_for_mongodb(names: &[&str], is_integer: bool) -> Bson {
+    let mut types: Vec<&str> = names.iter().copied().filter(|name| !matches!(*name, "integer" | "number")).collect();
+    if is_integer {
+        types.insert(0, "number");
+        return Bson::from(types);
+    }
+    if names.contains(&"number") {
+        types.push("number");
+    }
+    if let [only] = types.as_slice() { Bson::from(*only) } else { Bson::from(types) }
+}
+
+/// The values that a value may have, each once, as MongoDB asks.
+fn comparison(allowed: Vec<Bson>, place: &Place) -> Result<Vec<Bson>, Invalid> {
+    if place.is_root {
+        let detail = "cannot be used for the whole document, which has a field of the server's own: use properties";
+        return Err(Invalid::new("unsupported_keyword", detail));
+    }
+    if allowed.iter().any(values::has_nul) {
+        return Err(Invalid::new("invalid_value", "must not have a NUL character in a name"));
+    }
+    let mut seen = HashSet::new();
+    Ok(allowed.into_iter().filter(|value| seen.insert(values::comparable(value))).collect())
+}

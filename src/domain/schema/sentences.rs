@@ -1,0 +1,158 @@
+//! Says in words which rule a document breaks, from the rule alone.
+
+use bson::{Bson, Document};
+
+use super::Invalid;
+
+/// How many values, and how long a text with them, a sentence may list.
+const MAX_LISTED: usize = 20;
+const MAX_LISTED_BYTES: usize = 300;
+
+/// A property is missing; `condition` is the property that asks for it, if one does.
+pub(super) fn required(condition: Option<&str>) -> Invalid {
+    match condition {
+        None => Invalid::new("required", "is required"),
+        Some(condition) => Invalid::new("required", format!("is required where {condition} is given")),
+    }
+}
+
+/// A property that the schema does not list.
+pub(super) fn additional_property() -> Invalid {
+    Invalid::new("additional_property", "is not a property that the schema allows")
+}
+
+/// No alternative matches.
+pub(super) fn any_of() -> Invalid {
+    Invalid::new("any_of", "must match at least one of the schema's alternatives")
+}
+
+/// No alternative matches, or more than one does.
+pub(super) fn one_of(several_match: bool) -> Invalid {
+    let detail = "must match exactly one of the schema's alternatives, and matches";
+    Invalid::new("one_of", format!("{detail} {}", if several_match { "more" } else { "none" }))
+}
+
+/// A list lacks the item that the schema asks for.
+pub(super) fn contains() -> Invalid {
+    Invalid::new("contains", "must contain an item that matches the schema")
+}
+
+/// Something is wrong, and nothing more is known.
+pub(super) fn unknown() -> Invalid {
+    Invalid::new("schema", "does not match the schema")
+}
+
+/// A rule on a single value. `specified` is the rule as MongoDB has it, which MongoDB leaves out of long accounts.
+pub(super) fn rule(operator: &str, specified: Option<&Document>, is_root: bool) -> Invalid {
+    let value = specified.and_then(|specified| specified.get(operator));
+    let is_exclusive = |name| specified.is_some_and(|specified| specified.get_bool(name).is_ok_and(|given| given));
+    match operator {
+        "type" => Invalid::new("type", types(value, true)),
+        "bsonType" => Invalid::new("type", types(value, false)),
+        "minimum" if is_exclusive("exclusiveMinimum") => limit("exclusive_minimum", "must be greater than", value),
+        "maximum" if is_exclusive("exclusiveMaximum") => limit("exclusive_maximum", "must be less than", value),
+        "minimum" => limit("minimum", "must be at least", value),
+        "maximum" => limit("maximum", "must be at most", value),
+        "multipleOf" if is_one(value) => Invalid::new("type", "must be an integer"),
+        "multipleOf" => limit("multiple_of", "must be a multiple of", value),
+        "minLength" => count("min_length", ["at least", "character"], value),
+        "maxLength" => count("max_length", ["at most", "character"], value),
+        "minItems" => count("min_items", ["at least", "item"], value),
+        "maxItems" => count("max_items", ["at most", "item"], value),
+        "minProperties" => properties("min_properties", "at least", value, is_root),
+        "maxProperties" => properties("max_properties", "at most", value, is_root),
+        "additionalItems" => Invalid::new("additional_items", "must not have more items than the schema lists"),
+        "uniqueItems" => Invalid::new("unique_items", "must not have an item twice"),
+        "pattern" => Invalid::new("pattern", pattern(value)),
+        "enum" => Invalid::new("enum", listed(value)),
+        "not" => Invalid::new("not", "must not match what the schema excludes"),
+        _ => unknown(),
+    }
+}
+
+/// The translation lets `number` come first in `type` where the schema says `integer` (`scalars.rs`).
+fn types(value: Option<&Bson>, first_number_is_integer: bool) -> String {
+    match value {
+        Some(Bson::String(name)) => format!("must be of type {name}"),
+        Some(Bson::Array(names)) => {
+            let mut names: Vec<&str> = names.iter().filter_map(Bson::as_str).collect();
+            if let Some(first @ &mut "number") = names.first_mut()
+                && first_number_is_integer
+            {
+                *first = "integer";
+            }
+            format!("must be of type {}", names.join(" or "))
+        }
+        _ => "must be of another type".to_owned(),
+    }
+}
+
+fn limit(code: &'static str, must_be: &str, value: Option<&Bson>) -> Invalid {
+    match value {
+        Some(value) => Invalid::new(code, format!("{must_be} {value}")),
+        None => Invalid::new(code, "is not a number that the schema allows"),
+    }
+}
+
+fn is_one(value: Option<&Bson>) -> bool {
+    match value {
+        Some(Bson::Int32(number)) => *number == 1,
+        Some(Bson::Int64(number)) => *number == 1,
+        Some(Bson::Double(number)) => (*number - 1.0).abs() < f64::EPSILON,
+        _ => false,
+    }
+}
+
+fn count(code: &'static str, [bound, noun]: [&str; 2], value: Option<&Bson>) -> Invalid {
+    counted(code, bound, [noun, &format!("{noun}s")], as_count(value))
+}
+
+/// The whole document has the server's revision besides what its users see.
+fn properties(code: &'static str, bound: &str, value: Option<&Bson>, is_root: bool) -> Invalid {
+    let visible = as_count(value).map(|count| count - i64::from(is_root));
+    counted(code, bound, ["property", "properties"], visible)
+}
+
+fn counted(code: &'static str, bound: &str, [one, many]: [&str; 2], count: Option<i64>) -> Invalid {
+    match count {
+        Some(1) => Invalid::new(code, format!("must have {bound} 1 {one}")),
+        Some(count) => Invalid::new(code, format!("must have {bound} {count} {many}")),
+        None => Invalid::new(code, format!("must have another number of {many}")),
+    }
+}
+
+fn as_count(value: Option<&Bson>) -> Option<i64> {
+    match value {
+        Some(Bson::Int32(count)) => Some(i64::from(*count)),
+        Some(Bson::Int64(count)) => Some(*count),
+        _ => None,
+    }
+}
+
+fn pattern(value: Option<&Bson>) -> String {
+    value.and_then(Bson::as_str).map_or_else(
+        || "must match the schema's pattern".to_owned(),
+        |pattern| format!("must match the pattern {pattern}"),
+    )
+}
+
+/// Names the values that are allowed, when they are few and short.
+fn listed(value: Option<&Bson>) -> String {
+    let simple = |value: &Bson| match value {
+        Bson::Null | Bson::Boolean(_) | Bson::Int32(_) | Bson::Int64(_) | Bson::Double(_) | Bson::String(_) => {
+            Some(value.to_string())
+        }
+        _ => None,
+    };
+    let names: Option<Vec<String>> =
+        value.and_then(Bson::as_array).and_then(|values| values.iter().map(simple).collect());
+    match names.as_deref() {
+        Some([only]) if only.len() <= MAX_LISTED_BYTES => format!("must be {only}"),
+        Some(names)
+            if names.len() <= MAX_LISTED && names.iter().map(String::len).sum::<usize>() <= MAX_LISTED_BYTES =>
+        {
+            format!("must be one of {}", names.join(", "))
+        }
+        _ => "must be one of the values that the schema lists".to_owned(),
+    }
+}

@@ -1,0 +1,19 @@
+//! Extended JSON (v2, relaxed): the text in which documents travel, and the BSON in which they are stored.
+//!
+//! Plain JSON is itself; what JSON lacks is written as MongoDB's specification says (`{"$oid": …}`, `{"$date": …}`,
+//! `{"$numberDecimal": …}`, …). Both directions work on raw BSON without a tree in between, because every document that
+//! is imported or exported comes through here.
+
+mod numbers;
+mod read;
+mod write;
+
+pub use read::{ReadError, StoredFields, read_query, read_stored, read_value};
+pub use write::{ExtJson, write_document};
+
+/// How many levels of objects and arrays may stand inside each other, the document itself included. MongoDB's own limit
+/// is not much higher, and every level costs stack in whoever reads it.
+pub const MAX_DEPTH: usize = 100;
+
+/// The top-level field that is the server's own: it changes with every write of the document and is never shown.
+pub const REVISION_FIELD: &str = "_rev";

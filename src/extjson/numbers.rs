@@ -1,0 +1,43 @@
+//! Integers that fit no integer type. `serde_json` reads such a literal as the nearest double without a word; here they are
+//! found again, so that `9223372036854775808` is refused instead of stored as another number.
+
+/// From here on, in either direction, a double may have been an integer literal that no 64 bits hold.
+pub(super) const SUSPICIOUS_FROM: f64 = 9_223_372_036_854_775_808.0;
+
+/// For every number of at least [`SUSPICIOUS_FROM`] in a JSON text that was read without an error, in order: whether it is an
+/// integer literal, without a fraction or an exponent.
+pub(super) fn suspicious_literals(text: &[u8]) -> Vec<bool> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    while let Some((&first, after)) = rest.split_first() {
+        rest = match first {
+            b'"' => after_string(after),
+            b'-' | b'0'..=b'9' => {
+                let length = rest.iter().take_while(|byte| is_number_byte(**byte)).count();
+                let (literal, after) = rest.split_at(length);
+                let value = std::str::from_utf8(literal).ok().and_then(|literal| literal.parse::<f64>().ok());
+                if value.is_some_and(|value| value.abs() >= SUSPICIOUS_FROM) {
+                    found.push(!literal.iter().any(|byte| matches!(byte, b'.' | b'e' | b'E')));
+                }
+                after
+            }
+            _ => after,
+        };
+    }
+    found
+}
+
+fn is_number_byte(byte: u8) -> bool {
+    byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E')
+}
+
+/// What follows a string whose opening quote was read.
+fn after_string(mut rest: &[u8]) -> &[u8] {
+    loop {
+        rest = match rest {
+            [b'"', after @ ..] => return after,
+            [b'\\', _, after @ ..] | [_, after @ ..] => after,
+            [] => return rest,
+        };
+    }
+}

@@ -1,0 +1,405 @@
+//! Text to BSON.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::HashSet;
+
+use bson::raw::{CStr, RawArrayBuf, RawBson, RawDocumentBuf};
+use bson::{Bson, Document};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+use super::numbers::{SUSPICIOUS_FROM, suspicious_literals};
+use super::{MAX_DEPTH, REVISION_FIELD};
+use crate::domain::{FieldError, Invalid};
+
+/// How many broken places of a document are reported; whoever made more of them sees the rest the next time.
+const MAX_ERRORS: usize = 20;
+
+/// Up to so many names are compared one by one, which is cheaper than a set.
+const FEW_NAMES: usize = 16;
+
+/// The first key of every object that stands for a value which JSON lacks.
+const TYPE_KEYS: &[&str] = &[
+    "$oid",
+    "$date",
+    "$numberDecimal",
+    "$numberLong",
+    "$numberInt",
+    "$numberDouble",
+    "$binary",
+    "$uuid",
+    "$timestamp",
+    "$regularExpression",
+    "$minKey",
+    "$maxKey",
+    "$code",
+    "$scope",
+    "$symbol",
+    "$undefined",
+    "$dbPointer",
+];
+
+/// Why a text is not a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReadError {
+    /// It is no JSON; where it stops to be.
+    Syntax {
+        /// From 1.
+        line: usize,
+        /// From 1.
+        column: usize,
+    },
+    /// It is JSON, but these places are not acceptable.
+    Invalid(Vec<FieldError>),
+}
+
+/// A document to be stored, without the fields that are the server's to place.
+#[derive(Debug, Clone)]
+pub struct StoredFields {
+    /// Its `_id`, if it has one; any value.
+    pub id: Option<Bson>,
+    /// Everything else, in its order.
+    pub fields: RawDocumentBuf,
+}
+
+/// Reads a document to be stored: a JSON object in which no field name begins with `$`, holds a NUL, stands twice, or is
+/// the server's own.
+///
+/// # Errors
+/// See [`ReadError`]; every broken place is named.
+pub fn read_stored(text: &[u8]) -> Result<StoredFields, ReadError> {
+    let reader = Reader::new(Names::OfDocuments);
+    let fields = reader.read_object(text)?;
+    let id = reader.id.into_inner();
+    Ok(StoredFields { id, fields })
+}
+
+/// Reads a JSON object whose names may be operators; what they mean is for the caller to check.
+///
+/// # Errors
+/// See [`ReadError`].
+pub fn read_query(text: &[u8]) -> Result<Document, ReadError> {
+    let raw = Reader::new(Names::Any).read_object(text)?;
+    Document::try_from(raw).map_err(|_malformed| ReadError::Syntax { line: 1, column: 1 })
+}
+
+/// Reads any value, such as an `_id` that stands in a path.
+///
+/// # Errors
+/// See [`ReadError`].
+pub fn read_value(text: &[u8]) -> Result<Bson, ReadError> {
+    let raw = Reader::new(Names::OfValues).read(text)?;
+    Bson::try_from(raw).map_err(|_malformed| ReadError::Syntax { line: 1, column: 1 })
+}
+
+/// Which field names are allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Names {
+    /// Those of a document to be stored.
+    OfDocuments,
+    /// The same, for a value that stands in a document.
+    OfValues,
+    /// Operators too.
+    Any,
+}
+
+/// One reading: where it is, and what was wrong so far.
+struct Reader {
+    names: Names,
+    /// The JSON Pointer of the present place, and where each of its parts begins.
+    pointer: RefCell<String>,
+    errors: RefCell<Vec<FieldError>>,
+    /// Where numbers stood that may have lost digits.
+    suspicious: RefCell<Vec<String>>,
+    id: RefCell<Option<Bson>>,
+}
+
+impl Reader {
+    fn new(names: Names) -> Self {
+        Self {
+            names,
+            pointer: RefCell::default(),
+            errors: RefCell::default(),
+            suspicious: RefCell::default(),
+            id: RefCell::default(),
+        }
+    }
+
+    fn read(&self, text: &[u8]) -> Result<RawBson, ReadError> {
+        let mut deserializer = serde_json::Deserializer::from_slice(text);
+        let read = Place { reader: self, depth: 0 }.deserialize(&mut deserializer);
+        let read = read.and_then(|value| deserializer.end().map(|()| value));
+        let value = read.map_err(|error| ReadError::Syntax { line: error.line(), column: error.column() })?;
+        self.refuse_lost_digits(text);
+        let errors = self.errors.take();
+        if errors.is_empty() { Ok(value) } else { Err(ReadError::Invalid(errors)) }
+    }
+
+    fn read_object(&self, text: &[u8]) -> Result<RawDocumentBuf, ReadError> {
+        match self.read(text)? {
+            RawBson::Document(document) => Ok(document),
+            _ => Err(ReadError::Invalid(vec![Invalid::new("wrong_type", "must be a JSON object").at("")])),
+        }
+    }
+
+    fn refuse_lost_digits(&self, text: &[u8]) {
+        let places = self.suspicious.take();
+        if places.is_empty() {
+            return;
+        }
+        let literals = suspicious_literals(text);
+        // Numbers of a refused place were not looked at, so the two lists agree only where nothing was refused.
+        let are_aligned = literals.len() == places.len();
+        for (place, is_integer) in places.into_iter().zip(literals) {
+            if is_integer && (are_aligned || self.errors.borrow().is_empty()) {
+                self.refuse_at(place, too_large_a_number());
+            }
+        }
+    }
+
+    fn refuse(&self, why: Invalid) {
+        let pointer = self.pointer.borrow().clone();
+        self.refuse_at(pointer, why);
+    }
+
+    fn refuse_at(&self, pointer: String, why: Invalid) {
+        let mut errors = self.errors.borrow_mut();
+        if errors.len() < MAX_ERRORS {
+            errors.push(why.at(pointer));
+        }
+    }
+
+    /// Does something one level further in.
+    fn inside<T>(&self, part: &str, work: impl FnOnce() -> T) -> T {
+        let outer = {
+            let mut pointer = self.pointer.borrow_mut();
+            let outer = pointer.len();
+            pointer.push('/');
+            if part.contains(['~', '/']) {
+                pointer.push_str(&part.replace('~', "~0").replace('/', "~1"));
+            } else {
+                pointer.push_str(part);
+            }
+            outer
+        };
+        let result = work();
+        self.pointer.borrow_mut().truncate(outer);
+        result
+    }
+}
+
+/// A place where a value is expected.
+#[derive(Clone, Copy)]
+struct Place<'r> {
+    reader: &'r Reader,
+    /// How many objects and arrays it stands in.
+    depth: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Place<'_> {
+    type Value = RawBson;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<RawBson, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Place<'_> {
+    type Value = RawBson;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<RawBson, E> {
+        Ok(RawBson::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<RawBson, E> {
+        Ok(RawBson::Boolean(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<RawBson, E> {
+        Ok(i32::try_from(value).map_or(RawBson::Int64(value), RawBson::Int32))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<RawBson, E> {
+        match i64::try_from(value) {
+            Ok(value) => self.visit_i64(value),
+            #[expect(clippy::cast_precision_loss, reason = "it is found again as what it was, and refused")]
+            Err(_too_large) => self.visit_f64(value as f64),
+        }
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<RawBson, E> {
+        if value.abs() >= SUSPICIOUS_FROM {
+            self.reader.suspicious.borrow_mut().push(self.reader.pointer.borrow().clone());
+        }
+        Ok(RawBson::Double(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<RawBson, E> {
+        Ok(RawBson::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<RawBson, E> {
+        Ok(RawBson::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<RawBson, A::Error> {
+        if self.depth >= MAX_DEPTH {
+            self.reader.refuse(too_deep());
+            while values.next_element::<IgnoredAny>()?.is_some() {}
+            return Ok(RawBson::Null);
+        }
+        let (mut array, mut index) = (RawArrayBuf::new(), itoa::Buffer::new());
+        for position in 0_usize.. {
+            let inner = Place { depth: self.depth + 1, ..self };
+            let read = self.reader.inside(index.format(position), || values.next_element_seed(inner))?;
+            let Some(value) = read else { break };
+            array.push(value);
+        }
+        Ok(RawBson::Array(array))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<RawBson, A::Error> {
+        if self.depth >= MAX_DEPTH {
+            self.reader.refuse(too_deep());
+            while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            return Ok(RawBson::Null);
+        }
+        let (mut document, mut names) = (RawDocumentBuf::new(), SeenNames::default());
+        while let Some(name) = members.next_key::<Name<'de>>()?.map(|name| name.0) {
+            if names.is_empty() && TYPE_KEYS.contains(&name.as_ref()) {
+                return self.typed_value(&name, members);
+            }
+            let why = self.refusal_of(&name).or_else(|| (!names.add(name.clone())).then(repeated));
+            if let Some(why) = why {
+                self.reader.inside(&name, || self.reader.refuse(why));
+                members.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let inner = Place { depth: self.depth + 1, ..self };
+            let value = self.reader.inside(&name, || members.next_value_seed(inner))?;
+            self.keep(&mut document, &name, value).map_err(A::Error::custom)?;
+        }
+        Ok(RawBson::Document(document))
+    }
+}
+
+impl Place<'_> {
+    /// Whether the object here is a whole document to be stored.
+    fn is_document(self) -> bool {
+        self.depth == 0 && self.reader.names == Names::OfDocuments
+    }
+
+    /// Why no field may have this name here.
+    fn refusal_of(self, name: &str) -> Option<Invalid> {
+        if name.contains('\0') {
+            return Some(Invalid::new("invalid_characters", "a field's name must not contain a NUL character"));
+        }
+        if self.reader.names == Names::Any {
+            return None;
+        }
+        if name.starts_with('$') {
+            let why =
+                "a field's name must not begin with '$'; only the types of Extended JSON, such as {\"$oid\": …}, do";
+            return Some(Invalid::new("reserved_field", why));
+        }
+        let is_own = self.is_document() && name == REVISION_FIELD;
+        is_own
+            .then(|| Invalid::new("reserved_field", "is the server's own; leave it out and use If-Match with the ETag"))
+    }
+
+    fn keep(self, document: &mut RawDocumentBuf, name: &str, value: RawBson) -> bson::error::Result<()> {
+        if self.is_document() && name == "_id" {
+            self.reader.id.replace(Some(value.try_into()?));
+            return Ok(());
+        }
+        let name: &CStr = name.try_into()?;
+        document.append(name, value);
+        Ok(())
+    }
+
+    /// The value that an object such as `{"$oid": "…"}` stands for; its first key was read.
+    fn typed_value<'de, A: MapAccess<'de>>(self, first: &str, mut members: A) -> Result<RawBson, A::Error> {
+        let mut object = Map::new();
+        object.insert(first.to_owned(), members.next_value()?);
+        while let Some((name, value)) = members.next_entry::<String, Value>()? {
+            if object.insert(name.clone(), value).is_some() {
+                self.reader.inside(&name, || self.reader.refuse(repeated()));
+            }
+        }
+        let value = Bson::try_from(object).ok().filter(|value| value.as_document().is_none());
+        if let Some(value) = value.and_then(|value| RawBson::try_from(value).ok()) {
+            return Ok(value);
+        }
+        let detail = format!("is not a valid {first} of Extended JSON");
+        self.reader.refuse(Invalid::new("invalid_extended_json", detail));
+        Ok(RawBson::Null)
+    }
+}
+
+fn too_large_a_number() -> Invalid {
+    let why = "is an integer that 64 bits cannot hold; send it as {\"$numberDecimal\": \"…\"} or as a string";
+    Invalid::new("number_out_of_range", why)
+}
+
+fn too_deep() -> Invalid {
+    Invalid::new("too_deep", format!("more than {MAX_DEPTH} objects and arrays stand inside each other"))
+}
+
+fn repeated() -> Invalid {
+    Invalid::new("repeated", "must be given once")
+}
+
+/// A name, borrowed from the text where it has no escapes.
+struct Name<'de>(Cow<'de, str>);
+
+impl<'de> serde::Deserialize<'de> for Name<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ReadName;
+        impl<'de> Visitor<'de> for ReadName {
+            type Value = Name<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Borrowed(name)))
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Owned(name.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(ReadName)
+    }
+}
+
+/// The names of one object so far.
+#[derive(Default)]
+struct SeenNames<'de> {
+    few: Vec<Cow<'de, str>>,
+    many: HashSet<Cow<'de, str>>,
+}
+
+impl<'de> SeenNames<'de> {
+    fn is_empty(&self) -> bool {
+        self.few.is_empty()
+    }
+
+    /// Whether the name is a new one.
+    fn add(&mut self, name: Cow<'de, str>) -> bool {
+        if self.few.len() < FEW_NAMES {
+            let is_new = !self.few.contains(&name);
+            if is_new {
+                self.few.push(name);
+            }
+            return is_new;
+        }
+        !self.few.contains(&name) && self.many.insert(name)
+    }
+}
