@@ -15,7 +15,8 @@ use crate::http::{HttpState, RequestLimits, Services, router};
 use crate::repo::connect::{ConnectError, check_supported};
 use crate::repo::takeover::{TakeoverError, plan, take_over};
 use crate::repo::{Database, RepoError, Repos, connect, indexes};
-use crate::service::{AuthService, MigrationService, OrgService, PasswordHasher, TokenService};
+use crate::service::data::CursorSealer;
+use crate::service::{AuthService, DataService, MigrationService, OrgService, PasswordHasher, TokenService};
 
 /// The pause between two attempts to reach MongoDB at start.
 const REACH_EVERY: Duration = Duration::from_secs(1);
@@ -107,6 +108,7 @@ pub struct App {
     clock: SharedClock,
     listener: TcpListener,
     hasher: PasswordHasher,
+    cursors: CursorSealer,
     state: HttpState,
     stop: CancellationToken,
     /// What runs beside the requests.
@@ -123,15 +125,19 @@ impl App {
             .map_err(|error| anyhow::anyhow!("cannot listen on {} (HOST, PORT): {error}", config.listen))?;
         listener.set_nonblocking(true)?;
         let hasher = PasswordHasher::start(config.salt_rounds)?;
+        let cursors = CursorSealer::new(&config.jwt_secret)?;
         let limits = RequestLimits {
             timeout: config.request_timeout,
             max_body_bytes: config.max_body_bytes,
+            max_document_bytes: config.max_document_bytes,
+            max_import_bytes: config.max_import_bytes,
+            max_running_streams: config.max_running_streams,
             max_running: config.max_running_requests,
             trusted_proxies: config.trusted_proxies.clone().into(),
         };
-        let state = HttpState::new(limits, metrics);
         let (stop, background) = (CancellationToken::new(), TaskTracker::new());
-        Ok(Self { config, clock, listener, hasher, state, stop, background })
+        let state = HttpState::new(limits, metrics, stop.clone());
+        Ok(Self { config, clock, listener, hasher, cursors, state, stop, background })
     }
 
     /// Where it listens.
@@ -154,7 +160,7 @@ impl App {
     /// # Errors
     /// The database cannot be used and will not become usable by itself, or the listener failed.
     pub async fn run(self) -> anyhow::Result<()> {
-        let Self { config, clock, listener, hasher, state, stop, background } = self;
+        let Self { config, clock, listener, hasher, cursors, state, stop, background } = self;
         let handle = axum_server::Handle::<SocketAddr>::new();
         let service = router(state.clone(), &config.cors_allowed_origins)?;
         let mut server = axum_server::from_tcp(listener)?
@@ -172,7 +178,7 @@ impl App {
                 // A database that cannot be used ends the server, and so does a panic here.
                 let _ends_the_server = stop.clone().drop_guard();
                 let Some(database) = open_when_there(&config, &stop).await? else { return Ok(()) };
-                let (made, migration) = wire(database, &config, clock, hasher);
+                let (made, migration) = wire(database, &config, clock, hasher, cursors);
                 let _first = services.set(made);
                 info!("ready");
                 resume_changes(&migration, &stop).await;
@@ -230,14 +236,16 @@ fn wire(
     config: &Config,
     clock: SharedClock,
     hasher: PasswordHasher,
+    cursors: CursorSealer,
 ) -> (Services, MigrationService) {
     let repos = Repos::new(&database);
     let tokens = TokenService::new(&config.jwt_secret, config.token_lifetime, clock.clone());
     let migration = MigrationService::new(repos.clone(), clock.clone());
     let auth =
         AuthService::new(&repos, hasher.clone(), tokens.clone(), clock.clone(), config.login_attempts_per_minute);
+    let data = DataService::new(&repos, cursors);
     let orgs = OrgService::new(repos, migration.clone(), hasher, tokens, clock, config.max_organizations);
-    (Services { auth, orgs, database }, migration)
+    (Services { auth, orgs, data, database }, migration)
 }
 
 /// Ends abandoned changes, again and again, until the server stops. Each round is finished before it stops.

@@ -52,6 +52,12 @@ pub struct Config {
     pub request_timeout: Duration,
     /// How large a body may be.
     pub max_body_bytes: usize,
+    /// How large the JSON of one tenant's document may be.
+    pub max_document_bytes: usize,
+    /// How large the body of an import may be.
+    pub max_import_bytes: u64,
+    /// How many imports and exports may run at once.
+    pub max_running_streams: usize,
     /// How many requests may be at work at once.
     pub max_running_requests: usize,
     /// How many organizations this server holds.
@@ -94,6 +100,9 @@ impl Config {
         let port = reader.number("PORT", 8_000_u16, 0, u16::MAX);
         let seconds = reader.number("REQUEST_TIMEOUT_SECONDS", 10_u64, 1, 600);
         let max_body_bytes = reader.number("MAX_BODY_BYTES", 65_536_usize, 1_024, 16 << 20);
+        let max_document_bytes = reader.number("MAX_DOCUMENT_BYTES", 1_usize << 20, 1_024, 64 << 20);
+        let max_import_bytes = reader.number("MAX_IMPORT_BYTES", 1_u64 << 30, 1_024, 1 << 50);
+        let max_running_streams = reader.number("MAX_RUNNING_STREAMS", 64_usize, 1, 10_000);
         let max_running_requests = reader.number("MAX_RUNNING_REQUESTS", 1_000_usize, 1, 1_000_000);
         let max_organizations = reader.number("MAX_ORGANIZATIONS", 5_000_u64, 1, 1_000_000);
         let attempts = reader.number(
@@ -123,6 +132,9 @@ impl Config {
             listen: SocketAddr::new(host, port),
             request_timeout: Duration::from_secs(seconds),
             max_body_bytes,
+            max_document_bytes,
+            max_import_bytes,
+            max_running_streams,
             max_running_requests,
             max_organizations,
             is_log_json: log_format == "json",
@@ -243,6 +255,9 @@ mod tests {
             ("RUST_LOG", "tenantry=loud"),
             ("REQUEST_TIMEOUT_SECONDS", "soon"),
             ("MAX_BODY_BYTES", "-1"),
+            ("MAX_DOCUMENT_BYTES", "1"),
+            ("MAX_IMPORT_BYTES", "0"),
+            ("MAX_RUNNING_STREAMS", "0"),
             ("MAX_RUNNING_REQUESTS", "0"),
             ("MAX_ORGANIZATIONS", "0"),
             ("LOGIN_ATTEMPTS_PER_MINUTE", "0"),

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::fields::Fields;
-use super::problem::{Problem, kinds};
+use super::problem::{Problem, kinds, not_json};
 use super::state::HttpState;
 use crate::domain::Invalid;
 
@@ -19,6 +19,10 @@ pub(super) struct RawBody {
     content_type: Option<mime::Mime>,
 }
 
+/// A body that says that it is JSON, up to the size of a tenant's document; not read yet.
+#[derive(Debug)]
+pub(super) struct JsonDocument(pub(super) axum::body::Bytes);
+
 /// The fields of a body that must be a JSON object.
 #[derive(Debug)]
 pub(super) struct JsonFields(pub(super) Fields);
@@ -27,22 +31,23 @@ impl FromRequest<HttpState> for RawBody {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &HttpState) -> Result<Self, Problem> {
+        Self::read(request, state, state.limits.max_body_bytes).await
+    }
+}
+
+impl RawBody {
+    async fn read(request: Request, state: &HttpState, limit: usize) -> Result<Self, Problem> {
         let content_type = content_type(request.headers());
-        let limit = state.limits.max_body_bytes;
-        let too_large = || {
-            Problem::new(kinds::BODY_TOO_LARGE)
-                .with_detail(format!("The body is larger than the {limit} bytes that this server reads"))
-        };
         // Before the first byte is read, so that a client that waits for "100 Continue" sends nothing in vain.
         if announced_length(request.headers()).is_some_and(|length| length > limit) {
-            return Err(too_large());
+            return Err(too_large(limit));
         }
         // A body that drips must not keep its task for ever. Half of the request's time, so that the client learns
         // what was slow before the whole time is over.
         let read = timeout(state.limits.timeout / 2, to_bytes(request.into_body(), limit)).await;
         match read {
             Ok(Ok(bytes)) => Ok(Self { bytes, content_type }),
-            Ok(Err(error)) if is_too_large(&error) => Err(too_large()),
+            Ok(Err(error)) if is_too_large(&error) => Err(too_large(limit)),
             // The connection broke, or the chunks were no chunks.
             Ok(Err(_)) => Err(Problem::new(kinds::BAD_REQUEST).with_detail("The body ended before its end")),
             Err(_elapsed) => Err(Problem::new(kinds::BODY_TIMEOUT)),
@@ -55,6 +60,15 @@ impl FromRequest<HttpState> for JsonFields {
 
     async fn from_request(request: Request, state: &HttpState) -> Result<Self, Problem> {
         RawBody::from_request(request, state).await?.json_fields().map(Self)
+    }
+}
+
+impl FromRequest<HttpState> for JsonDocument {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &HttpState) -> Result<Self, Problem> {
+        let body = RawBody::read(request, state, state.limits.max_document_bytes).await?;
+        if body.is_json() { Ok(Self(body.bytes)) } else { Err(Problem::new(kinds::UNSUPPORTED_MEDIA_TYPE)) }
     }
 }
 
@@ -75,6 +89,11 @@ impl RawBody {
         })
     }
 
+    fn is_json(&self) -> bool {
+        let is_json = |kind: &mime::Mime| kind.subtype() == mime::JSON || kind.suffix() == Some(mime::JSON);
+        self.content_type.as_ref().is_some_and(is_json)
+    }
+
     fn begins_as_object(&self) -> bool {
         self.bytes.trim_ascii_start().starts_with(b"{")
     }
@@ -84,8 +103,7 @@ impl RawBody {
     /// # Errors
     /// Another content type, no JSON, or no object.
     pub(super) fn json_fields(&self) -> Result<Fields, Problem> {
-        let is_json = |kind: &mime::Mime| kind.subtype() == mime::JSON || kind.suffix() == Some(mime::JSON);
-        if !self.content_type.as_ref().is_some_and(is_json) {
+        if !self.is_json() {
             return Err(Problem::new(kinds::UNSUPPORTED_MEDIA_TYPE));
         }
         match serde_json::from_slice::<Members>(&self.bytes) {
@@ -93,21 +111,22 @@ impl RawBody {
             Err(_) if !self.begins_as_object() && serde_json::from_slice::<IgnoredAny>(&self.bytes).is_ok() => {
                 Err(Problem::invalid(vec![Invalid::new("wrong_type", "must be a JSON object").at("")]))
             }
-            // The parser's own words can quote the body, which may hold a password; the place is enough.
-            Err(error) => Err(Problem::new(kinds::INVALID_JSON).with_detail(format!(
-                "The body is not JSON: line {}, column {}",
-                error.line(),
-                error.column()
-            ))),
+            Err(error) => Err(not_json(error.line(), error.column())),
         }
     }
 }
 
-fn content_type(headers: &HeaderMap) -> Option<mime::Mime> {
+/// A body that is larger than the limit for its kind.
+pub(super) fn too_large(limit: impl std::fmt::Display) -> Problem {
+    let detail = format!("The body is larger than the {limit} bytes that this server reads");
+    Problem::new(kinds::BODY_TOO_LARGE).with_detail(detail)
+}
+
+pub(super) fn content_type(headers: &HeaderMap) -> Option<mime::Mime> {
     headers.get(header::CONTENT_TYPE)?.to_str().ok()?.parse().ok()
 }
 
-fn announced_length(headers: &HeaderMap) -> Option<usize> {
+pub(super) fn announced_length(headers: &HeaderMap) -> Option<usize> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 

@@ -1,4 +1,4 @@
-//! Reads the fields of a body: each is parsed into its type, and all that is wrong is reported at once.
+//! Reads the fields of a body or the parameters of a query: each is parsed into its type, and all that is wrong is reported at once.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -11,6 +11,8 @@ use crate::domain::{FieldError, Invalid};
 /// The fields that are not read yet, and what was wrong with those that are.
 #[derive(Debug)]
 pub(super) struct Fields {
+    /// What stands before a name in an error's pointer.
+    prefix: &'static str,
     values: BTreeMap<String, Value>,
     errors: Vec<FieldError>,
 }
@@ -20,7 +22,18 @@ impl Fields {
     /// nobody knows which was meant.
     #[must_use]
     pub(super) fn new(sent: impl IntoIterator<Item = (String, Value)>) -> Self {
-        let mut fields = Self { values: BTreeMap::new(), errors: Vec::new() };
+        Self::with_prefix("", sent)
+    }
+
+    /// The parameters of a query, each as often as it was sent.
+    #[must_use]
+    pub(super) fn of_query(query: Option<&str>) -> Self {
+        let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+        Self::with_prefix("?", pairs.map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))))
+    }
+
+    fn with_prefix(prefix: &'static str, sent: impl IntoIterator<Item = (String, Value)>) -> Self {
+        let mut fields = Self { prefix, values: BTreeMap::new(), errors: Vec::new() };
         for (name, value) in sent {
             match fields.values.entry(name) {
                 Entry::Vacant(new) => {
@@ -58,7 +71,23 @@ impl Fields {
 
     /// Notes that a field is not acceptable.
     pub(super) fn refuse(&mut self, name: &str, why: Invalid) {
-        self.errors.push(why.at(format!("/{}", name.replace('~', "~0").replace('/', "~1"))));
+        self.errors.push(self.place(name, why));
+    }
+
+    /// A value that is itself a text with places in it, such as a filter; it may be missing.
+    pub(super) fn optional_inner<T>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, Vec<FieldError>>,
+    ) -> Option<T> {
+        let Some(Value::String(text)) = self.values.remove(name) else { return None };
+        let base = self.place(name, Invalid::new("", "")).pointer;
+        let parsed = parse(&text);
+        parsed.map_err(|errors| self.errors.extend(errors.into_iter().map(|error| error.inside(&base)))).ok()
+    }
+
+    fn place(&self, name: &str, why: Invalid) -> FieldError {
+        if self.prefix.is_empty() { why.at_member("", name) } else { why.at(format!("{}{name}", self.prefix)) }
     }
 
     /// Whether anything was wrong so far.
@@ -74,7 +103,7 @@ impl Fields {
     pub(super) fn finish<T>(mut self, result: Option<T>) -> Result<T, Problem> {
         let unknown: Vec<String> = self.values.keys().cloned().collect();
         for name in unknown {
-            self.refuse(&name, Invalid::new("unknown_field", "is not a field of this call"));
+            self.refuse(&name, Invalid::new("unknown_field", "is not known to this call"));
         }
         match result {
             Some(result) if self.errors.is_empty() => Ok(result),

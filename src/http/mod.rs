@@ -4,22 +4,31 @@ mod auth;
 mod body;
 mod caller;
 mod client_address;
+mod conditions;
 mod detach;
 mod docs;
+mod documents;
 mod fields;
 mod headers;
 mod health;
+mod indexes;
+mod location;
 mod observe;
 mod openapi;
 mod orgs;
 mod problem;
+mod schema;
 mod state;
+mod stats;
+mod streams;
+mod tenant;
 
 use axum::Router;
-use axum::http::HeaderValue;
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, Version};
 use axum::middleware::{from_fn, from_fn_with_state};
 use tower_http::compression::CompressionLayer;
-use tower_http::compression::predicate::SizeAbove;
+use tower_http::compression::predicate::{Predicate, SizeAbove};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -32,6 +41,29 @@ use openapi::with_problems;
 /// Smaller answers are sent as they are: gzip makes them no smaller and costs time.
 const COMPRESS_FROM_BYTES: u64 = 1_024;
 
+/// The calls on an organization's data, each with what all of them can answer.
+fn tenant_api() -> OpenApiRouter<HttpState> {
+    use documents::{TENANT_PROBLEMS as ANY, WRITE_PROBLEMS as WRITE};
+    OpenApiRouter::new()
+        .routes(with_problems(routes!(documents::insert::insert), &[ANY, WRITE, documents::insert::PROBLEMS].concat()))
+        .routes(with_problems(routes!(documents::list::list), &[ANY, documents::list::PROBLEMS].concat()))
+        .routes(with_problems(routes!(documents::get::get), &[ANY, documents::get::PROBLEMS].concat()))
+        .routes(with_problems(
+            routes!(documents::replace::replace),
+            &[ANY, WRITE, documents::replace::PROBLEMS].concat(),
+        ))
+        .routes(with_problems(routes!(documents::patch::patch), &[ANY, WRITE, documents::patch::PROBLEMS].concat()))
+        .routes(with_problems(routes!(documents::delete::delete), &[ANY, documents::delete::PROBLEMS].concat()))
+        .routes(with_problems(routes!(documents::export::export), &[ANY, documents::export::PROBLEMS].concat()))
+        .routes(with_problems(routes!(indexes::list::list), ANY))
+        .routes(with_problems(routes!(indexes::create::create), &[ANY, indexes::create::PROBLEMS].concat()))
+        .routes(with_problems(routes!(indexes::delete::delete), &[ANY, indexes::delete::PROBLEMS].concat()))
+        .routes(with_problems(routes!(schema::get::get), &[ANY, schema::get::PROBLEMS].concat()))
+        .routes(with_problems(routes!(schema::put::put), &[ANY, schema::put::PROBLEMS].concat()))
+        .routes(with_problems(routes!(schema::delete::delete), &[ANY, schema::delete::PROBLEMS].concat()))
+        .routes(with_problems(routes!(stats::stats), &[ANY, stats::PROBLEMS].concat()))
+}
+
 /// Every documented call, and the document.
 fn api() -> OpenApiRouter<HttpState> {
     OpenApiRouter::with_openapi(openapi::base())
@@ -39,6 +71,7 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(with_problems(routes!(orgs::get::get), orgs::get::PROBLEMS))
         .routes(with_problems(routes!(orgs::update::update), orgs::update::PROBLEMS))
         .routes(with_problems(routes!(orgs::delete::delete), orgs::delete::PROBLEMS))
+        .merge(tenant_api())
         .routes(with_problems(routes!(auth::login::log_in), auth::login::PROBLEMS))
         .routes(with_problems(routes!(health::greet), &[]))
         .routes(with_problems(routes!(health::live), &[]))
@@ -69,11 +102,16 @@ fn with_layers(routes: Router, state: HttpState, cors_origins: &[HeaderValue]) -
         // Outside of the task, so that a panic and a timeout are problems too.
         .layer(from_fn(observe::render_problems))
         .layer(from_fn(headers::harden))
-        .layer(CompressionLayer::new().compress_when(SizeAbove::new(COMPRESS_FROM_BYTES)));
+        .layer(CompressionLayer::new().compress_when(SizeAbove::new(COMPRESS_FROM_BYTES).and(may_transform)));
     // Outside of all that makes answers, because a page must be able to read errors as well.
     let readable = if cors_origins.is_empty() { inner } else { inner.layer(headers::cors(cors_origins)) };
     // Outermost: whatever is answered, by whichever layer, has its id, its log line and its count.
     readable.layer(from_fn(observe::watch))
+}
+
+/// Whether an answer allows to be packed: one that tells of progress does not, because a packer holds its lines back.
+fn may_transform(_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
+    headers.get(CACHE_CONTROL).is_none_or(|control| control != streams::AS_IT_COMES)
 }
 
 #[cfg(test)]
@@ -85,6 +123,7 @@ mod tests {
     use axum::routing::get;
     use metrics_exporter_prometheus::PrometheusBuilder;
     use serde_json::Value;
+    use tokio_util::sync::CancellationToken;
     use tower::ServiceExt;
 
     use super::*;
@@ -94,11 +133,14 @@ mod tests {
         let limits = RequestLimits {
             timeout: Duration::from_mins(1),
             max_body_bytes: 0,
+            max_document_bytes: 0,
+            max_import_bytes: 0,
+            max_running_streams: 1,
             max_running: 1,
             trusted_proxies: [].into(),
         };
         let metrics = PrometheusBuilder::new().build_recorder().handle();
-        let state = HttpState::new(limits, metrics);
+        let state = HttpState::new(limits, metrics, CancellationToken::new());
         let routes = Router::new().route("/", get(async || -> String { panic!("an inner secret") }));
         let request = Request::get("/").header("x-request-id", "mine").body(Body::empty()).expect("a request");
         let answer = with_layers(routes, state, &[]).oneshot(request).await.expect("an answer");

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use serde_json::json;
 use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::header::HeaderBuilder;
-use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
 use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema, Type};
 use utoipa::openapi::security::{Flow, HttpAuthScheme, HttpBuilder, OAuth2, Password, Scopes, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder};
@@ -24,7 +24,7 @@ use super::problem::{Kind, PROBLEM_JSON, ProblemBody, kinds};
             Create an organization with its admin, log in, and send the token as `Authorization: Bearer …`. Each \
             organization has its own collection `org_<slug>`, which a rename moves along.\n\n\
             Every error is an RFC 9457 problem: `detail` is for people, `code` for programs, and `request_id` is what \
-            the server's log has too. Errors with status 429 or 503, and `organization_busy`, say in `Retry-After` when to \
+            the server's log has too. Errors with status 429 or 503, `organization_busy` and `document_busy` say in `Retry-After` when to \
             try again."
     ),
     components(schemas(ProblemBody)),
@@ -32,6 +32,8 @@ use super::problem::{Kind, PROBLEM_JSON, ProblemBody, kinds};
     tags(
         (name = "organizations", description = "Create, get, update and delete organizations."),
         (name = "authentication", description = "Log in as an organization's admin."),
+        (name = "documents", description = "An organization's documents, in its own collection."),
+        (name = "indexes and schema", description = "What makes queries fast, and what documents must be like."),
         (name = "operations", description = "For those who run the server.")
     )
 )]
@@ -73,7 +75,7 @@ pub(super) fn with_problems<S>(route: UtoipaMethodRouter<S>, kinds: &[Kind]) -> 
             by_status.entry(kind.status).or_default().push(*kind);
         }
         for (status, kinds) in by_status {
-            let response = answer(status, &kinds, example_field(operation));
+            let response = answer(status, &kinds, &example_field(operation));
             operation.responses.responses.insert(status.as_str().to_owned(), RefOr::T(response));
         }
     }
@@ -117,11 +119,22 @@ fn of_every_call(operation: &Operation) -> &'static [Kind] {
 }
 
 /// A field of a call that could be missing, for the example of a 422.
-fn example_field(operation: &Operation) -> &'static str {
+fn example_field(operation: &Operation) -> String {
+    let is_about_tenant = operation.tags.iter().flatten().any(|tag| tag == "documents" || tag == "indexes and schema");
     match operation.operation_id.as_deref() {
-        _ if operation.request_body.is_none() => "?organization_name",
-        Some("log_in") => "/email",
-        _ => "/organization_name",
+        Some("log_in") => "/email".to_owned(),
+        Some("create_index") => "/keys".to_owned(),
+        _ if operation.request_body.is_some() && is_about_tenant => "/name".to_owned(),
+        _ if operation.request_body.is_some() => "/organization_name".to_owned(),
+        _ => {
+            let parameters = operation.parameters.iter().flatten();
+            let mut parameters = parameters.filter_map(|parameter| match parameter {
+                RefOr::T(parameter) => Some(parameter),
+                RefOr::Ref(_) => None,
+            });
+            let in_query = parameters.find(|parameter| parameter.parameter_in == ParameterIn::Query);
+            in_query.map_or_else(|| "{organization_name}".to_owned(), |parameter| format!("?{}", parameter.name))
+        }
     }
 }
 
@@ -133,7 +146,7 @@ fn answer(status: StatusCode, kinds: &[Kind], field: &str) -> Response {
             "type": "about:blank", "title": kind.title(), "status": status.as_u16(), "detail": kind.detail,
             "code": kind.code, "request_id": "019ab3f6-7c1e-7a52-8f0e-3d2c1b0a9f8e",
         });
-        if *kind == kinds::VALIDATION_FAILED
+        if matches!(*kind, kinds::VALIDATION_FAILED | kinds::SCHEMA_VIOLATED)
             && let Some(value) = value.as_object_mut()
         {
             let error = json!({ "pointer": field, "code": "required", "detail": "is required" });
@@ -163,6 +176,9 @@ fn headers_of(status: StatusCode, kinds: &[Kind]) -> Option<(&'static str, &'sta
         }
         StatusCode::CONFLICT if kinds.contains(&kinds::ORGANIZATION_BUSY) => {
             Some(("Retry-After", "After how many seconds to try again; with `organization_busy` alone"))
+        }
+        StatusCode::CONFLICT if kinds.contains(&kinds::DOCUMENT_BUSY) => {
+            Some(("Retry-After", "After how many seconds to try again; with `document_busy` alone"))
         }
         _ => None,
     }

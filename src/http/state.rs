@@ -9,11 +9,12 @@ use axum::http::request::Parts;
 use ipnet::IpNet;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::problem::{Problem, kinds};
 use crate::repo::Database;
-use crate::service::{AuthService, OrgService};
+use crate::service::{AuthService, DataService, OrgService};
 
 /// What handlers ask.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub struct Services {
     pub auth: AuthService,
     /// Organizations.
     pub orgs: OrgService,
+    /// What is in organizations' collections.
+    pub data: DataService,
     /// Asked by `/health/ready` alone.
     pub database: Database,
 }
@@ -33,6 +36,12 @@ pub struct RequestLimits {
     pub timeout: Duration,
     /// How large its body may be, in bytes.
     pub max_body_bytes: usize,
+    /// How large the JSON of a tenant's document may be, in bytes.
+    pub max_document_bytes: usize,
+    /// How large the body of an import may be, in bytes.
+    pub max_import_bytes: u64,
+    /// How many imports and exports may run at once.
+    pub max_running_streams: usize,
     /// How many may be at work at once, those without a client any more included: while MongoDB hangs they would pile up
     /// without an end.
     pub max_running: usize,
@@ -54,14 +63,19 @@ pub struct HttpState {
     pub requests: TaskTracker,
     /// How many more requests may run.
     pub permits: Arc<Semaphore>,
+    /// How many more imports and exports may run; they outlast the request that began them.
+    pub streams: Arc<Semaphore>,
+    /// Cancelled when the server stops: streams end then, with a word.
+    pub stop: CancellationToken,
 }
 
 impl HttpState {
     /// The state of a server that has found no database yet.
     #[must_use]
-    pub fn new(limits: RequestLimits, metrics: PrometheusHandle) -> Self {
+    pub fn new(limits: RequestLimits, metrics: PrometheusHandle, stop: CancellationToken) -> Self {
         let permits = Arc::new(Semaphore::new(limits.max_running));
-        Self { services: Arc::default(), limits, metrics, requests: TaskTracker::new(), permits }
+        let streams = Arc::new(Semaphore::new(limits.max_running_streams));
+        Self { services: Arc::default(), limits, metrics, requests: TaskTracker::new(), permits, streams, stop }
     }
 }
 

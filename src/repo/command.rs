@@ -6,14 +6,19 @@
 
 use std::time::Duration;
 
+use bson::raw::RawDocumentBuf;
 use bson::{Document, doc};
 use mongodb::Database;
+use mongodb::raw_batch_cursor::RawBatchCursor;
 
 use super::error::{RepoError, code, index_of};
 
 /// How long a command that changes the catalog may run inside MongoDB. Well below the lease
 /// ([`super::orgs::LEASE`]), so that a command cannot outlive its sender's right to send it.
 pub(crate) const DDL_MAX_TIME: Duration = Duration::from_secs(3);
+
+/// How long a write of documents may run inside MongoDB.
+const WRITE_MAX_TIME: Duration = Duration::from_secs(5);
 
 /// The write concern of everything: on a majority of members and in the journal, or an error after 5 s.
 fn majority() -> Document {
@@ -25,7 +30,7 @@ fn majority() -> Document {
 /// # Errors
 /// As [`run`]; [`RepoError::CollectionBusy`] when something else held the collection for too long.
 pub(crate) async fn run_ddl(database: &Database, mut command: Document) -> Result<Document, RepoError> {
-    command.insert("maxTimeMS", i64::try_from(DDL_MAX_TIME.as_millis()).unwrap_or(i64::MAX));
+    command.insert("maxTimeMS", millis(DDL_MAX_TIME));
     command.insert("writeConcern", majority());
     run(database, command).await.map_err(RepoError::of_ddl)
 }
@@ -40,25 +45,100 @@ pub(crate) async fn run(database: &Database, command: Document) -> Result<Docume
     check(reply)
 }
 
+/// The same for a command with documents in it, which are sent as they are.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) async fn run_raw(database: &Database, command: RawDocumentBuf) -> Result<Document, RepoError> {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that checks the replies")]
+    let reply = database.run_raw_command(command).await?;
+    check(reply)
+}
+
+/// Runs a command of so many inserts that do not depend on each other: which of them failed, by their places.
+///
+/// # Errors
+/// What the command or its write concern met; then nobody knows of any of the inserts.
+pub(crate) async fn run_many(
+    database: &Database,
+    command: RawDocumentBuf,
+    inserts: usize,
+) -> Result<Vec<(usize, RepoError)>, RepoError> {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that checks the replies")]
+    let reply = database.run_raw_command(command).await?;
+    // First, because without it the inserts that did not fail are not certain either.
+    check_concern(&reply)?;
+    let errors: Vec<_> = write_errors(&reply).map(|error| (place_of(error), of_write(error))).collect();
+    let done = reply.get_i32("n").ok().and_then(|done| usize::try_from(done).ok()).unwrap_or_default();
+    if done + errors.len() == inserts {
+        Ok(errors)
+    } else {
+        Err(RepoError::OutcomeUnknown { summary: "some inserts were not tried".to_owned() })
+    }
+}
+
+/// Runs a command that answers with a cursor. The driver repeats none of it.
+///
+/// # Errors
+/// What the command met.
+pub(crate) async fn run_cursor(database: &Database, command: Document) -> Result<RawBatchCursor, RepoError> {
+    #[expect(clippy::disallowed_methods, reason = "an error of a read is in the reply itself")]
+    let cursor = database.run_cursor_command(command).batch().await;
+    cursor.map_err(RepoError::of_read)
+}
+
+/// A command of many documents or of documents that are sent as they are, with what every write has.
+pub(crate) fn raw_write(mut head: Document) -> Result<RawDocumentBuf, RepoError> {
+    head.insert("maxTimeMS", millis(WRITE_MAX_TIME));
+    head.insert("writeConcern", majority());
+    RawDocumentBuf::try_from(&head).map_err(|_error| RepoError::Refused { summary: "a command has a NUL".to_owned() })
+}
+
+/// A time as commands have it.
+pub(crate) fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
 fn check(reply: Document) -> Result<Document, RepoError> {
-    let first = reply.get_array("writeErrors").ok().and_then(|errors| errors.first()).and_then(|e| e.as_document());
-    if let Some(error) = first {
-        let number = error.get_i32("code").unwrap_or_default();
-        return Err(match number {
-            code::COLLECTION_UUID_MISMATCH => {
-                RepoError::CollectionMismatch { actual: error.get_str("actualCollection").ok().map(ToOwned::to_owned) }
-            }
-            code::DUPLICATE_KEY => {
-                RepoError::Duplicate { index: index_of(error.get_str("errmsg").unwrap_or_default()) }
-            }
-            _ => RepoError::from_code(number, error.get_str("codeName").unwrap_or_default()),
-        });
+    // First: without it nothing else that the reply says is certain, a refusal neither.
+    check_concern(&reply)?;
+    let refused = write_errors(&reply).next().map(of_write);
+    refused.map_or(Ok(reply), Err)
+}
+
+fn check_concern(reply: &Document) -> Result<(), RepoError> {
+    match reply.get_document("writeConcernError") {
+        Ok(concern) => {
+            let number = concern.get_i32("code").unwrap_or_default();
+            Err(RepoError::OutcomeUnknown { summary: format!("write concern: {number}") })
+        }
+        Err(_absent) => Ok(()),
     }
-    if let Ok(concern) = reply.get_document("writeConcernError") {
-        let number = concern.get_i32("code").unwrap_or_default();
-        return Err(RepoError::OutcomeUnknown { summary: format!("write concern: {number}") });
+}
+
+fn write_errors(reply: &Document) -> impl Iterator<Item = &Document> {
+    let errors = reply.get_array("writeErrors").map(Vec::as_slice).unwrap_or_default();
+    errors.iter().filter_map(|error| error.as_document())
+}
+
+/// Which of the writes an error is about.
+fn place_of(error: &Document) -> usize {
+    error.get_i32("index").ok().and_then(|index| usize::try_from(index).ok()).unwrap_or(usize::MAX)
+}
+
+fn of_write(error: &Document) -> RepoError {
+    let number = error.get_i32("code").unwrap_or_default();
+    match number {
+        code::COLLECTION_UUID_MISMATCH => {
+            RepoError::CollectionMismatch { actual: error.get_str("actualCollection").ok().map(ToOwned::to_owned) }
+        }
+        code::DUPLICATE_KEY => RepoError::Duplicate { index: index_of(error.get_str("errmsg").unwrap_or_default()) },
+        code::DOCUMENT_VALIDATION_FAILURE => {
+            let info = error.get_document("errInfo").cloned().unwrap_or_default();
+            RepoError::DocumentRefused { info: Box::new(info) }
+        }
+        _ => RepoError::from_code(number, error.get_str("codeName").unwrap_or_default()),
     }
-    Ok(reply)
 }
 
 #[cfg(test)]

@@ -11,13 +11,24 @@ use uuid::Uuid;
 pub(crate) mod code {
     pub(crate) const UNAUTHORIZED: i32 = 13;
     pub(crate) const NAMESPACE_NOT_FOUND: i32 = 26;
+    pub(crate) const INDEX_NOT_FOUND: i32 = 27;
     pub(crate) const NAMESPACE_EXISTS: i32 = 48;
     pub(crate) const MAX_TIME_MS_EXPIRED: i32 = 50;
     pub(crate) const WRITE_CONCERN_TIMEOUT: i32 = 64;
     pub(crate) const WRITE_CONFLICT: i32 = 112;
+    pub(crate) const DOCUMENT_VALIDATION_FAILURE: i32 = 121;
     pub(crate) const COLLECTION_UUID_MISMATCH: i32 = 361;
     pub(crate) const DUPLICATE_KEY: i32 = 11000;
     pub(crate) const INDEX_BUILD_IN_PROGRESS: i32 = 12587;
+    /// The collection of a cursor or of a running query was renamed, or the cursor is gone.
+    pub(crate) const CURSOR_ENDED: &[i32] = &[43, 175, 237];
+    /// An index of that name or of these keys is there with other options.
+    pub(crate) const INDEX_CONFLICT: &[i32] = &[85, 86];
+    /// What the command asks for makes no sense to MongoDB: bad value, failed to parse, type mismatch, cannot create index,
+    /// invalid index options, invalid regular expression.
+    pub(crate) const NOT_ACCEPTED: &[i32] = &[2, 9, 14, 67, 197, 51091];
+    /// The document, or the command with it, is larger than BSON may be.
+    pub(crate) const TOO_LARGE: &[i32] = &[10334, 17419];
     /// Codes that say "ask another member" or "ask again": the state change and shutdown errors of the Server
     /// Discovery and Monitoring specification, and network time-outs inside the cluster.
     pub(crate) const UNAVAILABLE: &[i32] =
@@ -60,6 +71,12 @@ pub enum RepoError {
         /// What the driver met, without data.
         summary: String,
     },
+    /// No server that could be asked was found in time; nothing was sent.
+    #[error("MongoDB cannot be reached ({summary})")]
+    Unreachable {
+        /// What the driver met, without data.
+        summary: String,
+    },
     /// The write may or may not have happened.
     #[error("the outcome of a write is unknown ({summary})")]
     OutcomeUnknown {
@@ -80,6 +97,34 @@ pub enum RepoError {
     /// MongoDB gave the operation up because it took too long or met another one; nothing was done.
     #[error("MongoDB gave the operation up ({summary})")]
     GivenUp {
+        /// The code and its name.
+        summary: String,
+    },
+    /// The collection's validator refused the document; nothing was done.
+    #[error("the collection's validator refused the document")]
+    DocumentRefused {
+        /// MongoDB's `errInfo`: the rules that were broken. Holds values of the document, so it is never logged.
+        info: Box<bson::Document>,
+    },
+    /// The document is larger than MongoDB stores; nothing was done.
+    #[error("the document is too large")]
+    DocumentTooLarge,
+    /// A cursor or a running command ended because its collection was renamed, or its server changed; asking anew helps.
+    /// A write may have happened all the same.
+    #[error("the query was ended ({summary})")]
+    QueryEnded {
+        /// The code and its name.
+        summary: String,
+    },
+    /// There is no index of that name; nothing was done.
+    #[error("the index does not exist")]
+    IndexNotFound,
+    /// An index of that name or of these keys is there with other options; nothing was done.
+    #[error("another such index exists")]
+    IndexExists,
+    /// MongoDB does not accept what was asked for; nothing was done.
+    #[error("MongoDB does not accept this ({summary})")]
+    NotAccepted {
         /// The code and its name.
         summary: String,
     },
@@ -113,8 +158,10 @@ impl RepoError {
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Unavailable { .. }
+            | Self::Unreachable { .. }
             | Self::OutcomeUnknown { .. }
             | Self::CollectionBusy { .. }
+            | Self::QueryEnded { .. }
             | Self::GivenUp { .. } => true,
             Self::Duplicate { .. }
             | Self::CollectionMismatch { .. }
@@ -122,6 +169,11 @@ impl RepoError {
             | Self::NamespaceNotFound
             | Self::TakenOver
             | Self::IndexConflict { .. }
+            | Self::DocumentRefused { .. }
+            | Self::DocumentTooLarge
+            | Self::IndexNotFound
+            | Self::IndexExists
+            | Self::NotAccepted { .. }
             | Self::Undecodable { .. }
             | Self::Unauthorized { .. }
             | Self::Refused { .. } => false,
@@ -155,6 +207,11 @@ impl RepoError {
             code::NAMESPACE_NOT_FOUND => Self::NamespaceNotFound,
             code::MAX_TIME_MS_EXPIRED | code::WRITE_CONFLICT => Self::GivenUp { summary },
             code::INDEX_BUILD_IN_PROGRESS => Self::CollectionBusy { summary },
+            code::INDEX_NOT_FOUND => Self::IndexNotFound,
+            number if code::CURSOR_ENDED.contains(&number) => Self::QueryEnded { summary },
+            number if code::INDEX_CONFLICT.contains(&number) => Self::IndexExists,
+            number if code::NOT_ACCEPTED.contains(&number) => Self::NotAccepted { summary },
+            number if code::TOO_LARGE.contains(&number) => Self::DocumentTooLarge,
             code::WRITE_CONCERN_TIMEOUT => Self::OutcomeUnknown { summary },
             number if code::UNAVAILABLE.contains(&number) => Self::Unavailable { summary },
             _ => Self::Refused { summary },
@@ -188,7 +245,7 @@ impl From<DriverError> for RepoError {
             // The driver repeats reads and single-document writes once by itself. What is left after that is a
             // connection that broke twice: for a write, nobody knows what happened.
             ErrorKind::Io(io) => Self::OutcomeUnknown { summary: format!("connection: {}", io.kind()) },
-            ErrorKind::ServerSelection { .. } => Self::Unavailable { summary: "no server could be reached".into() },
+            ErrorKind::ServerSelection { .. } => Self::Unreachable { summary: "no server could be reached".into() },
             ErrorKind::ConnectionPoolCleared { .. } => Self::Unavailable { summary: "connection pool cleared".into() },
             ErrorKind::DnsResolve { .. } => Self::Unavailable { summary: "the host name does not resolve".into() },
             ErrorKind::Authentication { .. } => Self::Unavailable { summary: "authentication failed".into() },

@@ -10,6 +10,7 @@ pub mod error;
 pub mod indexes;
 pub mod orgs;
 pub mod takeover;
+pub mod tenant_data;
 pub mod tenants;
 
 use std::time::Duration;
@@ -22,6 +23,7 @@ pub use connect::{ConnectError, connect, ping};
 pub use error::RepoError;
 pub use mongodb::Database;
 pub use orgs::OrgRepo;
+pub use tenant_data::TenantDataRepo;
 pub use tenants::TenantRepo;
 
 /// How long a read may run inside MongoDB; the driver itself has no overall limit.
@@ -50,13 +52,20 @@ pub struct Repos {
     pub admins: AdminRepo,
     /// Tenant collections.
     pub tenants: TenantRepo,
+    /// What is in the tenant collections.
+    pub data: TenantDataRepo,
 }
 
 impl Repos {
     /// The repositories over this database.
     #[must_use]
     pub fn new(database: &Database) -> Self {
-        Self { orgs: OrgRepo::new(database), admins: AdminRepo::new(database), tenants: TenantRepo::new(database) }
+        Self {
+            orgs: OrgRepo::new(database),
+            admins: AdminRepo::new(database),
+            tenants: TenantRepo::new(database),
+            data: TenantDataRepo::new(database),
+        }
     }
 
     /// The name of the database, in which the tenant collections live too.

@@ -69,6 +69,19 @@ impl TenantRepo {
         Ok(found)
     }
 
+    /// The validator of this collection, wherever it is now: `None` when the collection is gone, `Some(None)` when it has
+    /// no validator.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub(crate) async fn find_validator(
+        &self,
+        collection: &TenantCollection,
+    ) -> Result<Option<Option<Document>>, RepoError> {
+        let entries = self.entries(doc! { "info.uuid": bson_uuid(collection.uuid) }).await?;
+        Ok(entries.into_iter().next().map(|entry| entry.options.validator))
+    }
+
     /// Makes an empty collection that carries its owner's tag.
     ///
     /// # Errors

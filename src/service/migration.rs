@@ -74,11 +74,18 @@ impl From<RepoError> for Refusal {
             | RepoError::GivenUp { .. }
             | RepoError::IndexConflict { .. }
             | RepoError::Undecodable { .. }
+            | RepoError::DocumentRefused { .. }
+            | RepoError::DocumentTooLarge
+            | RepoError::IndexNotFound
+            | RepoError::IndexExists
+            | RepoError::NotAccepted { .. }
             | RepoError::Unauthorized { .. }
             | RepoError::Refused { .. } => Self::Refused(error),
-            RepoError::TakenOver | RepoError::Unavailable { .. } | RepoError::OutcomeUnknown { .. } => {
-                Self::Unfinished(error)
-            }
+            RepoError::TakenOver
+            | RepoError::Unavailable { .. }
+            | RepoError::Unreachable { .. }
+            | RepoError::QueryEnded { .. }
+            | RepoError::OutcomeUnknown { .. } => Self::Unfinished(error),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Called by the HTTP layer; calls the repositories. Knows neither HTTP nor MongoDB commands.
 
 pub mod auth;
+pub mod data;
 pub mod login_limits;
 pub mod migration;
 pub mod org;
@@ -10,6 +11,7 @@ pub mod passwords;
 pub mod tokens;
 
 pub use auth::{AuthError, AuthService};
+pub use data::{DataError, DataService};
 pub use migration::{ChangeError, MigrationService};
 pub use org::{OrgError, OrgService};
 pub use passwords::{PasswordError, PasswordHasher};

@@ -6,7 +6,9 @@ use super::migration::{ChangeError, MigrationService};
 use super::passwords::{PasswordError, PasswordHasher};
 use super::tokens::{AccessToken, TokenService};
 use crate::clock::SharedClock;
-use crate::domain::{Admin, Caller, Email, Invalid, NewPassword, Org, OrgName, OrgReference, OrgState, PasswordHash};
+use crate::domain::{
+    Admin, Caller, Email, Invalid, NewPassword, Org, OrgName, OrgReference, OrgState, PasswordHash, Tenant,
+};
 use crate::repo::documents::{
     AdminDocument, ConnectionDocument, CredentialsChange, CredentialsDocument, NameDocument, OrgDocument,
 };
@@ -238,6 +240,16 @@ impl OrgService {
     pub async fn delete(&self, caller: &Caller, reference: &OrgReference) -> Result<(), OrgError> {
         self.authorize(caller, reference).await?;
         Ok(self.migration.delete(&caller.org).await?)
+    }
+
+    /// The data of the organization that a request names, if it is the caller's own.
+    ///
+    /// # Errors
+    /// See [`OrgError`].
+    pub async fn reach(&self, caller: &Caller, reference: &OrgReference) -> Result<Tenant, OrgError> {
+        self.authorize(caller, reference).await?;
+        // A caller's organization is a finished one, so it has its collection.
+        Tenant::of(caller).ok_or(OrgError::NotFound)
     }
 
     /// Whether the caller may act on the organization that a request names: first whether it exists, then whose it is.

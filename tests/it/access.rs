@@ -31,10 +31,33 @@ fn table() -> Vec<(&'static str, &'static str, Access, Value)> {
         ("get", "/org/get", Access::Public, Value::Null),
         ("put", "/org/update", Access::OwnAdmin, victim.clone()),
         ("delete", "/org/delete", Access::OwnAdmin, victim),
+        ("get", "/org/{organization_name}/documents", Access::OwnAdmin, Value::Null),
+        ("post", "/org/{organization_name}/documents", Access::OwnAdmin, json!({ "a": 1 })),
+        ("get", "/org/{organization_name}/documents/{id}", Access::OwnAdmin, Value::Null),
+        ("put", "/org/{organization_name}/documents/{id}", Access::OwnAdmin, json!({ "a": 1 })),
+        ("patch", "/org/{organization_name}/documents/{id}", Access::OwnAdmin, json!({ "a": 1 })),
+        ("delete", "/org/{organization_name}/documents/{id}", Access::OwnAdmin, Value::Null),
+        ("get", "/org/{organization_name}/export", Access::OwnAdmin, Value::Null),
+        ("get", "/org/{organization_name}/indexes", Access::OwnAdmin, Value::Null),
+        ("post", "/org/{organization_name}/indexes", Access::OwnAdmin, json!({ "keys": { "a": 1 } })),
+        ("delete", "/org/{organization_name}/indexes/{name}", Access::OwnAdmin, Value::Null),
+        ("get", "/org/{organization_name}/schema", Access::OwnAdmin, Value::Null),
+        ("put", "/org/{organization_name}/schema", Access::OwnAdmin, json!({ "maxProperties": 1 })),
+        ("delete", "/org/{organization_name}/schema", Access::OwnAdmin, Value::Null),
+        ("get", "/org/{organization_name}/stats", Access::OwnAdmin, Value::Null),
     ]
 }
 
+/// The path of a call about this organization; a document or an index in it does not exist.
+fn about(path: &str, organization: &str) -> String {
+    path.replace("{organization_name}", organization).replace("{id}", "nothing").replace("{name}", "nothing")
+}
+
 async fn call(server: &Server, method: &str, path: &str, token: Option<&str>, body: &Value) -> Answer {
+    call_about(server, method, &about(path, "Victim"), token, body).await
+}
+
+async fn call_about(server: &Server, method: &str, path: &str, token: Option<&str>, body: &Value) -> Answer {
     let mut call = server.call(&method.to_uppercase(), path);
     if let Some(token) = token {
         call = call.bearer(token);
@@ -80,8 +103,10 @@ async fn a_protected_call_is_refused_without_a_token_and_with_any_but_its_own() 
         call(&server, method, path, Some(&deleted.token), &body).await.problem(401, "invalid_token");
         call(&server, method, path, Some(&foreign.token), &body).await.problem(403, "forbidden");
         // 404 comes before 403: the same token, about an organization that does not exist.
-        let nobody = json!({ "organization_name": "nobody" });
-        call(&server, method, path, Some(&foreign.token), &nobody).await.problem(404, "organization_not_found");
+        let nobody = if path.contains('{') { body } else { json!({ "organization_name": "nobody" }) };
+        let absent = about(path, "nobody");
+        let answer = call_about(&server, method, &absent, Some(&foreign.token), &nobody).await;
+        answer.problem(404, "organization_not_found");
         // 401 comes before everything that is wrong with the body.
         call(&server, method, path, None, &json!({ "x": 1 })).await.problem(401, "missing_token");
     }

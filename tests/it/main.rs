@@ -8,6 +8,7 @@ mod auth;
 mod command_line;
 mod contract;
 mod demo;
+mod documents;
 mod failpoints;
 mod faults;
 mod orgs;

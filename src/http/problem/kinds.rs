@@ -46,6 +46,9 @@ kinds! {
     INVALID_CREDENTIALS = UNAUTHORIZED, "invalid_credentials", "Invalid credentials";
     FORBIDDEN = FORBIDDEN, "forbidden", "This token belongs to another organization";
     ORGANIZATION_NOT_FOUND = NOT_FOUND, "organization_not_found", "Organization not found";
+    DOCUMENT_NOT_FOUND = NOT_FOUND, "document_not_found", "There is no document of this id";
+    INDEX_NOT_FOUND = NOT_FOUND, "index_not_found", "There is no index of this name";
+    SCHEMA_NOT_FOUND = NOT_FOUND, "schema_not_found", "The organization has set no schema";
     ROUTE_NOT_FOUND = NOT_FOUND, "route_not_found", "There is nothing at this path; /redoc lists what there is";
     METHOD_NOT_ALLOWED = METHOD_NOT_ALLOWED, "method_not_allowed", "This path does not know this method; see Allow";
     BODY_TIMEOUT = REQUEST_TIMEOUT, "body_timeout", "The body did not arrive in time";
@@ -56,18 +59,37 @@ kinds! {
         "There is a collection of that name already, which is not this organization's; choose another name";
     ORGANIZATION_BUSY = CONFLICT, "organization_busy",
         "The organization is being changed by another call; try again";
+    DOCUMENT_EXISTS = CONFLICT, "document_exists", "There is a document of this id already";
+    NOT_UNIQUE = CONFLICT, "not_unique", "A unique index has this value already";
+    DOCUMENT_BUSY = CONFLICT, "document_busy", "The document is changed by too many at once; try again";
+    INDEX_EXISTS = CONFLICT, "index_exists",
+        "There is another index of this name or of these keys; drop it first or choose another name";
+    INDEX_PROTECTED = CONFLICT, "index_protected", "The index over _id cannot be dropped";
+    TOO_MANY_INDEXES = CONFLICT, "too_many_indexes", "The organization has as many indexes as it may; drop one first";
+    VALIDATOR_OCCUPIED = CONFLICT, "validator_occupied",
+        "The collection has a validator that was made by hand; its operator must remove it first";
+    PRECONDITION_FAILED = PRECONDITION_FAILED, "precondition_failed",
+        "The document is not as If-Match or If-None-Match expects; get it again";
     BODY_TOO_LARGE = PAYLOAD_TOO_LARGE, "body_too_large", "The body is larger than this server reads";
     UNSUPPORTED_MEDIA_TYPE = UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type",
-        "Send the body as application/json (a login also as application/x-www-form-urlencoded), and say so in Content-Type";
+        "Send the body as one of the types that this call documents, such as application/json, and say so in Content-Type";
     VALIDATION_FAILED = UNPROCESSABLE_ENTITY, "validation_failed", "Some fields are missing or not valid";
+    SCHEMA_VIOLATED = UNPROCESSABLE_ENTITY, "schema_violated", "The document breaks the organization's schema";
     TOO_MANY_ATTEMPTS = TOO_MANY_REQUESTS, "too_many_attempts",
         "Too many attempts to log in; wait as long as Retry-After says";
     INTERNAL_ERROR = INTERNAL_SERVER_ERROR, "internal_error", "The server failed; its log has more under this request_id";
+    DATABASE_FORBIDS = INTERNAL_SERVER_ERROR, "database_forbids",
+        "The user that the server has in MongoDB may not do this; its operator must grant it";
     DATABASE_UNAVAILABLE = SERVICE_UNAVAILABLE, "database_unavailable", "The database is not available; try again";
     OUTCOME_UNKNOWN = SERVICE_UNAVAILABLE, "outcome_unknown",
         "The database did not confirm; look at the result before you try again";
     REQUEST_TIMEOUT = SERVICE_UNAVAILABLE, "request_timeout",
         "The server did not finish in time; look at the result before you try again";
+    QUERY_TOO_SLOW = SERVICE_UNAVAILABLE, "query_too_slow",
+        "The query took too long; narrow its filter, or create an index for it";
+    TENANT_MOVING = SERVICE_UNAVAILABLE, "tenant_moving",
+        "The organization's collection is being changed; nothing was done, try again";
+    SERVER_STOPPING = SERVICE_UNAVAILABLE, "server_stopping", "The server is stopping; go on with another, or later";
     PASSWORD_QUEUE_FULL = SERVICE_UNAVAILABLE, "password_queue_full",
         "Too many passwords are being checked; try again";
     SERVER_BUSY = SERVICE_UNAVAILABLE, "server_busy", "The server has as many requests at work as it can hold; try again";

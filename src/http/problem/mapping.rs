@@ -6,14 +6,18 @@ use std::time::Duration;
 use tracing::error;
 
 use super::{Problem, kinds};
+use crate::extjson::ReadError;
 use crate::repo::RepoError;
-use crate::service::{AuthError, ChangeError, OrgError, PasswordError};
+use crate::service::{AuthError, ChangeError, DataError, OrgError, PasswordError};
 
 impl From<RepoError> for Problem {
     fn from(error: RepoError) -> Self {
         error!(%error, "the store failed");
         Self::new(match error {
-            RepoError::Unavailable { .. } | RepoError::GivenUp { .. } => kinds::DATABASE_UNAVAILABLE,
+            RepoError::Unavailable { .. }
+            | RepoError::Unreachable { .. }
+            | RepoError::QueryEnded { .. }
+            | RepoError::GivenUp { .. } => kinds::DATABASE_UNAVAILABLE,
             RepoError::OutcomeUnknown { .. } | RepoError::TakenOver => kinds::OUTCOME_UNKNOWN,
             RepoError::CollectionBusy { .. } => kinds::ORGANIZATION_BUSY,
             RepoError::Duplicate { .. }
@@ -23,6 +27,11 @@ impl From<RepoError> for Problem {
             | RepoError::IndexConflict { .. }
             | RepoError::Undecodable { .. }
             | RepoError::Unauthorized { .. }
+            | RepoError::DocumentRefused { .. }
+            | RepoError::DocumentTooLarge
+            | RepoError::IndexNotFound
+            | RepoError::IndexExists
+            | RepoError::NotAccepted { .. }
             | RepoError::Refused { .. } => kinds::INTERNAL_ERROR,
         })
     }
@@ -92,6 +101,58 @@ impl From<ChangeError> for Problem {
             ChangeError::Repo(error) => return error.into(),
         })
     }
+}
+
+impl From<DataError> for Problem {
+    fn from(error: DataError) -> Self {
+        Self::new(match error {
+            DataError::NotFound => kinds::DOCUMENT_NOT_FOUND,
+            DataError::Exists => kinds::DOCUMENT_EXISTS,
+            DataError::NotUnique { index } => {
+                let detail = format!("The unique index '{index}' has this value already");
+                return Self::new(kinds::NOT_UNIQUE).with_detail(detail);
+            }
+            DataError::PreconditionFailed => kinds::PRECONDITION_FAILED,
+            DataError::DocumentBusy => kinds::DOCUMENT_BUSY,
+            DataError::Invalid(errors) => return Self::invalid(errors),
+            DataError::SchemaViolation(errors) => return Self::schema_violated(errors),
+            DataError::TooSlow => kinds::QUERY_TOO_SLOW,
+            DataError::TooManyIndexes => kinds::TOO_MANY_INDEXES,
+            DataError::IndexExists => kinds::INDEX_EXISTS,
+            DataError::IndexNotFound => kinds::INDEX_NOT_FOUND,
+            DataError::SchemaNotFound => kinds::SCHEMA_NOT_FOUND,
+            DataError::ForeignValidator => kinds::VALIDATOR_OCCUPIED,
+            DataError::Gone => kinds::ORGANIZATION_NOT_FOUND,
+            DataError::Moving => kinds::TENANT_MOVING,
+            DataError::Replaced => {
+                error!(%error, "an operator must look at an organization's collection");
+                kinds::TENANT_COLLECTION_REPLACED
+            }
+            DataError::OutcomeUnknown(error) => {
+                error!(%error, "a write of a document was not confirmed");
+                kinds::OUTCOME_UNKNOWN
+            }
+            DataError::Repo(error @ RepoError::Unauthorized { .. }) => {
+                error!(%error, "an operator must grant the server more in MongoDB");
+                kinds::DATABASE_FORBIDS
+            }
+            DataError::Repo(error) => return error.into(),
+        })
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Syntax { line, column } => not_json(line, column),
+            ReadError::Invalid(errors) => Self::invalid(errors),
+        }
+    }
+}
+
+/// The parser's own words can quote the body, which may hold a password; the place is enough.
+pub(in crate::http) fn not_json(line: usize, column: usize) -> Problem {
+    Problem::new(kinds::INVALID_JSON).with_detail(format!("The body is not JSON: line {line}, column {column}"))
 }
 
 fn unsigned(error: &jsonwebtoken::errors::Error) -> Problem {

@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 
 use crate::domain::FieldError;
 pub(super) use kinds::Kind;
+pub(super) use mapping::not_json;
 
 /// The content type of every error.
 pub(super) const PROBLEM_JSON: &str = "application/problem+json";
@@ -37,9 +38,9 @@ impl Problem {
     /// A problem of this kind, in the kind's own words.
     #[must_use]
     pub(super) fn new(kind: Kind) -> Self {
-        // "Busy" is the one conflict that goes away by itself.
-        let retry_after =
-            (kind.status == StatusCode::SERVICE_UNAVAILABLE || kind == kinds::ORGANIZATION_BUSY).then_some(RETRY_AFTER);
+        // "Busy" is the one kind of conflict that goes away by itself.
+        let is_busy = kind == kinds::ORGANIZATION_BUSY || kind == kinds::DOCUMENT_BUSY;
+        let retry_after = (kind.status == StatusCode::SERVICE_UNAVAILABLE || is_busy).then_some(RETRY_AFTER);
         Self { kind, detail: Cow::Borrowed(kind.detail), retry_after, errors: Vec::new() }
     }
 
@@ -67,6 +68,19 @@ impl Problem {
         Self { errors, ..Self::new(kinds::VALIDATION_FAILED) }
     }
 
+    /// What a schema refuses, all of it.
+    #[must_use]
+    pub(super) fn schema_violated(errors: Vec<FieldError>) -> Self {
+        Self { errors, ..Self::new(kinds::SCHEMA_VIOLATED) }
+    }
+
+    /// The problem as a part of an answer that is not one as a whole.
+    #[must_use]
+    pub(super) fn into_failure(self) -> Failure {
+        let errors = self.errors.into_iter().map(FieldProblem::from).collect();
+        Failure { code: self.kind.code, detail: self.detail, errors }
+    }
+
     /// What an error means that the framework made by itself.
     #[must_use]
     pub(super) fn of_status(status: StatusCode) -> Self {
@@ -89,7 +103,7 @@ impl Problem {
             detail: self.detail,
             code: self.kind.code,
             request_id: request_id.to_owned(),
-            errors: errors.map(|e| FieldProblem { pointer: e.pointer, code: e.code, detail: e.detail }).collect(),
+            errors: errors.map(FieldProblem::from).collect(),
         };
         let mut response = (self.kind.status, Json(body)).into_response();
         let headers = response.headers_mut();
@@ -136,6 +150,27 @@ pub(super) struct ProblemBody {
     #[schema(example = "019ab3f6-7c1e-7a52-8f0e-3d2c1b0a9f8e")]
     request_id: String,
     /// Every field that was wrong; only with status 422.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    errors: Vec<FieldProblem>,
+}
+
+impl From<FieldError> for FieldProblem {
+    fn from(error: FieldError) -> Self {
+        Self { pointer: error.pointer, code: error.code, detail: error.detail }
+    }
+}
+
+/// What was wrong with a part of a stream, such as one line of an import.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Failure {
+    /// What was wrong, for programs: the codes of the other errors.
+    #[schema(value_type = String, example = "document_exists")]
+    code: &'static str,
+    /// What was wrong, for people.
+    #[schema(value_type = String, example = "There is a document of this id already")]
+    detail: Cow<'static, str>,
+    /// Every field that was wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     errors: Vec<FieldProblem>,

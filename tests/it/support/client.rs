@@ -77,6 +77,19 @@ impl Call {
     }
 }
 
+/// The operation of the document that a request is one of; the parameters of a path stand for any segment.
+fn operation(path: &str, method: &str) -> Option<&'static Value> {
+    let segments: Vec<&str> = path.split('/').collect();
+    let matches = |template: &str| {
+        let template: Vec<&str> = template.split('/').collect();
+        let fits = |(part, segment): (&&str, &&str)| part.starts_with('{') || part == segment;
+        template.len() == segments.len() && template.iter().zip(&segments).all(fits)
+    };
+    let paths = OPENAPI["paths"].as_object().expect("paths");
+    let found = paths.get(path).or_else(|| paths.iter().find(|(template, _)| matches(template)).map(|(_, item)| item));
+    found.and_then(|item| item.get(method))
+}
+
 impl Answer {
     /// Fails unless it is a success with this status.
     #[track_caller]
@@ -118,12 +131,12 @@ impl Answer {
 
     #[track_caller]
     fn assert_documented(&self, method: &str, path: &str) {
-        let operation = &OPENAPI["paths"][path][method];
-        if operation.is_null() {
-            return;
-        }
+        let Some(operation) = operation(path, method) else { return };
         let response = &operation["responses"][self.status.to_string()];
         assert!(response.is_object(), "{method} {path} does not document {}: {}", self.status, self.text);
+        if response["content"].is_null() && self.text.is_empty() {
+            return;
+        }
         let content_type = self.header("content-type").split(';').next().unwrap_or_default();
         assert!(
             response["content"][content_type].is_object(),

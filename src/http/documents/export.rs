@@ -1,0 +1,104 @@
+//! `GET /org/{organization_name}/export`
+
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use metrics::counter;
+
+use super::{parse_filter, unreadable};
+use crate::domain::Tenant;
+use crate::extjson::write_document;
+use crate::http::fields::Fields;
+use crate::http::problem::{Kind, Problem, kinds};
+use crate::http::state::{HttpState, Services};
+use crate::http::streams::{ClientGone, CutLine, LineSender};
+use crate::repo::tenant_data::DocumentBatch;
+use crate::service::data::Export;
+
+/// What this call can answer besides its success, and what every call on data can.
+pub(in crate::http) const PROBLEMS: &[Kind] = &[kinds::QUERY_TOO_SLOW];
+
+/// About how many bytes are sent in one piece.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// Export documents
+///
+/// All documents, or those of the filter, one a line (NDJSON), in the order of their `_id`; they can be imported again as they
+/// are. A rename of the organization meanwhile does no harm. Documents that are written meanwhile may be in it or not. If the
+/// export had to be cut, its last line is `{"error": …}`: the only line without an `_id`.
+#[utoipa::path(
+    get, path = "/org/{organization_name}/export", tag = "documents", operation_id = "export_documents",
+    security(("bearer" = []), ("password" = [])),
+    params(
+        ("organization_name" = String, Path, description = "The organization's name, in any spelling", example = "amazon"),
+        ("filter" = Option<String>, Query, description = "Which documents: a JSON object, as for the list", example = "{\"age\":{\"$gte\":18}}")
+    ),
+    responses((
+        status = 200, description = "The documents, one a line", body = String, content_type = "application/x-ndjson",
+        example = "{\"_id\":1,\"name\":\"Ada\"}\n{\"_id\":2,\"name\":\"Grace\"}\n"
+    ))
+)]
+pub(in crate::http) async fn export(
+    tenant: Tenant,
+    services: Services,
+    State(state): State<HttpState>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let mut fields = Fields::of_query(query.as_deref());
+    let filter = fields.optional_inner("filter", parse_filter).unwrap_or_default();
+    let mut export = services.data.export(&tenant, fields.finish(Some(filter))?);
+    let permit = state.stream_permit()?;
+    // Before the answer begins, so that what is wrong with the query has its own status.
+    let first = export.next().await?;
+    Ok(state.stream(permit, |lines| run(export, first, lines)))
+}
+
+async fn run(mut export: Export, first: Option<DocumentBatch>, answer: LineSender) {
+    let mut batch = first;
+    while let Some(present) = batch {
+        if answer.stop.is_cancelled() {
+            return cut(Problem::new(kinds::SERVER_STOPPING), &answer).await;
+        }
+        // The next batch is on its way while this one is written.
+        let (next, sent) = tokio::join!(export.next(), send(&present, &answer));
+        match sent {
+            Ok(()) => {}
+            Err(Unsent::Unreadable) => return cut(unreadable(), &answer).await,
+            Err(Unsent::ClientGone) => return,
+        }
+        batch = match next {
+            Ok(next) => next,
+            Err(error) => return cut(error.into(), &answer).await,
+        };
+    }
+}
+
+/// Why a batch was not sent.
+enum Unsent {
+    ClientGone,
+    Unreadable,
+}
+
+impl From<ClientGone> for Unsent {
+    fn from(_: ClientGone) -> Self {
+        Self::ClientGone
+    }
+}
+
+async fn send(batch: &DocumentBatch, answer: &LineSender) -> Result<(), Unsent> {
+    let (mut piece, mut documents) = (Vec::with_capacity(PIECE_BYTES), 0);
+    for document in batch.documents().map_err(|_malformed| Unsent::Unreadable)? {
+        let document = document.map_err(|_malformed| Unsent::Unreadable)?;
+        write_document(&mut piece, document).map_err(|_malformed| Unsent::Unreadable)?;
+        piece.push(b'\n');
+        documents += 1;
+        if piece.len() >= PIECE_BYTES {
+            answer.send(std::mem::replace(&mut piece, Vec::with_capacity(PIECE_BYTES))).await?;
+        }
+    }
+    counter!("documents_exported_total").increment(documents);
+    if piece.is_empty() { Ok(()) } else { Ok(answer.send(piece).await?) }
+}
+
+async fn cut(problem: Problem, answer: &LineSender) {
+    answer.end(&CutLine { error: problem.into_failure() }).await;
+}

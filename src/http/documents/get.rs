@@ -1,0 +1,55 @@
+//! `GET /org/{organization_name}/documents/{id}`
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use super::{insert_tag, shown};
+use crate::domain::Tenant;
+use crate::domain::document::Version;
+use crate::http::conditions::Conditions;
+use crate::http::problem::{Kind, Problem, kinds};
+use crate::http::state::Services;
+use crate::http::tenant::PathId;
+
+/// What this call can answer besides its success, and what every call on data can.
+pub(in crate::http) const PROBLEMS: &[Kind] =
+    &[kinds::DOCUMENT_NOT_FOUND, kinds::PRECONDITION_FAILED, kinds::QUERY_TOO_SLOW];
+
+/// Get a document
+///
+/// In the path, 24 hex digits are an ObjectId, digits an integer, and all else a string as it is; a string that looks like
+/// one of those stands in quotes (`%2242%22`), and every other value is Extended JSON (`{"$binary": …}`, percent-encoded).
+#[utoipa::path(
+    get, path = "/org/{organization_name}/documents/{id}", tag = "documents", operation_id = "get_document",
+    security(("bearer" = []), ("password" = [])),
+    params(
+        ("organization_name" = String, Path, description = "The organization's name, in any spelling", example = "amazon"),
+        ("id" = String, Path, description = "The document's `_id`", example = "691f2a3b4c5d6e7f80910a1b"),
+        ("If-None-Match" = Option<String>, Header, description = "States that the client has already: 304 if it is in one of them"),
+        ("If-Match" = Option<String>, Header, description = "States that the client expects: 412 if it is in none of them")
+    ),
+    responses(
+        (status = 200, description = "The document", body = Object, content_type = "application/json",
+            headers(("ETag" = String, description = "The document's state"))),
+        (status = 304, description = "The client has it as it is", headers(("ETag" = String, description = "The document's state")))
+    )
+)]
+pub(in crate::http) async fn get(
+    tenant: Tenant,
+    services: Services,
+    PathId(id): PathId,
+    conditions: Conditions,
+) -> Result<Response, Problem> {
+    let document = services.data.get(&tenant, &id).await?;
+    let version = Version::of(&document);
+    if !conditions.if_match.allows(&version) {
+        return Err(Problem::new(kinds::PRECONDITION_FAILED));
+    }
+    let tag = version.tag();
+    if conditions.is_known(&tag) {
+        let mut response = StatusCode::NOT_MODIFIED.into_response();
+        insert_tag(response.headers_mut(), &tag);
+        return Ok(response);
+    }
+    shown(StatusCode::OK, &document, &tag)
+}

@@ -1,0 +1,274 @@
+//! Many documents in one body (`application/x-ndjson`): read line by line, added in batches while the next lines arrive.
+//!
+//! Memory does not grow with the body: one line, one batch that is being read and one that is being added.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+use axum::extract::Request;
+use axum::http::header;
+use axum::response::Response;
+use http_body_util::BodyExt;
+use metrics::counter;
+use serde::Serialize;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use utoipa::ToSchema;
+
+use super::lines::{Line, Lines};
+use super::new_document;
+use crate::domain::Tenant;
+use crate::domain::document::NewDocument;
+use crate::extjson::{ReadError, read_stored};
+use crate::http::body::{announced_length, too_large};
+use crate::http::problem::{Failure, Problem, kinds};
+use crate::http::state::{HttpState, RequestLimits, Services};
+use crate::http::streams::{AS_IT_COMES, LineSender};
+use crate::service::data::Import;
+
+/// How many failures are told one by one.
+const MAX_FAILURES: usize = 100;
+/// The most documents of a batch.
+const BATCH_DOCUMENTS: usize = 1_000;
+/// The most bytes of a batch, far below MongoDB's limit for a command (16 MiB). A larger document goes alone.
+const BATCH_BYTES: usize = 2 << 20;
+/// At most so often the client hears of the progress: a client that sends all before it reads must not be blocked by it.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// A line of an import's answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct ImportAnswer {
+    /// Whether this is the last line.
+    done: bool,
+    /// How many lines were read, empty ones not counted.
+    lines: u64,
+    /// How many documents were added.
+    inserted: u64,
+    /// How many were not.
+    failed: u64,
+    /// The first of those that were not added; with the last line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    failures: Option<Vec<LineFailure>>,
+    /// Why the import was cut; only if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    error: Option<Failure>,
+}
+
+/// A line that was not added.
+#[derive(Debug, Serialize, ToSchema)]
+struct LineFailure {
+    /// Its number, from 1, with empty ones counted.
+    line: u64,
+    /// Why.
+    #[serde(flatten)]
+    failure: Failure,
+}
+
+/// What the lines came to so far.
+#[derive(Debug, Default)]
+struct Tally {
+    lines: u64,
+    inserted: u64,
+    failed: u64,
+    failures: Vec<LineFailure>,
+}
+
+/// Documents and the lines that they stood on.
+#[derive(Debug, Default)]
+struct Batch {
+    lines: Vec<u64>,
+    documents: Vec<NewDocument>,
+    bytes: usize,
+}
+
+/// Begins an import, and answers with a stream of what became of it.
+pub(super) async fn import(
+    tenant: &Tenant,
+    services: &Services,
+    state: &HttpState,
+    request: Request,
+) -> Result<Response, Problem> {
+    let limits = state.limits.clone();
+    let limit = limits.max_import_bytes;
+    if announced_length(request.headers())
+        .is_some_and(|length| u64::try_from(length).is_ok_and(|length| length > limit))
+    {
+        return Err(too_large(limit));
+    }
+    let permit = state.stream_permit()?;
+    let mut body = Body { inner: request.into_body(), received: 0, limits };
+    // Before the answer begins: a client that waits for "100 Continue" must hear it first.
+    let first = body.next().await?;
+    let import = services.data.import(tenant);
+    let mut response = state.stream(permit, |lines| run(body, first, import, lines));
+    response.headers_mut().insert(header::CACHE_CONTROL, AS_IT_COMES);
+    Ok(response)
+}
+
+async fn run(mut body: Body, first: Option<Bytes>, import: Import, answer: LineSender) {
+    let tally = Mutex::new(Tally::default());
+    let (sender, receiver) = mpsc::channel(1);
+    let reading = async {
+        let sender = sender;
+        tokio::select! {
+            biased;
+            () = answer.stop.cancelled() => Err(Problem::new(kinds::SERVER_STOPPING)),
+            read = read(&mut body, first, &sender, &tally) => read,
+        }
+    };
+    let (read, added) = tokio::join!(reading, add(receiver, import, &tally, &answer));
+    let error = added.and(read).err().map(Problem::into_failure);
+    let tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
+    counter!("documents_imported_total").increment(tally.inserted);
+    let Tally { lines, inserted, failed, mut failures } = tally;
+    // What is no document is found before MongoDB has said what it thinks of the lines above.
+    failures.sort_by_key(|failure| failure.line);
+    let failures = Some(failures);
+    answer.end(&ImportAnswer { done: true, lines, inserted, failed, failures, error }).await;
+}
+
+/// Reads the body to its end, and hands on what is to be added.
+async fn read(
+    body: &mut Body,
+    first: Option<Bytes>,
+    batches: &mpsc::Sender<Batch>,
+    tally: &Mutex<Tally>,
+) -> Result<(), Problem> {
+    let (mut lines, mut batch, mut piece) = (Lines::new(body.limits.max_document_bytes), Batch::default(), first);
+    let mut outcome = Ok(());
+    while let Some(bytes) = piece {
+        let mut rest = &*bytes;
+        while let Some(line) = lines.next(&mut rest) {
+            let Some((number, document)) = tally_line(line, &body.limits, tally) else { continue };
+            if !batch.has_room_for(&document) && batches.send(std::mem::take(&mut batch)).await.is_err() {
+                // Whoever adds has given up, and says why.
+                return Ok(());
+            }
+            batch.push(number, document);
+        }
+        piece = match body.next().await {
+            Ok(next) => next,
+            Err(problem) => {
+                outcome = Err(problem);
+                None
+            }
+        };
+    }
+    // What was cut in the middle of a line is no document.
+    let last = lines.last().filter(|_| outcome.is_ok());
+    let last = last.and_then(|line| tally_line(line, &body.limits, tally));
+    if let Some((number, document)) = last {
+        let full = if batch.has_room_for(&document) { None } else { Some(std::mem::take(&mut batch)) };
+        batch.push(number, document);
+        if let Some(full) = full
+            && batches.send(full).await.is_err()
+        {
+            return Ok(());
+        }
+    }
+    if !batch.documents.is_empty() {
+        // Closed only when whoever adds has given up.
+        let _closed = batches.send(batch).await;
+    }
+    outcome
+}
+
+/// The document of a line; `None` for an empty line and for one that is none, which is noted.
+fn tally_line(line: Line, limits: &RequestLimits, tally: &Mutex<Tally>) -> Option<(u64, NewDocument)> {
+    let (number, document) = match line {
+        Line::Text(_, text) if text.trim_ascii().is_empty() => return None,
+        Line::Text(number, text) => (number, document_of(&text)),
+        Line::TooLong(number) => (number, Err(too_large(limits.max_document_bytes))),
+    };
+    let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+    tally.lines += 1;
+    document.map_err(|problem| tally.fail(number, problem)).ok().map(|document| (number, document))
+}
+
+/// Adds what was read, batch by batch.
+async fn add(
+    mut batches: mpsc::Receiver<Batch>,
+    mut import: Import,
+    tally: &Mutex<Tally>,
+    answer: &LineSender,
+) -> Result<(), Problem> {
+    let mut told: Option<Instant> = None;
+    while let Some(Batch { lines, documents, .. }) = batches.recv().await {
+        let failed = import.insert(&documents).await.map_err(Problem::from)?;
+        let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.inserted += u64::try_from(documents.len() - failed.len()).unwrap_or_default();
+        for (place, error) in failed {
+            tally.fail(lines.get(place).copied().unwrap_or_default(), error.into());
+        }
+        if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+            told = Some(Instant::now());
+            let Tally { lines, inserted, failed, .. } = *tally;
+            answer.offer(&ImportAnswer { done: false, lines, inserted, failed, failures: None, error: None });
+        }
+    }
+    Ok(())
+}
+
+fn document_of(line: &[u8]) -> Result<NewDocument, Problem> {
+    let read = read_stored(line).map_err(|error| match error {
+        // The parser sees one line alone.
+        ReadError::Syntax { column, .. } => {
+            Problem::new(kinds::INVALID_JSON).with_detail(format!("The line is not JSON: column {column}"))
+        }
+        invalid @ ReadError::Invalid(_) => invalid.into(),
+    })?;
+    new_document(read)
+}
+
+impl Batch {
+    /// Whether a document can be added along with those that are here.
+    fn has_room_for(&self, document: &NewDocument) -> bool {
+        let bytes = self.bytes + document.raw.as_bytes().len();
+        self.documents.is_empty() || (self.documents.len() < BATCH_DOCUMENTS && bytes <= BATCH_BYTES)
+    }
+
+    fn push(&mut self, line: u64, document: NewDocument) {
+        self.bytes += document.raw.as_bytes().len();
+        self.lines.push(line);
+        self.documents.push(document);
+    }
+}
+
+impl Tally {
+    fn fail(&mut self, line: u64, problem: Problem) {
+        self.failed += 1;
+        if self.failures.len() < MAX_FAILURES {
+            self.failures.push(LineFailure { line, failure: problem.into_failure() });
+        }
+    }
+}
+
+/// A body that is read piece by piece, with the limits of an import.
+struct Body {
+    inner: axum::body::Body,
+    received: u64,
+    limits: RequestLimits,
+}
+
+impl Body {
+    /// The next piece; `None` at the end.
+    async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
+        loop {
+            let frame = timeout(self.limits.timeout, self.inner.frame()).await;
+            let frame = frame.map_err(|_elapsed| Problem::new(kinds::BODY_TIMEOUT))?;
+            let Some(frame) = frame else { return Ok(None) };
+            let frame = frame
+                .map_err(|_broken| Problem::new(kinds::BAD_REQUEST).with_detail("The body ended before its end"))?;
+            // Trailers say nothing of documents.
+            let Ok(bytes) = frame.into_data() else { continue };
+            self.received += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            if self.received > self.limits.max_import_bytes {
+                return Err(too_large(self.limits.max_import_bytes));
+            }
+            return Ok(Some(bytes));
+        }
+    }
+}

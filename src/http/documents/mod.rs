@@ -1,0 +1,90 @@
+//! `/org/{organization_name}/documents` and `/export`: an organization's documents. One file for each call; here is what
+//! they share.
+
+pub(super) mod delete;
+pub(super) mod export;
+pub(super) mod get;
+pub(super) mod import;
+pub(super) mod insert;
+mod lines;
+pub(super) mod list;
+pub(super) mod patch;
+pub(super) mod replace;
+
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bson::raw::RawDocument;
+use tracing::error;
+
+use super::problem::{Kind, Problem, kinds};
+use crate::domain::document::{DocumentId, EntityTag, NewDocument};
+use crate::domain::query::Filter;
+use crate::domain::{FieldError, Invalid};
+use crate::extjson::{ReadError, StoredFields, read_query, write_document};
+
+/// What every call on an organization's data can answer besides its success.
+pub(super) const TENANT_PROBLEMS: &[Kind] = &[
+    kinds::BAD_REQUEST,
+    kinds::MISSING_TOKEN,
+    kinds::INVALID_TOKEN,
+    kinds::FORBIDDEN,
+    kinds::ORGANIZATION_NOT_FOUND,
+    kinds::VALIDATION_FAILED,
+    kinds::TENANT_MOVING,
+    kinds::TENANT_COLLECTION_REPLACED,
+];
+
+/// What a write of a document can answer besides.
+pub(super) const WRITE_PROBLEMS: &[Kind] = &[kinds::NOT_UNIQUE, kinds::SCHEMA_VIOLATED, kinds::OUTCOME_UNKNOWN];
+
+/// The answer that shows a document, with its tag.
+fn shown(status: StatusCode, document: &RawDocument, tag: &EntityTag) -> Result<Response, Problem> {
+    let mut body = Vec::with_capacity(document.as_bytes().len() * 2);
+    write_document(&mut body, document).map_err(|_malformed| unreadable())?;
+    let mut response = (status, body).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    insert_tag(headers, tag);
+    Ok(response)
+}
+
+/// The answer to a write, which shows what is stored now.
+fn written(status: StatusCode, document: &NewDocument) -> Result<Response, Problem> {
+    shown(status, &document.raw, &document.tag())
+}
+
+fn insert_tag(headers: &mut HeaderMap, tag: &EntityTag) {
+    // Tags of our own are hex digits or base64, which every header can hold.
+    if let Ok(tag) = HeaderValue::from_str(&tag.to_string()) {
+        headers.insert(header::ETAG, tag);
+    }
+}
+
+/// A stored document that is no BSON.
+fn unreadable() -> Problem {
+    error!("a stored document cannot be read");
+    Problem::new(kinds::INTERNAL_ERROR)
+}
+
+/// A document that is to be created; it gets an id if it has none.
+fn new_document(read: StoredFields) -> Result<NewDocument, Problem> {
+    let id = read.id.map_or_else(|| Ok(DocumentId::generate()), DocumentId::of_new);
+    let id = id.map_err(|invalid| Problem::invalid(vec![invalid.at("/_id")]))?;
+    NewDocument::new(id, &read.fields).map_err(whole)
+}
+
+/// What is wrong with a document as a whole.
+fn whole(why: Invalid) -> Problem {
+    Problem::invalid(vec![why.at("")])
+}
+
+/// Reads the parameter `filter`.
+fn parse_filter(text: &str) -> Result<Filter, Vec<FieldError>> {
+    let filter = read_query(text.as_bytes()).map_err(|error| match error {
+        ReadError::Invalid(errors) => errors,
+        ReadError::Syntax { column, .. } => {
+            vec![Invalid::new("invalid_json", format!("is not JSON, at character {column}")).at("")]
+        }
+    })?;
+    Filter::parse(&filter)
+}

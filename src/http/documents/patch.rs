@@ -1,0 +1,63 @@
+//! `PATCH /org/{organization_name}/documents/{id}`
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use bson::Document;
+
+use super::{unreadable, written};
+use crate::domain::document::{DocumentId, MergePatch};
+use crate::domain::{Invalid, Tenant};
+use crate::extjson::read_stored;
+use crate::http::body::JsonDocument;
+use crate::http::conditions::Conditions;
+use crate::http::problem::{Kind, Problem, kinds};
+use crate::http::state::Services;
+use crate::http::tenant::PathId;
+
+/// What this call can answer besides its success, and what every call on data and every write can.
+pub(in crate::http) const PROBLEMS: &[Kind] =
+    &[kinds::DOCUMENT_NOT_FOUND, kinds::PRECONDITION_FAILED, kinds::DOCUMENT_BUSY, kinds::QUERY_TOO_SLOW];
+
+/// Change parts of a document
+///
+/// A JSON Merge Patch (RFC 7396): members replace those of the document, objects are merged, null removes. It is applied to
+/// the document as it is at that moment, so two patches of different fields at once both take effect. With `If-Match` it
+/// happens only while the document is in that state: of two with the same state exactly one wins, and the other gets 412.
+#[utoipa::path(
+    patch, path = "/org/{organization_name}/documents/{id}", tag = "documents", operation_id = "patch_document",
+    security(("bearer" = []), ("password" = [])),
+    params(
+        ("organization_name" = String, Path, description = "The organization's name, in any spelling", example = "amazon"),
+        ("id" = String, Path, description = "The document's `_id`", example = "691f2a3b4c5d6e7f80910a1b"),
+        ("If-Match" = Option<String>, Header, description = "The state that it must be in, or `*` for any")
+    ),
+    request_body(content(
+        (Object = "application/merge-patch+json", example = json!({ "name": "Ada Lovelace", "nickname": null })),
+        (Object = "application/json")
+    )),
+    responses((
+        status = 200, description = "The document, as it is stored now", body = Object, content_type = "application/json",
+        headers(("ETag" = String, description = "The document's state"))
+    ))
+)]
+pub(in crate::http) async fn patch(
+    tenant: Tenant,
+    services: Services,
+    PathId(id): PathId,
+    conditions: Conditions,
+    JsonDocument(text): JsonDocument,
+) -> Result<Response, Problem> {
+    let expected = conditions.of_change()?;
+    let patch = read(&id, &text)?;
+    let patched = services.data.patch(&tenant, &id, &patch, &expected).await?;
+    written(StatusCode::OK, &patched)
+}
+
+fn read(id: &DocumentId, text: &[u8]) -> Result<MergePatch, Problem> {
+    let read = read_stored(text)?;
+    if read.id.is_some_and(|sent| DocumentId::of_stored(sent) != *id) {
+        let why = Invalid::new("contradiction", "cannot be changed, and differs from the one in the path");
+        return Err(Problem::invalid(vec![why.at("/_id")]));
+    }
+    Document::try_from(read.fields).map(MergePatch::new).map_err(|_malformed| unreadable())
+}

@@ -1,0 +1,104 @@
+//! `POST /org/{organization_name}/indexes`
+
+use axum::Json;
+use axum::extract::{OriginalUri, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use tokio::time::timeout;
+use tracing::{Instrument, Span, error};
+use utoipa::ToSchema;
+
+use super::IndexAnswer;
+use crate::domain::Tenant;
+use crate::domain::index::NewIndex;
+use crate::extjson::read_query;
+use crate::http::body::JsonDocument;
+use crate::http::location;
+use crate::http::problem::{Kind, Problem, kinds};
+use crate::http::state::{HttpState, Services};
+use crate::repo::tenant_data::StoredIndex;
+
+/// What this call can answer besides its success, and what every call on data can.
+pub(in crate::http) const PROBLEMS: &[Kind] =
+    &[kinds::INDEX_EXISTS, kinds::NOT_UNIQUE, kinds::TOO_MANY_INDEXES, kinds::OUTCOME_UNKNOWN];
+
+/// An index to be built.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the document's view of what NewIndex reads")]
+pub(in crate::http) struct CreateIndexBody {
+    /// Its fields in their order: 1 ascending, -1 descending.
+    #[schema(value_type = Object, example = json!({ "email": 1 }))]
+    keys: (),
+    /// Its name; made from its keys if it is left out.
+    #[schema(value_type = Option<String>, nullable = false, min_length = 1, max_length = 120, example = "email_1")]
+    name: (),
+    /// Whether no two documents may have the same value.
+    #[schema(value_type = Option<bool>, nullable = false, example = true)]
+    unique: (),
+    /// Whether documents without its fields are left out.
+    #[schema(value_type = Option<bool>, nullable = false)]
+    sparse: (),
+    /// After how many seconds, from the date in its one field, MongoDB removes a document.
+    #[schema(value_type = Option<i64>, nullable = false, minimum = 0, maximum = 2_147_483_647)]
+    expire_after_seconds: (),
+    /// Which documents alone are in it: a filter of `$eq $exists $gt $gte $lt $lte $type $in $and $or`.
+    #[schema(value_type = Option<Object>, nullable = false)]
+    partial_filter: (),
+}
+
+/// Create an index
+///
+/// Others read and write meanwhile. If it takes longer than a request may, the answer is 202 and the index goes on being built;
+/// the list shows it as `building`, and no longer when it failed. An index that is there already, just so, is answered with 200.
+#[utoipa::path(
+    post, path = "/org/{organization_name}/indexes", tag = "indexes and schema", operation_id = "create_index",
+    security(("bearer" = []), ("password" = [])),
+    params(
+        ("organization_name" = String, Path, description = "The organization's name, in any spelling", example = "amazon")
+    ),
+    request_body = CreateIndexBody,
+    responses(
+        (status = 201, description = "The index is ready", body = IndexAnswer, headers(("Location" = String, description = "The index's path"))),
+        (status = 200, description = "There was just such an index already", body = IndexAnswer),
+        (status = 202, description = "The index is being built", body = IndexAnswer)
+    )
+)]
+pub(in crate::http) async fn create(
+    tenant: Tenant,
+    services: Services,
+    State(state): State<HttpState>,
+    OriginalUri(uri): OriginalUri,
+    JsonDocument(text): JsonDocument,
+) -> Result<Response, Problem> {
+    let index = NewIndex::parse(&read_query(&text)?).map_err(Problem::invalid)?;
+    let path = location::beneath(uri.path(), &index.name);
+    let asked = index.clone();
+    let build = async move {
+        let built = services.data.create_index(&tenant, &index).await;
+        built.inspect_err(|error| error!(%error, "an index was not built"))
+    };
+    // A build can take hours. In a task of its own, so that it goes on when nobody waits for it any more.
+    let build = state.requests.spawn(build.instrument(Span::current()));
+    let (status, is_building) = match timeout(state.limits.timeout / 2, build).await {
+        Ok(Ok(outcome)) => (if outcome? { StatusCode::CREATED } else { StatusCode::OK }, false),
+        Ok(Err(_panicked)) => return Err(Problem::new(kinds::INTERNAL_ERROR)),
+        Err(_elapsed) => (StatusCode::ACCEPTED, true),
+    };
+    let mut response = (status, Json(IndexAnswer::from(as_stored(asked, is_building)))).into_response();
+    if status == StatusCode::CREATED {
+        location::insert(&mut response, &path);
+    }
+    Ok(response)
+}
+
+fn as_stored(index: NewIndex, is_building: bool) -> StoredIndex {
+    StoredIndex {
+        name: index.name,
+        keys: index.keys,
+        is_unique: index.is_unique,
+        is_sparse: index.is_sparse,
+        expire_after_seconds: index.expire_after_seconds,
+        partial_filter: index.partial_filter,
+        is_building,
+    }
+}

@@ -1,0 +1,50 @@
+//! `DELETE /org/{organization_name}/indexes/{name}`
+
+use axum::extract::FromRequestParts;
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+
+use crate::domain::Tenant;
+use crate::domain::index::check_index_name;
+use crate::http::problem::{Kind, Problem, kinds};
+use crate::http::state::{HttpState, Services};
+use crate::http::tenant::path_parameter;
+
+/// What this call can answer besides its success, and what every call on data can.
+pub(in crate::http) const PROBLEMS: &[Kind] = &[kinds::INDEX_NOT_FOUND, kinds::INDEX_PROTECTED, kinds::OUTCOME_UNKNOWN];
+
+/// The index that every collection has and needs.
+const ID_INDEX: &str = "_id_";
+
+/// The name of an index in its path.
+pub(in crate::http) struct IndexName(String);
+
+impl FromRequestParts<HttpState> for IndexName {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &HttpState) -> Result<Self, Problem> {
+        let name = path_parameter(parts, "name").await?;
+        // Above all not `*`, which would be all of them.
+        check_index_name(&name).map_err(|invalid| Problem::invalid(vec![invalid.at("{name}")]))?;
+        if name == ID_INDEX { Err(Problem::new(kinds::INDEX_PROTECTED)) } else { Ok(Self(name)) }
+    }
+}
+
+/// Drop an index
+#[utoipa::path(
+    delete, path = "/org/{organization_name}/indexes/{name}", tag = "indexes and schema", operation_id = "delete_index",
+    security(("bearer" = []), ("password" = [])),
+    params(
+        ("organization_name" = String, Path, description = "The organization's name, in any spelling", example = "amazon"),
+        ("name" = String, Path, description = "The index's name", example = "email_1")
+    ),
+    responses((status = 204, description = "The index is gone"))
+)]
+pub(in crate::http) async fn delete(
+    tenant: Tenant,
+    services: Services,
+    IndexName(name): IndexName,
+) -> Result<StatusCode, Problem> {
+    services.data.drop_index(&tenant, &name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,31 @@
+//! `GET /org/{organization_name}/indexes`
+
+use axum::Json;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::IndexAnswer;
+use crate::domain::Tenant;
+use crate::http::problem::Problem;
+use crate::http::state::Services;
+
+/// The indexes of an organization.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct Indexes {
+    /// All of them, the one over `_id` included.
+    indexes: Vec<IndexAnswer>,
+}
+
+/// List indexes
+#[utoipa::path(
+    get, path = "/org/{organization_name}/indexes", tag = "indexes and schema", operation_id = "list_indexes",
+    security(("bearer" = []), ("password" = [])),
+    params(
+        ("organization_name" = String, Path, description = "The organization's name, in any spelling", example = "amazon")
+    ),
+    responses((status = 200, description = "The indexes", body = Indexes))
+)]
+pub(in crate::http) async fn list(tenant: Tenant, services: Services) -> Result<Json<Indexes>, Problem> {
+    let indexes = services.data.indexes(&tenant).await?;
+    Ok(Json(Indexes { indexes: indexes.into_iter().map(IndexAnswer::from).collect() }))
+}

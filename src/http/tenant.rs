@@ -1,0 +1,51 @@
+//! Whose data a request is about: the organization in its path, if it is the caller's own. A handler that takes a
+//! [`Tenant`] cannot be reached by anybody else.
+
+use axum::extract::{FromRequestParts, RawPathParams};
+use axum::http::request::Parts;
+
+use super::problem::{Problem, kinds};
+use super::state::{HttpState, Services};
+use crate::domain::document::DocumentId;
+use crate::domain::{Caller, OrgReference, Tenant};
+
+/// The parameter of the path that names the organization.
+const NAME_PARAMETER: &str = "organization_name";
+
+/// The id in a document's path.
+pub(super) struct PathId(pub(super) DocumentId);
+
+impl FromRequestParts<HttpState> for Tenant {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Problem> {
+        // 401 first, then 404, then 403.
+        let caller = <Caller as FromRequestParts<HttpState>>::from_request_parts(parts, state).await?;
+        let services = Services::from_request_parts(parts, state).await?;
+        let name = path_parameter(parts, NAME_PARAMETER).await?;
+        let reference = OrgReference::parse(&name)
+            .map_err(|invalid| Problem::invalid(vec![invalid.at(format!("{{{NAME_PARAMETER}}}"))]))?;
+        Ok(services.orgs.reach(&caller, &reference).await?)
+    }
+}
+
+impl FromRequestParts<HttpState> for PathId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &HttpState) -> Result<Self, Problem> {
+        let text = path_parameter(parts, "id").await?;
+        DocumentId::from_path(&text).map(Self).map_err(|invalid| Problem::invalid(vec![invalid.at("{id}")]))
+    }
+}
+
+/// A parameter of the path, percent-decoded.
+///
+/// # Errors
+/// It is not UTF-8.
+pub(super) async fn path_parameter(parts: &mut Parts, name: &str) -> Result<String, Problem> {
+    let parameters = RawPathParams::from_request_parts(parts, &()).await;
+    let found = parameters
+        .ok()
+        .and_then(|parameters| parameters.iter().find(|(known, _)| *known == name).map(|(_, value)| value.to_owned()));
+    found.ok_or_else(|| Problem::new(kinds::BAD_REQUEST).with_detail("The path is not UTF-8 after percent-decoding"))
+}

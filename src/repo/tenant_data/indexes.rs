@@ -1,0 +1,114 @@
+//! The indexes of a tenant's collection.
+
+use bson::{Bson, Document, doc};
+
+use super::{TenantDataRepo, command, malformed};
+use crate::domain::TenantCollection;
+use crate::domain::index::NewIndex;
+use crate::repo::command::{run, run_ddl};
+use crate::repo::error::RepoError;
+
+/// An index as the catalog has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredIndex {
+    /// Its name.
+    pub name: String,
+    /// Its keys in their order: 1, -1, or a word such as `text`.
+    pub keys: Document,
+    /// Whether it refuses a value that is there already.
+    pub is_unique: bool,
+    /// Whether it leaves documents without its keys out.
+    pub is_sparse: bool,
+    /// After how many seconds documents are removed.
+    pub expire_after_seconds: Option<i64>,
+    /// Which documents alone are in it.
+    pub partial_filter: Option<Document>,
+    /// Whether it is still being built.
+    pub is_building: bool,
+}
+
+impl TenantDataRepo {
+    /// The indexes of the collection that has this **name** now: `listIndexes` knows no UUID, so the caller must make
+    /// sure that the name has meant the same collection before and after.
+    ///
+    /// # Errors
+    /// [`RepoError::NamespaceNotFound`] when there is none of that name, or MongoDB could not be asked.
+    pub async fn list_indexes_by_name(&self, at: &TenantCollection) -> Result<Vec<StoredIndex>, RepoError> {
+        let list = doc! { "listIndexes": &at.name, "includeIndexBuildInfo": true, "cursor": {} };
+        let mut cursor = self.cursor(list).await?;
+        let mut found = Vec::new();
+        while let Some(batch) = cursor.next().await? {
+            for document in batch.documents()? {
+                let document = Document::try_from(document?).map_err(|_error| malformed())?;
+                found.push(StoredIndex::read(&document).ok_or_else(malformed)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Builds an index, which takes as long as it takes; others go on meanwhile. False when there is just such a one
+    /// already.
+    ///
+    /// # Errors
+    /// [`RepoError::IndexExists`] for another one of that name or of these keys, [`RepoError::Duplicate`] when the documents
+    /// break a unique one.
+    pub async fn create_index(&self, at: &TenantCollection, index: &NewIndex) -> Result<bool, RepoError> {
+        let mut create = command("createIndexes", at);
+        create.insert("indexes", [specification(index)]);
+        // No time limit: MongoDB gives a build up when its command's time is over. The write concern is what every
+        // change of the catalog has.
+        create.insert("writeConcern", doc! { "w": "majority" });
+        let reply = run(&self.database, create).await?;
+        let count = |name: &str| reply.get_i32(name).unwrap_or_default();
+        Ok(count("numIndexesAfter") > count("numIndexesBefore"))
+    }
+
+    /// Drops an index.
+    ///
+    /// # Errors
+    /// [`RepoError::IndexNotFound`] when there is none of that name.
+    pub async fn drop_index(&self, at: &TenantCollection, name: &str) -> Result<(), RepoError> {
+        let mut drop = command("dropIndexes", at);
+        drop.insert("index", name);
+        run_ddl(&self.database, drop).await.map(|_reply| ())
+    }
+}
+
+fn specification(index: &NewIndex) -> Document {
+    let mut specification = doc! { "key": &index.keys, "name": &index.name };
+    if index.is_unique {
+        specification.insert("unique", true);
+    }
+    if index.is_sparse {
+        specification.insert("sparse", true);
+    }
+    if let Some(seconds) = index.expire_after_seconds {
+        specification.insert("expireAfterSeconds", seconds);
+    }
+    if let Some(filter) = &index.partial_filter {
+        specification.insert("partialFilterExpression", filter);
+    }
+    specification
+}
+
+impl StoredIndex {
+    /// An index that is being built stands in `spec`, beside the state of its build; one that is ready does not.
+    fn read(document: &Document) -> Option<Self> {
+        let specification = document.get_document("spec").unwrap_or(document);
+        let is_set = |name: &str| specification.get_bool(name).unwrap_or_default();
+        Some(Self {
+            name: specification.get_str("name").ok()?.to_owned(),
+            keys: specification.get_document("key").ok()?.clone(),
+            is_unique: is_set("unique"),
+            is_sparse: is_set("sparse"),
+            expire_after_seconds: specification.get("expireAfterSeconds").and_then(whole_number),
+            partial_filter: specification.get_document("partialFilterExpression").ok().cloned(),
+            is_building: document.contains_key("indexBuildInfo") || document.contains_key("buildUUID"),
+        })
+    }
+}
+
+fn whole_number(value: &Bson) -> Option<i64> {
+    #[expect(clippy::cast_possible_truncation, reason = "MongoDB allows at most 2^31 - 1 seconds")]
+    value.as_i64().or_else(|| value.as_i32().map(i64::from)).or_else(|| value.as_f64().map(|number| number as i64))
+}

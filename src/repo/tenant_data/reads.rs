@@ -1,0 +1,195 @@
+//! Finding, counting and measuring documents.
+
+use std::time::Duration;
+
+use bson::raw::{RawDocument, RawDocumentBuf};
+use bson::{Bson, Document, doc};
+use futures_util::StreamExt;
+use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
+
+use super::{TenantDataRepo, command, malformed};
+use crate::domain::TenantCollection;
+use crate::domain::document::DocumentId;
+use crate::repo::READ_MAX_TIME;
+use crate::repo::command::{millis, run_cursor};
+use crate::repo::error::RepoError;
+
+/// How long a whole export may work inside MongoDB, the time in which it waits for its client not counted.
+const EXPORT_MAX_TIME: Duration = Duration::from_mins(10);
+
+/// Which documents, and in which order.
+#[derive(Debug, Clone)]
+pub struct Find {
+    /// Which.
+    pub filter: Document,
+    /// In which order.
+    pub sort: Document,
+    /// At most how many; `None` for all.
+    pub limit: Option<u32>,
+}
+
+/// Some documents as MongoDB sent them.
+#[derive(Debug)]
+pub struct DocumentBatch(RawBatch);
+
+/// The batches of a query, one after the other.
+pub struct DocumentCursor(RawBatchCursor);
+
+/// The size of a collection.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CollectionStats {
+    /// How many documents.
+    pub documents: u64,
+    /// How many bytes of BSON they are.
+    pub bytes: u64,
+    /// How many bytes they take on the disk, compressed.
+    pub storage_bytes: u64,
+    /// The bytes of each index, by its name.
+    pub index_bytes: Vec<(String, u64)>,
+}
+
+impl TenantDataRepo {
+    /// The document of this id.
+    ///
+    /// # Errors
+    /// The collection is elsewhere, or MongoDB could not be asked.
+    pub async fn find_one(&self, at: &TenantCollection, id: &DocumentId) -> Result<Option<RawDocumentBuf>, RepoError> {
+        let mut find = command("find", at);
+        find.extend(doc! {
+            "filter": by_id(id), "limit": 1, "singleBatch": true, "maxTimeMS": millis(READ_MAX_TIME),
+        });
+        let batch = self.cursor(find).await?.next().await?;
+        let Some(batch) = batch else { return Ok(None) };
+        let first = batch.documents()?.next().transpose()?;
+        Ok(first.map(ToOwned::to_owned))
+    }
+
+    /// Some documents in one batch. Fewer than asked for, when together they would be larger than a reply may be (16 MiB);
+    /// [`DocumentBatch::is_cut`] tells.
+    ///
+    /// # Errors
+    /// The collection is elsewhere, the filter is not accepted, or MongoDB could not be asked.
+    pub async fn find_batch(&self, at: &TenantCollection, find: &Find) -> Result<DocumentBatch, RepoError> {
+        let mut cursor = self.open(at, find, READ_MAX_TIME).await?;
+        cursor.next().await?.ok_or_else(malformed)
+    }
+
+    /// All documents, in batches.
+    ///
+    /// # Errors
+    /// The collection is elsewhere, the filter is not accepted, or MongoDB could not be asked.
+    pub async fn find_all(&self, at: &TenantCollection, find: &Find) -> Result<DocumentCursor, RepoError> {
+        self.open(at, find, EXPORT_MAX_TIME).await
+    }
+
+    async fn open(&self, at: &TenantCollection, find: &Find, time: Duration) -> Result<DocumentCursor, RepoError> {
+        let mut command = command("find", at);
+        command.extend(doc! { "filter": &find.filter, "sort": &find.sort, "maxTimeMS": millis(time) });
+        if let Some(limit) = find.limit {
+            command.extend(doc! { "limit": i64::from(limit), "batchSize": i64::from(limit) });
+        }
+        self.cursor(command).await
+    }
+
+    pub(super) async fn cursor(&self, command: Document) -> Result<DocumentCursor, RepoError> {
+        run_cursor(&self.database, command).await.map(DocumentCursor)
+    }
+
+    /// How many documents match.
+    ///
+    /// # Errors
+    /// The collection is elsewhere, the filter is not accepted, or MongoDB could not be asked.
+    pub async fn count(&self, at: &TenantCollection, filter: &Document) -> Result<u64, RepoError> {
+        let pipeline = [doc! { "$match": filter }, doc! { "$count": "count" }];
+        let counted = self.aggregate(at, &pipeline).await?;
+        // No document at all gives no count at all.
+        Ok(counted.first().map(|counted| number(counted, "count")).unwrap_or_default())
+    }
+
+    /// How large the collection is.
+    ///
+    /// # Errors
+    /// The collection is elsewhere, or MongoDB could not be asked.
+    pub async fn stats(&self, at: &TenantCollection) -> Result<CollectionStats, RepoError> {
+        let mut total = CollectionStats::default();
+        // One document for each shard that has a part of it.
+        for part in self.aggregate(at, &[doc! { "$collStats": { "storageStats": {} } }]).await? {
+            let stats = part.get_document("storageStats").map_err(|_absent| malformed())?;
+            total.documents += number(stats, "count");
+            total.bytes += number(stats, "size");
+            total.storage_bytes += number(stats, "storageSize");
+            for (name, _) in stats.get_document("indexSizes").into_iter().flatten() {
+                let bytes = number(stats.get_document("indexSizes").map_err(|_absent| malformed())?, name);
+                match total.index_bytes.iter_mut().find(|(known, _)| known == name) {
+                    Some((_, sum)) => *sum += bytes,
+                    None => total.index_bytes.push((name.clone(), bytes)),
+                }
+            }
+        }
+        Ok(total)
+    }
+
+    async fn aggregate(&self, at: &TenantCollection, pipeline: &[Document]) -> Result<Vec<Document>, RepoError> {
+        let mut aggregate = command("aggregate", at);
+        aggregate.extend(doc! { "pipeline": pipeline, "cursor": {}, "maxTimeMS": millis(READ_MAX_TIME) });
+        let mut cursor = self.cursor(aggregate).await?;
+        let mut found = Vec::new();
+        while let Some(batch) = cursor.next().await? {
+            for document in batch.documents()? {
+                found.push(Document::try_from(document?).map_err(|_malformed| malformed())?);
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl DocumentBatch {
+    /// The documents, in their order.
+    ///
+    /// # Errors
+    /// The reply is malformed.
+    pub fn documents(&self) -> Result<impl Iterator<Item = Result<&RawDocument, RepoError>>, RepoError> {
+        let documents = self.0.doc_slices().map_err(|_error| malformed())?;
+        Ok(documents.into_iter().map(|value| value.ok().and_then(bson::RawBsonRef::as_document).ok_or_else(malformed)))
+    }
+
+    /// Whether more would have matched than one reply holds.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        let cursor = self.0.as_raw_document().get_document("cursor");
+        cursor.and_then(|cursor| cursor.get_i64("id")).is_ok_and(|id| id != 0)
+    }
+}
+
+impl DocumentCursor {
+    /// The next batch; `None` at the end.
+    ///
+    /// # Errors
+    /// [`RepoError::QueryEnded`] when the collection was renamed meanwhile, or MongoDB could not be asked.
+    pub async fn next(&mut self) -> Result<Option<DocumentBatch>, RepoError> {
+        self.0.next().await.transpose().map(|batch| batch.map(DocumentBatch)).map_err(RepoError::of_read)
+    }
+}
+
+impl std::fmt::Debug for DocumentCursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DocumentCursor").finish_non_exhaustive()
+    }
+}
+
+/// The one document of this id. Never the value alone: it could be read as an operator.
+pub(super) fn by_id(id: &DocumentId) -> Document {
+    doc! { "_id": { "$eq": id.as_bson() } }
+}
+
+/// A size or a count, which MongoDB writes as whichever number type holds it.
+fn number(document: &Document, name: &str) -> u64 {
+    let value = match document.get(name) {
+        Some(Bson::Int32(value)) => i64::from(*value),
+        Some(Bson::Int64(value)) => *value,
+        #[expect(clippy::cast_possible_truncation, reason = "a count of bytes, which no double beyond 64 bits is")]
+        Some(Bson::Double(value)) => *value as i64,
+        _ => 0,
+    };
+    u64::try_from(value).unwrap_or_default()
+}

@@ -1,0 +1,84 @@
+//! The validator of a tenant's collection: the owner's tag, which is always there, and the tenant's schema, which may be.
+//!
+//! The schema is kept where it is enforced, in the validator itself, so that the two can never differ, move together in a
+//! rename, and come back together from a backup:
+//!
+//!     { $comment: "owner:…", $and: [{ $comment: "schema:<as it was sent>" }], $jsonSchema: <as MongoDB enforces it> }
+
+use bson::{Bson, Document, doc};
+
+use super::{TenantDataRepo, command};
+use crate::domain::{OwnerTag, TenantCollection};
+use crate::repo::command::run_ddl;
+use crate::repo::error::RepoError;
+use crate::repo::tenants::TenantRepo;
+
+const SCHEMA_PREFIX: &str = "schema:";
+
+/// What the validator of a collection says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Validator {
+    /// Nothing but whose the collection is.
+    None,
+    /// The tenant's schema.
+    Schema(StoredSchema),
+    /// Something that this server did not make.
+    Foreign,
+}
+
+/// A schema as it is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredSchema {
+    /// The JSON text that was sent.
+    pub source: String,
+    /// What MongoDB enforces.
+    pub enforced: Document,
+}
+
+impl TenantDataRepo {
+    /// The validator of the collection, wherever it is now; `None` when the collection is gone.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub async fn validator(&self, at: &TenantCollection) -> Result<Option<Validator>, RepoError> {
+        let found = TenantRepo::new(&self.database).find_validator(at).await?;
+        Ok(found.map(|validator| read(&validator.unwrap_or_default())))
+    }
+
+    /// Sets the collection's schema, or takes it away; the owner's tag is there in any case.
+    ///
+    /// # Errors
+    /// [`RepoError::NotAccepted`] when MongoDB cannot enforce it, [`RepoError::CollectionBusy`] when the collection is held.
+    pub async fn set_schema(
+        &self,
+        at: &TenantCollection,
+        owner: OwnerTag,
+        schema: Option<&StoredSchema>,
+    ) -> Result<(), RepoError> {
+        let mut validator = doc! { "$comment": owner.to_string() };
+        if let Some(StoredSchema { source, enforced }) = schema {
+            validator.insert("$and", [doc! { "$comment": format!("{SCHEMA_PREFIX}{source}") }]);
+            validator.insert("$jsonSchema", enforced);
+        }
+        let mut modify = command("collMod", at);
+        modify.extend(doc! { "validator": validator, "validationLevel": "strict", "validationAction": "error" });
+        run_ddl(&self.database, modify).await.map(|_reply| ())
+    }
+}
+
+fn read(validator: &Document) -> Validator {
+    let is_ours = validator.keys().all(|key| matches!(key.as_str(), "$comment" | "$and" | "$jsonSchema"));
+    if !is_ours {
+        return Validator::Foreign;
+    }
+    match (validator.get_document("$jsonSchema"), source(validator)) {
+        (Ok(enforced), Some(source)) => Validator::Schema(StoredSchema { source, enforced: enforced.clone() }),
+        (Err(_), None) if !validator.contains_key("$and") => Validator::None,
+        _ => Validator::Foreign,
+    }
+}
+
+fn source(validator: &Document) -> Option<String> {
+    let [Bson::Document(kept)] = validator.get_array("$and").ok()?.as_slice() else { return None };
+    Some(kept.get_str("$comment").ok()?.strip_prefix(SCHEMA_PREFIX)?.to_owned())
+}

@@ -1,0 +1,152 @@
+//! Writing documents: one at a time under a condition, or many new ones at once.
+
+use std::collections::HashSet;
+
+use bson::oid::ObjectId;
+use bson::raw::{RawArrayBuf, RawDocument, RawDocumentBuf, cstr};
+use bson::{Bson, Document, doc};
+
+use super::reads::by_id;
+use super::{TenantDataRepo, command, malformed};
+use crate::domain::TenantCollection;
+use crate::domain::document::{DocumentId, NewDocument, Version};
+use crate::extjson::REVISION_FIELD;
+use crate::repo::READ_MAX_TIME;
+use crate::repo::command::{millis, raw_write, run_many, run_raw};
+use crate::repo::error::RepoError;
+
+/// In which state a document must be for a write to happen.
+#[derive(Debug, Clone)]
+pub enum Guard {
+    /// In any.
+    Any,
+    /// Written last by one of these writes.
+    Revisions(Vec<ObjectId>),
+    /// Holding exactly this: it was written by somebody who knows no revisions.
+    Content(RawDocumentBuf),
+}
+
+impl Guard {
+    /// The state that a document was read in.
+    #[must_use]
+    pub fn of(document: &RawDocument) -> Self {
+        match Version::of(document) {
+            Version::Revision(revision) => Self::Revisions(vec![revision]),
+            Version::Content(_) => Self::Content(document.to_owned()),
+        }
+    }
+
+    fn filter(&self, id: &DocumentId) -> Result<Document, RepoError> {
+        let mut filter = by_id(id);
+        match self {
+            Self::Any => {}
+            Self::Revisions(revisions) => {
+                filter.insert(REVISION_FIELD, doc! { "$in": revisions });
+            }
+            Self::Content(content) => {
+                let content = Document::try_from(content.as_ref()).map_err(|_error| malformed())?;
+                filter.insert("$expr", doc! { "$eq": ["$$ROOT", { "$literal": content }] });
+            }
+        }
+        Ok(filter)
+    }
+}
+
+impl TenantDataRepo {
+    /// Adds a document.
+    ///
+    /// # Errors
+    /// [`RepoError::Duplicate`] when its `_id`, or what a unique index is over, is there already.
+    pub async fn insert(&self, at: &TenantCollection, document: &NewDocument) -> Result<(), RepoError> {
+        let insert = insert_command(at, &[document])?;
+        run_raw(&self.database, insert).await.map(drop)
+    }
+
+    /// Adds many documents, each on its own: those that cannot be added are named by their places.
+    ///
+    /// # Errors
+    /// Nobody knows of any of them.
+    pub async fn insert_many(
+        &self,
+        at: &TenantCollection,
+        documents: &[&NewDocument],
+    ) -> Result<Vec<(usize, RepoError)>, RepoError> {
+        let insert = insert_command(at, documents)?;
+        run_many(&self.database, insert, documents.len()).await
+    }
+
+    /// The revisions that documents of these ids have now.
+    ///
+    /// # Errors
+    /// The collection is elsewhere, or MongoDB could not be asked.
+    pub async fn revisions_of(
+        &self,
+        at: &TenantCollection,
+        documents: &[&NewDocument],
+    ) -> Result<HashSet<ObjectId>, RepoError> {
+        let ids: Vec<&Bson> = documents.iter().map(|document| document.id.as_bson()).collect();
+        let mut find = command("find", at);
+        find.extend(doc! {
+            "filter": { "_id": { "$in": ids } },
+            "projection": { REVISION_FIELD: 1 },
+            "batchSize": i64::try_from(documents.len()).unwrap_or(i64::MAX),
+            "maxTimeMS": millis(READ_MAX_TIME),
+        });
+        let mut found = HashSet::new();
+        let mut cursor = self.cursor(find).await?;
+        while let Some(batch) = cursor.next().await? {
+            for document in batch.documents()? {
+                found.extend(document?.get_object_id(REVISION_FIELD).ok());
+            }
+        }
+        Ok(found)
+    }
+
+    /// Puts a document in the place of the one of its id; false when there is none in that state.
+    ///
+    /// # Errors
+    /// [`RepoError::Duplicate`] when what a unique index is over is there already.
+    pub async fn replace(
+        &self,
+        at: &TenantCollection,
+        document: &NewDocument,
+        guard: &Guard,
+    ) -> Result<bool, RepoError> {
+        let filter = guard.filter(&document.id)?;
+        let mut update = RawDocumentBuf::new();
+        update.append(cstr!("q"), RawDocumentBuf::try_from(&filter).map_err(|_error| malformed())?);
+        update.append(cstr!("u"), document.raw.as_ref());
+        let mut updates = RawArrayBuf::new();
+        updates.push(update);
+        let mut replace = raw_write(command("update", at))?;
+        replace.append(cstr!("updates"), updates);
+        changed_one(&run_raw(&self.database, replace).await?)
+    }
+
+    /// Removes a document; false when there is none in that state.
+    ///
+    /// # Errors
+    /// The collection is elsewhere, or MongoDB could not be asked.
+    pub async fn remove(&self, at: &TenantCollection, id: &DocumentId, guard: &Guard) -> Result<bool, RepoError> {
+        let mut head = command("delete", at);
+        head.insert("deletes", [doc! { "q": guard.filter(id)?, "limit": 1 }]);
+        changed_one(&run_raw(&self.database, raw_write(head)?).await?)
+    }
+}
+
+fn insert_command(at: &TenantCollection, documents: &[&NewDocument]) -> Result<RawDocumentBuf, RepoError> {
+    let mut head = command("insert", at);
+    head.insert("ordered", false);
+    let mut insert = raw_write(head)?;
+    let mut list = RawArrayBuf::new();
+    for document in documents {
+        list.push(document.raw.as_ref());
+    }
+    insert.append(cstr!("documents"), list);
+    Ok(insert)
+}
+
+/// Whether the one write of a command met a document.
+fn changed_one(reply: &Document) -> Result<bool, RepoError> {
+    Ok(reply.get_i32("n").map_err(|_absent| malformed())? > 0)
+}

@@ -1,0 +1,128 @@
+//! Cursors: where a page ended, in the client's hands. Encrypted, because they hold values of documents and stand in URLs, and
+//! bound to the organization and the query, so that no other can be continued with them.
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
+use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bson::{Bson, Document, doc};
+use secrecy::{ExposeSecret, SecretString};
+use std::sync::Arc;
+
+use crate::domain::OrgId;
+
+/// The longest cursor, in characters: it has to fit in a URL with the rest of the query.
+const MAX_CHARS: usize = 3_000;
+
+/// What the key is for, so that it is no other's key.
+const KEY_INFO: &[u8] = b"tenantry document cursor v1";
+
+/// How many bytes of a sealed cursor are its nonce (AES-GCM).
+const NONCE_BYTES: usize = 12;
+
+/// Makes cursors and opens them.
+#[derive(Clone)]
+pub struct CursorSealer {
+    key: Arc<RandomizedNonceKey>,
+}
+
+/// The length of the key, as the key derivation asks for it.
+struct KeyBytes;
+
+impl KeyType for KeyBytes {
+    fn len(&self) -> usize {
+        32
+    }
+}
+
+impl CursorSealer {
+    /// A sealer whose cursors every server with this secret can open.
+    ///
+    /// # Errors
+    /// The cryptographic library failed.
+    pub fn new(secret: &SecretString) -> Result<Self, aws_lc_rs::error::Unspecified> {
+        let mut key = [0; 32];
+        let derived = Salt::new(HKDF_SHA256, &[]).extract(secret.expose_secret().as_bytes());
+        derived.expand(&[KEY_INFO], KeyBytes)?.fill(&mut key)?;
+        Ok(Self { key: Arc::new(RandomizedNonceKey::new(&AES_256_GCM, &key)?) })
+    }
+
+    /// A cursor with these values, for this organization and purpose; `None` when it would be too long.
+    #[must_use]
+    pub fn seal(&self, org: OrgId, purpose: &[u8], values: &[Bson]) -> Option<String> {
+        let mut sealed = doc! { "v": values }.to_vec().ok()?;
+        let nonce = self.key.seal_in_place_append_tag(bound_to(org, purpose), &mut sealed).ok()?;
+        let text = URL_SAFE_NO_PAD.encode([nonce.as_ref().as_slice(), &sealed].concat());
+        (text.len() <= MAX_CHARS).then_some(text)
+    }
+
+    /// The values of a cursor; `None` when it was not made for this organization and purpose, or was altered.
+    #[must_use]
+    pub fn open(&self, org: OrgId, purpose: &[u8], cursor: &str) -> Option<Vec<Bson>> {
+        let mut bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
+        let (nonce, sealed) = bytes.split_at_mut_checked(NONCE_BYTES)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let opened = self.key.open_in_place(nonce, bound_to(org, purpose), sealed).ok()?;
+        let mut document = Document::from_reader(&*opened).ok()?;
+        match document.remove("v")? {
+            Bson::Array(values) => Some(values),
+            _ => None,
+        }
+    }
+}
+
+fn bound_to(org: OrgId, purpose: &[u8]) -> Aad<Vec<u8>> {
+    Aad::from([org.0.bytes().as_slice(), purpose].concat())
+}
+
+impl std::fmt::Debug for CursorSealer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CursorSealer(hidden)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sealer(secret: &str) -> CursorSealer {
+        CursorSealer::new(&secret.into()).expect("a key")
+    }
+
+    #[test]
+    fn a_cursor_opens_for_what_it_was_made_for_and_for_nothing_else() {
+        let (sealer, org) = (sealer("one secret"), OrgId::generate());
+        let values = vec![Bson::from("a name"), Bson::Int32(7)];
+        let cursor = sealer.seal(org, b"by name", &values).expect("short");
+        assert_eq!(sealer.open(org, b"by name", &cursor), Some(values.clone()));
+        assert_eq!(sealer.open(OrgId::generate(), b"by name", &cursor), None);
+        assert_eq!(sealer.open(org, b"by date", &cursor), None);
+        assert_eq!(self::sealer("another secret").open(org, b"by name", &cursor), None);
+        assert_ne!(sealer.seal(org, b"by name", &values), Some(cursor), "nothing can be read from it");
+    }
+
+    #[test]
+    fn a_value_that_no_url_can_carry_has_no_cursor() {
+        assert_eq!(sealer("s").seal(OrgId::generate(), b"", &["x".repeat(MAX_CHARS).into()]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn an_altered_cursor_does_not_open(place in any::<prop::sample::Index>(), flip in 1_u8..) {
+            let (sealer, org) = (sealer("one secret"), OrgId::generate());
+            let cursor = sealer.seal(org, b"", &[Bson::Int32(1)]).expect("short");
+            let mut bytes = URL_SAFE_NO_PAD.decode(&cursor).expect("base64");
+            let place = place.index(bytes.len());
+            bytes[place] ^= flip;
+            prop_assert_eq!(sealer.open(org, b"", &URL_SAFE_NO_PAD.encode(bytes)), None);
+            prop_assert_eq!(sealer.open(org, b"", &cursor[..place]), None);
+        }
+
+        #[test]
+        fn whatever_is_sent_is_refused(text in any::<String>()) {
+            prop_assert_eq!(sealer("s").open(OrgId::generate(), b"", &text), None);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The indexes of a tenant's collection.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::place::{Place, refusal};
+use super::{DataError, DataService};
+use crate::domain::index::NewIndex;
+use crate::domain::{Org, Tenant, TenantCollection};
+use crate::repo::RepoError;
+use crate::repo::tenant_data::StoredIndex;
+
+/// The most indexes of one organization, the one over `_id` included: each is a file that MongoDB keeps open.
+pub const MAX_INDEXES: usize = 20;
+
+/// How often the collection is looked for while its organization is being changed, before the call is given up.
+const MAX_LOOKS: u8 = 50;
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+impl DataService {
+    /// The indexes of a tenant's collection, those in the making included.
+    ///
+    /// # Errors
+    /// [`DataError::Moving`] while a change of the organization goes on for too long, or what every read meets.
+    pub async fn indexes(&self, tenant: &Tenant) -> Result<Vec<StoredIndex>, DataError> {
+        // MongoDB lists the indexes of a name and knows no UUID there. A name means one collection for as long as its
+        // organization is of one generation and at rest, so the list is the tenant's if it is so before and after.
+        for _ in 0..MAX_LOOKS {
+            let Some(before) = self.locator.at_rest(tenant).await? else {
+                sleep(LOOK_EVERY).await;
+                continue;
+            };
+            let listed = self.repo.list_indexes_by_name(&collection_of(&before, tenant)).await;
+            let after = self.locator.at_rest(tenant).await?;
+            if after.is_some_and(|after| after.generation == before.generation) {
+                return listed.map_err(|error| match error {
+                    RepoError::NamespaceNotFound => DataError::Replaced,
+                    other => refusal(other),
+                });
+            }
+        }
+        Err(DataError::Moving)
+    }
+
+    /// Builds an index, for as long as it takes; false when there is just such a one already.
+    ///
+    /// # Errors
+    /// [`DataError::TooManyIndexes`], [`DataError::IndexExists`], [`DataError::NotUnique`] when the documents break a unique
+    /// one, or what every write meets.
+    pub async fn create_index(&self, tenant: &Tenant, index: &NewIndex) -> Result<bool, DataError> {
+        let present = self.indexes(tenant).await?;
+        // Two at once may pass this together; it protects MongoDB's file handles and is no account.
+        if present.len() >= MAX_INDEXES && !present.iter().any(|present| present.name == index.name) {
+            return Err(DataError::TooManyIndexes);
+        }
+        let mut place = Place::of(tenant);
+        loop {
+            match self.repo.create_index(&place.collection, index).await {
+                Ok(is_new) => return Ok(is_new),
+                Err(RepoError::NotAccepted { .. }) => {
+                    let why = "MongoDB does not accept this index; look at its keys and its partial_filter";
+                    return Err(DataError::invalid(crate::domain::Invalid::new("invalid_value", why), ""));
+                }
+                // Building the same index again is no harm.
+                Err(error) => drop(self.locator.after_write(&mut place, error).await?),
+            }
+        }
+    }
+
+    /// Drops an index.
+    ///
+    /// # Errors
+    /// [`DataError::IndexNotFound`], or what every write meets.
+    pub async fn drop_index(&self, tenant: &Tenant, name: &str) -> Result<(), DataError> {
+        let (mut place, mut was_lost) = (Place::of(tenant), false);
+        loop {
+            match self.repo.drop_index(&place.collection, name).await {
+                Ok(()) => return Ok(()),
+                Err(RepoError::IndexNotFound) if was_lost => return Ok(()),
+                Err(error) => {
+                    self.locator.after_write(&mut place, error).await?;
+                    was_lost = true;
+                }
+            }
+        }
+    }
+}
+
+fn collection_of(org: &Org, tenant: &Tenant) -> TenantCollection {
+    TenantCollection { name: org.collection_name.clone(), uuid: tenant.collection().uuid }
+}

@@ -1,0 +1,107 @@
+//! Tenants' documents, indexes and schemas. Every call begins with a [`Tenant`], which only an authorized caller yields.
+
+mod cursors;
+mod export;
+mod import;
+mod indexes;
+mod place;
+mod reads;
+mod schema;
+mod writes;
+
+pub use cursors::CursorSealer;
+pub use export::Export;
+pub use import::Import;
+pub use indexes::MAX_INDEXES;
+pub use reads::{ListDocuments, Page};
+pub use schema::AppliedSchema;
+
+use place::Locator;
+
+use crate::domain::{FieldError, Invalid};
+use crate::repo::{RepoError, Repos, TenantDataRepo};
+
+/// Why a call on a tenant's data did not give its answer.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// There is no document of this id.
+    #[error("the document does not exist")]
+    NotFound,
+    /// There is a document of this id already.
+    #[error("the document exists already")]
+    Exists,
+    /// A unique index has the value already.
+    #[error("a unique index has the value already")]
+    NotUnique {
+        /// The index's name, which the tenant chose.
+        index: String,
+    },
+    /// The document is not in the state that the caller expects.
+    #[error("the document is not as the caller expects it")]
+    PreconditionFailed,
+    /// The document is written by so many at once that this write never met it as it had read it.
+    #[error("the document is changed by too many at once")]
+    DocumentBusy,
+    /// What was sent is not acceptable.
+    #[error("something that was sent is not acceptable")]
+    Invalid(Vec<FieldError>),
+    /// The collection's schema refuses the document.
+    #[error("the schema refuses the document")]
+    SchemaViolation(Vec<FieldError>),
+    /// The query took longer than a query may.
+    #[error("the query took too long")]
+    TooSlow,
+    /// The organization has as many indexes as it may.
+    #[error("the organization has as many indexes as it may")]
+    TooManyIndexes,
+    /// There is another index of that name or of these keys.
+    #[error("there is another such index")]
+    IndexExists,
+    /// There is no index of that name.
+    #[error("the index does not exist")]
+    IndexNotFound,
+    /// There is no schema.
+    #[error("there is no schema")]
+    SchemaNotFound,
+    /// The collection has a validator that this server did not make.
+    #[error("the collection has a validator of somebody else")]
+    ForeignValidator,
+    /// The organization was deleted meanwhile.
+    #[error("the organization is gone")]
+    Gone,
+    /// The collection moves on faster than it can be followed, or is held by something else.
+    #[error("the collection cannot be reached while it is being changed")]
+    Moving,
+    /// The collection is gone or another one stands in its place, and no change of ours did it.
+    #[error("the collection was replaced by hand")]
+    Replaced,
+    /// The write may or may not have happened.
+    #[error("the outcome of the write is not known")]
+    OutcomeUnknown(#[source] RepoError),
+    /// The store failed.
+    #[error("the store failed")]
+    Repo(#[from] RepoError),
+}
+
+impl DataError {
+    /// One thing that is not acceptable, with its place.
+    fn invalid(why: Invalid, pointer: &str) -> Self {
+        Self::Invalid(vec![why.at(pointer)])
+    }
+}
+
+/// Serves tenants' data.
+#[derive(Debug, Clone)]
+pub struct DataService {
+    repo: TenantDataRepo,
+    locator: Locator,
+    cursors: CursorSealer,
+}
+
+impl DataService {
+    /// Serves the data of these repositories.
+    #[must_use]
+    pub fn new(repos: &Repos, cursors: CursorSealer) -> Self {
+        Self { repo: repos.data.clone(), locator: Locator::new(repos.orgs.clone()), cursors }
+    }
+}

@@ -1,0 +1,133 @@
+//! Follows a tenant's collection while it moves: a command that came too late for a name did nothing, and is sent again
+//! to where the collection is now. Clients notice nothing of a rename.
+
+use super::DataError;
+use crate::domain::{Org, Tenant, TenantCollection};
+use crate::repo::{OrgRepo, RepoError};
+
+/// How often in a row a collection may have moved away from under a command. Each move takes the server that moves it
+/// several writes, so even the second in a row is rare.
+const MAX_MOVES: u8 = 20;
+
+/// How often a command is repeated whose answer was lost, or whose server was not the one to ask (any more).
+const MAX_LOSSES: u8 = 2;
+
+/// Where a tenant's collection was last seen.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) tenant: Tenant,
+    pub(super) collection: TenantCollection,
+    moves: u8,
+    losses: u8,
+}
+
+impl Place {
+    /// Where the caller's organization said that it is.
+    pub(super) fn of(tenant: &Tenant) -> Self {
+        Self { tenant: tenant.clone(), collection: tenant.collection().clone(), moves: 0, losses: 0 }
+    }
+
+    /// Notes that a command found the collection here.
+    pub(super) fn found(&mut self) {
+        (self.moves, self.losses) = (0, 0);
+    }
+}
+
+/// Whether a write that is to be repeated may have happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Before {
+    /// It did nothing.
+    DidNothing,
+    /// Nobody knows.
+    IsUncertain,
+}
+
+/// Finds collections again.
+#[derive(Debug, Clone)]
+pub(super) struct Locator {
+    orgs: OrgRepo,
+}
+
+impl Locator {
+    pub(super) fn new(orgs: OrgRepo) -> Self {
+        Self { orgs }
+    }
+
+    /// What to do after a read failed: `Ok` is to repeat it at the place as it is now.
+    ///
+    /// # Errors
+    /// The read cannot succeed.
+    pub(super) async fn after_read(&self, place: &mut Place, error: RepoError) -> Result<(), DataError> {
+        match error {
+            RepoError::Unavailable { .. } if place.losses < MAX_LOSSES => {
+                place.losses += 1;
+                Ok(())
+            }
+            RepoError::GivenUp { .. } => Err(DataError::TooSlow),
+            error => self.follow(place, error).await,
+        }
+    }
+
+    /// What to do after a write failed: `Ok` is to repeat it at the place as it is now.
+    ///
+    /// # Errors
+    /// The write cannot succeed, or nobody knows what became of it.
+    pub(super) async fn after_write(&self, place: &mut Place, error: RepoError) -> Result<Before, DataError> {
+        match error {
+            RepoError::Unavailable { .. } | RepoError::OutcomeUnknown { .. } if place.losses < MAX_LOSSES => {
+                place.losses += 1;
+                Ok(Before::IsUncertain)
+            }
+            // Measured on MongoDB 6.0.5: a delete that met a rename is carried out, and then answered with this error.
+            error @ RepoError::QueryEnded { .. } => self.follow(place, error).await.map(|()| Before::IsUncertain),
+            error => self.follow(place, error).await.map(|()| Before::DidNothing),
+        }
+    }
+
+    /// Goes after a collection that was not where the command looked for it.
+    async fn follow(&self, place: &mut Place, error: RepoError) -> Result<(), DataError> {
+        let actual = match error {
+            RepoError::CollectionMismatch { actual } => actual,
+            // It moved while the command ran. Where to, the next attempt will hear.
+            RepoError::QueryEnded { .. } => Some(place.collection.name.clone()),
+            error => return Err(refusal(error)),
+        };
+        if place.moves >= MAX_MOVES {
+            return Err(DataError::Moving);
+        }
+        place.moves += 1;
+        let org = self.orgs.find(place.tenant.org_id()).await?;
+        let org = org.filter(|org| org.state.is_visible()).ok_or(DataError::Gone)?;
+        if org.collection_uuid != Some(place.collection.uuid) {
+            return Err(DataError::Replaced);
+        }
+        // The UUID exists under no name at all, though the organization is there.
+        place.collection.name = actual.ok_or(DataError::Replaced)?;
+        Ok(())
+    }
+
+    /// The tenant's organization as it is now, when no change of it is in progress.
+    pub(super) async fn at_rest(&self, tenant: &Tenant) -> Result<Option<Org>, DataError> {
+        let org = self.orgs.find(tenant.org_id()).await?;
+        let org = org.filter(|org| org.state.is_visible()).ok_or(DataError::Gone)?;
+        if org.collection_uuid != Some(tenant.collection().uuid) {
+            return Err(DataError::Replaced);
+        }
+        Ok((org.state == crate::domain::OrgState::Active).then_some(org))
+    }
+}
+
+/// What a refusal of MongoDB means to somebody who writes or reads documents.
+pub(super) fn refusal(error: RepoError) -> DataError {
+    match error {
+        RepoError::Duplicate { index } if index == "_id_" => DataError::Exists,
+        RepoError::Duplicate { index } => DataError::NotUnique { index },
+        RepoError::DocumentRefused { info } => DataError::SchemaViolation(crate::domain::schema::violations(&info)),
+        RepoError::DocumentTooLarge => DataError::invalid(crate::domain::document::too_large(), ""),
+        RepoError::IndexExists => DataError::IndexExists,
+        RepoError::IndexNotFound => DataError::IndexNotFound,
+        RepoError::CollectionBusy { .. } => DataError::Moving,
+        RepoError::OutcomeUnknown { .. } => DataError::OutcomeUnknown(error),
+        error => DataError::Repo(error),
+    }
+}

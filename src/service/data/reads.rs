@@ -1,0 +1,163 @@
+//! Reading documents: one, a page, how many, how large.
+
+use bson::raw::RawDocumentBuf;
+use bson::{Document, doc};
+
+use super::place::Place;
+use super::{DataError, DataService};
+use crate::domain::document::DocumentId;
+use crate::domain::query::{Filter, Position, Sort, fingerprint_source};
+use crate::domain::{Invalid, Tenant};
+use crate::repo::RepoError;
+use crate::repo::tenant_data::{CollectionStats, DocumentBatch, Find};
+
+/// Which page of documents somebody asks for.
+#[derive(Debug, Clone)]
+pub struct ListDocuments {
+    /// Which documents.
+    pub filter: Filter,
+    /// In which order.
+    pub sort: Sort,
+    /// At most how many.
+    pub limit: u32,
+    /// Where the page before ended; the first page has none.
+    pub cursor: Option<String>,
+    /// Whether to count all that match.
+    pub is_counted: bool,
+}
+
+/// A page of documents.
+#[derive(Debug)]
+pub struct Page {
+    batch: DocumentBatch,
+    /// How many of the batch's documents are on the page; one more may have been asked for to see whether there is one.
+    length: usize,
+    /// Where the next page begins; `None` on the last.
+    pub next: Option<String>,
+    /// How many documents match, if it was asked.
+    pub total: Option<u64>,
+}
+
+impl Page {
+    /// The documents on the page.
+    ///
+    /// # Errors
+    /// MongoDB's reply is malformed.
+    pub fn documents(&self) -> Result<impl Iterator<Item = Result<&bson::raw::RawDocument, RepoError>>, RepoError> {
+        Ok(self.batch.documents()?.take(self.length))
+    }
+}
+
+impl DataService {
+    /// The document of this id.
+    ///
+    /// # Errors
+    /// [`DataError::NotFound`], or what every read meets.
+    pub async fn get(&self, tenant: &Tenant, id: &DocumentId) -> Result<RawDocumentBuf, DataError> {
+        self.find(&mut Place::of(tenant), id).await?.ok_or(DataError::NotFound)
+    }
+
+    /// A page of documents.
+    ///
+    /// # Errors
+    /// [`DataError::Invalid`] for a cursor that is not of this query, or an order that the documents do not have;
+    /// [`DataError::TooSlow`], or what every read meets.
+    pub async fn list(&self, tenant: &Tenant, query: &ListDocuments) -> Result<Page, DataError> {
+        let purpose = fingerprint_source(&query.filter, &query.sort);
+        let position = match &query.cursor {
+            Some(cursor) => Some(self.open_cursor(tenant, &purpose, cursor, &query.sort)?),
+            None => None,
+        };
+        let find = Find {
+            filter: continued(&query.filter, &query.sort, position.as_ref()),
+            sort: query.sort.to_document(),
+            limit: Some(query.limit.saturating_add(1)),
+        };
+        let mut place = Place::of(tenant);
+        let batch = loop {
+            match self.repo.find_batch(&place.collection, &find).await {
+                Ok(batch) => break batch,
+                Err(error) => self.after_query(&mut place, error).await?,
+            }
+        };
+        let (length, last) = last_shown(&batch, query)?;
+        let next = last.map(|last| self.seal_cursor(tenant, &purpose, &last)).transpose()?;
+        let total = if query.is_counted { Some(self.count_at(&mut place, &query.filter).await?) } else { None };
+        Ok(Page { batch, length, next, total })
+    }
+
+    /// How large a tenant's collection is.
+    ///
+    /// # Errors
+    /// What every read meets.
+    pub async fn stats(&self, tenant: &Tenant) -> Result<CollectionStats, DataError> {
+        let mut place = Place::of(tenant);
+        loop {
+            match self.repo.stats(&place.collection).await {
+                Ok(stats) => return Ok(stats),
+                Err(error) => self.locator.after_read(&mut place, error).await?,
+            }
+        }
+    }
+
+    async fn count_at(&self, place: &mut Place, filter: &Filter) -> Result<u64, DataError> {
+        loop {
+            match self.repo.count(&place.collection, filter.as_document()).await {
+                Ok(count) => return Ok(count),
+                Err(error) => self.after_query(place, error).await?,
+            }
+        }
+    }
+
+    /// As after every read; what MongoDB does not accept can only be the filter.
+    pub(super) async fn after_query(&self, place: &mut Place, error: RepoError) -> Result<(), DataError> {
+        if let RepoError::NotAccepted { .. } = error {
+            let why =
+                "MongoDB does not accept this filter or order; look at regular expressions, and at fields with lists";
+            return Err(DataError::invalid(Invalid::new("invalid_value", why), "?filter"));
+        }
+        self.locator.after_read(place, error).await
+    }
+
+    fn open_cursor(&self, tenant: &Tenant, purpose: &[u8], cursor: &str, sort: &Sort) -> Result<Position, DataError> {
+        let values = self.cursors.open(tenant.org_id(), purpose, cursor);
+        values.and_then(|values| Position::from_values(sort, values).ok()).ok_or_else(|| {
+            let why = "is not a cursor of this organization, filter and sort; begin again without one";
+            DataError::invalid(Invalid::new("invalid_cursor", why), "?cursor")
+        })
+    }
+
+    fn seal_cursor(&self, tenant: &Tenant, purpose: &[u8], position: &Position) -> Result<String, DataError> {
+        self.cursors.seal(tenant.org_id(), purpose, position.values()).ok_or_else(|| {
+            let why = "a document's value is too long to continue from; choose another field";
+            DataError::invalid(Invalid::new("unsortable", why), "?sort")
+        })
+    }
+}
+
+/// The filter, and after the position.
+pub(super) fn continued(filter: &Filter, sort: &Sort, after: Option<&Position>) -> Document {
+    match after {
+        None => filter.as_document().clone(),
+        Some(position) => doc! { "$and": [filter.as_document(), sort.after(position)] },
+    }
+}
+
+/// How many documents of a batch are shown, and where the last of them stands if others follow it.
+fn last_shown(batch: &DocumentBatch, query: &ListDocuments) -> Result<(usize, Option<Position>), DataError> {
+    let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
+    let (mut found, mut last) = (0, None);
+    for document in batch.documents()? {
+        let document = document?;
+        found += 1;
+        if found <= limit {
+            // Of each document, not only of the last: one without a place would come again or never on the next page.
+            last = Some(query.sort.position_of(document).map_err(|unsortable| {
+                let why = unsortable.to_string();
+                DataError::invalid(Invalid::new("unsortable", why), "?sort")
+            })?);
+        }
+    }
+    let has_more = found > limit || batch.is_cut();
+    Ok((found.min(limit), last.filter(|_| has_more)))
+}

@@ -1,0 +1,95 @@
+//! The JSON Schema of a tenant's collection.
+
+use bson::doc;
+
+use super::place::{Place, refusal};
+use super::{DataError, DataService};
+use crate::domain::schema::CollectionSchema;
+use crate::domain::{Invalid, OwnerTag, Tenant};
+use crate::repo::RepoError;
+use crate::repo::tenant_data::{StoredSchema, Validator};
+
+/// What setting a schema came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AppliedSchema {
+    /// How many documents that are there already break it. They stay as they are, and a write must mend them.
+    pub violating: u64,
+    /// Whether it is enforced now.
+    pub is_applied: bool,
+}
+
+impl DataService {
+    /// The schema, as it was sent.
+    ///
+    /// # Errors
+    /// [`DataError::SchemaNotFound`], or what every read meets.
+    pub async fn schema(&self, tenant: &Tenant) -> Result<String, DataError> {
+        match self.validator(tenant).await? {
+            Validator::Schema(schema) => Ok(schema.source),
+            Validator::None => Err(DataError::SchemaNotFound),
+            Validator::Foreign => Err(DataError::ForeignValidator),
+        }
+    }
+
+    /// Sets the schema, or only says what it would come to.
+    ///
+    /// # Errors
+    /// [`DataError::ForeignValidator`], [`DataError::TooSlow`] when the documents are too many to be looked at, or what every
+    /// write meets.
+    pub async fn set_schema(
+        &self,
+        tenant: &Tenant,
+        source: &str,
+        schema: &CollectionSchema,
+        is_dry_run: bool,
+    ) -> Result<AppliedSchema, DataError> {
+        if self.validator(tenant).await? == Validator::Foreign {
+            return Err(DataError::ForeignValidator);
+        }
+        let broken = doc! { "$nor": [{ "$jsonSchema": schema.enforced() }] };
+        let mut place = Place::of(tenant);
+        let violating = loop {
+            match self.repo.count(&place.collection, &broken).await {
+                Ok(count) => break count,
+                Err(RepoError::NotAccepted { .. }) => return Err(not_accepted()),
+                Err(error) => self.locator.after_read(&mut place, error).await?,
+            }
+        };
+        if !is_dry_run {
+            let schema = StoredSchema { source: source.to_owned(), enforced: schema.enforced().clone() };
+            self.modify(tenant, Some(&schema)).await?;
+        }
+        Ok(AppliedSchema { violating, is_applied: !is_dry_run })
+    }
+
+    /// Takes the schema away.
+    ///
+    /// # Errors
+    /// [`DataError::SchemaNotFound`], [`DataError::ForeignValidator`], or what every write meets.
+    pub async fn remove_schema(&self, tenant: &Tenant) -> Result<(), DataError> {
+        self.schema(tenant).await?;
+        self.modify(tenant, None).await
+    }
+
+    async fn modify(&self, tenant: &Tenant, schema: Option<&StoredSchema>) -> Result<(), DataError> {
+        let mut place = Place::of(tenant);
+        loop {
+            match self.repo.set_schema(&place.collection, OwnerTag(tenant.org_id()), schema).await {
+                Ok(()) => return Ok(()),
+                Err(RepoError::NotAccepted { .. }) => return Err(not_accepted()),
+                // Setting the same validator again is no harm.
+                Err(error) => drop(self.locator.after_write(&mut place, error).await?),
+            }
+        }
+    }
+
+    async fn validator(&self, tenant: &Tenant) -> Result<Validator, DataError> {
+        let found = self.repo.validator(tenant.collection()).await.map_err(refusal)?;
+        found.ok_or(DataError::Gone)
+    }
+}
+
+fn not_accepted() -> DataError {
+    let why = "MongoDB does not accept this schema; look at its patterns";
+    DataError::invalid(Invalid::new("invalid_value", why), "")
+}

@@ -1,0 +1,207 @@
+//! Writing single documents. No update is lost: what depends on a state is written only while the document is in it.
+//!
+//! A write whose answer was lost is repeated. That is safe because each write has a revision of its own: a document that
+//! carries it shows that the write happened, and a condition keeps a late first attempt and its repetition from both taking
+//! effect.
+
+use bson::raw::RawDocumentBuf;
+use tracing::warn;
+
+use super::place::{Before, Place, refusal};
+use super::{DataError, DataService};
+use crate::domain::document::{DocumentId, MergePatch, NewDocument, Precondition, Version, own_members};
+use crate::domain::{Invalid, Tenant};
+use crate::repo::RepoError;
+use crate::repo::tenant_data::Guard;
+
+/// How often a patch without a condition is computed anew because somebody else was faster. Each time somebody else
+/// succeeded, so this ends only where far more write one document than can.
+const MAX_PATCH_ATTEMPTS: u8 = 100;
+
+impl DataService {
+    /// Adds a document.
+    ///
+    /// # Errors
+    /// [`DataError::Exists`], [`DataError::NotUnique`], [`DataError::SchemaViolation`], or what every write meets.
+    pub async fn insert(&self, tenant: &Tenant, document: &NewDocument) -> Result<(), DataError> {
+        let (mut place, mut before) = (Place::of(tenant), Before::DidNothing);
+        loop {
+            let error = match self.repo.insert(&place.collection, document).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            let is_there = matches!(&error, RepoError::Duplicate { index } if index == "_id_");
+            if is_there && before == Before::IsUncertain {
+                return self.recognize(&mut place, document, error).await;
+            }
+            self.repeat(&mut place, &mut before, error).await?;
+        }
+    }
+
+    /// Puts a document in the place of the one of its id.
+    ///
+    /// # Errors
+    /// [`DataError::NotFound`], [`DataError::PreconditionFailed`], or what [`Self::insert`] can meet.
+    pub async fn replace(
+        &self,
+        tenant: &Tenant,
+        document: &NewDocument,
+        expected: &Precondition,
+    ) -> Result<(), DataError> {
+        let mut place = Place::of(tenant);
+        let guard = self.guard(&mut place, &document.id, expected).await?;
+        if self.write(&mut place, document, &guard).await? {
+            return Ok(());
+        }
+        Err(if expected.is_none() { DataError::NotFound } else { DataError::PreconditionFailed })
+    }
+
+    /// Merges a patch into a document, as it is at that moment; gives what it became.
+    ///
+    /// # Errors
+    /// [`DataError::DocumentBusy`], or what [`Self::replace`] can meet.
+    pub async fn patch(
+        &self,
+        tenant: &Tenant,
+        id: &DocumentId,
+        patch: &MergePatch,
+        expected: &Precondition,
+    ) -> Result<NewDocument, DataError> {
+        let mut place = Place::of(tenant);
+        for _ in 0..MAX_PATCH_ATTEMPTS {
+            let present = self.expect(&mut place, id, expected).await?;
+            let patched = patched(&present, patch)?;
+            if self.write(&mut place, &patched, &Guard::of(&present)).await? {
+                return Ok(patched);
+            }
+            if !expected.is_none() && *expected != Precondition::Exists {
+                return Err(DataError::PreconditionFailed);
+            }
+        }
+        Err(DataError::DocumentBusy)
+    }
+
+    /// Removes a document.
+    ///
+    /// # Errors
+    /// [`DataError::NotFound`], [`DataError::PreconditionFailed`], or what every write meets.
+    pub async fn remove(&self, tenant: &Tenant, id: &DocumentId, expected: &Precondition) -> Result<(), DataError> {
+        let (mut place, mut before) = (Place::of(tenant), Before::DidNothing);
+        let guard = self.guard(&mut place, id, expected).await?;
+        loop {
+            let error = match self.repo.remove(&place.collection, id, &guard).await {
+                Ok(true) => return Ok(()),
+                // The first attempt removed it, or somebody else did, which comes to the same.
+                Ok(false) if before == Before::IsUncertain && self.find(&mut place, id).await?.is_none() => {
+                    return Ok(());
+                }
+                Ok(false) if before == Before::IsUncertain => return Err(overtaken()),
+                Ok(false) if expected.is_none() => return Err(DataError::NotFound),
+                Ok(false) => return Err(DataError::PreconditionFailed),
+                Err(error) => error,
+            };
+            self.repeat(&mut place, &mut before, error).await?;
+        }
+    }
+
+    /// Replaces a document that is in the guarded state, until the outcome is certain; false when there is none in it.
+    async fn write(&self, place: &mut Place, document: &NewDocument, guard: &Guard) -> Result<bool, DataError> {
+        let mut before = Before::DidNothing;
+        loop {
+            let error = match self.repo.replace(&place.collection, document, guard).await {
+                Ok(false) if before == Before::IsUncertain => {
+                    return self.recognize(place, document, overtaken_write()).await.map(|()| true);
+                }
+                Ok(is_done) => {
+                    place.found();
+                    return Ok(is_done);
+                }
+                Err(error) => error,
+            };
+            self.repeat(place, &mut before, error).await?;
+        }
+    }
+
+    /// Prepares to repeat a write, or says why it cannot succeed.
+    async fn repeat(&self, place: &mut Place, before: &mut Before, error: RepoError) -> Result<(), DataError> {
+        let was_uncertain = *before == Before::IsUncertain;
+        match self.locator.after_write(place, error).await {
+            Ok(Before::IsUncertain) => {
+                warn!("nobody knows whether a write happened; sending it again");
+                *before = Before::IsUncertain;
+                Ok(())
+            }
+            Ok(Before::DidNothing) => Ok(()),
+            // That the repetition failed says nothing of the first attempt.
+            Err(DataError::Repo(error)) if was_uncertain => Err(DataError::OutcomeUnknown(error)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Says whether a document that is there is the one that was written, when the answer to its write was lost.
+    async fn recognize(&self, place: &mut Place, written: &NewDocument, otherwise: RepoError) -> Result<(), DataError> {
+        let present = self.find(place, &written.id).await?;
+        if present.is_some_and(|present| Version::of(&present) == Version::Revision(written.revision)) {
+            return Ok(());
+        }
+        // It may have been there, and been overwritten since.
+        Err(DataError::OutcomeUnknown(otherwise))
+    }
+
+    /// The state in which a document must be, from what a client expects. Only a tag of content needs a look at it.
+    async fn guard(&self, place: &mut Place, id: &DocumentId, expected: &Precondition) -> Result<Guard, DataError> {
+        let Precondition::IsOneOf(tags) = expected else { return Ok(Guard::Any) };
+        let revisions: Option<Vec<_>> = tags.iter().map(crate::domain::document::EntityTag::revision).collect();
+        match revisions {
+            Some(revisions) => Ok(Guard::Revisions(revisions)),
+            None => self.expect(place, id, expected).await.map(|present| Guard::of(&present)),
+        }
+    }
+
+    /// The document, when it is as the client expects it.
+    async fn expect(
+        &self,
+        place: &mut Place,
+        id: &DocumentId,
+        expected: &Precondition,
+    ) -> Result<RawDocumentBuf, DataError> {
+        match self.find(place, id).await? {
+            Some(present) if expected.allows(&Version::of(&present)) => Ok(present),
+            None if expected.is_none() => Err(DataError::NotFound),
+            Some(_) | None => Err(DataError::PreconditionFailed),
+        }
+    }
+
+    /// The document of this id, wherever the collection is by now.
+    pub(super) async fn find(&self, place: &mut Place, id: &DocumentId) -> Result<Option<RawDocumentBuf>, DataError> {
+        loop {
+            match self.repo.find_one(&place.collection, id).await {
+                Ok(found) => {
+                    place.found();
+                    return Ok(found);
+                }
+                Err(error) => self.locator.after_read(place, error).await?,
+            }
+        }
+    }
+}
+
+/// What a document becomes by a patch.
+fn patched(present: &RawDocumentBuf, patch: &MergePatch) -> Result<NewDocument, DataError> {
+    let unreadable = |_error| refusal(RepoError::Refused { summary: "a document that is no BSON".to_owned() });
+    let id = present.get("_id").map_err(unreadable)?.map(bson::Bson::try_from).transpose().map_err(unreadable)?;
+    let mut members = own_members(present).map_err(unreadable)?;
+    patch.apply(&mut members);
+    let members = RawDocumentBuf::try_from(&members).map_err(unreadable)?;
+    let id = DocumentId::of_stored(id.unwrap_or(bson::Bson::Null));
+    NewDocument::new(id, &members).map_err(|invalid: Invalid| DataError::invalid(invalid, ""))
+}
+
+/// The write was repeated, and by then somebody else had written.
+fn overtaken() -> DataError {
+    DataError::OutcomeUnknown(overtaken_write())
+}
+
+fn overtaken_write() -> RepoError {
+    RepoError::OutcomeUnknown { summary: "the answer was lost and the document has changed since".to_owned() }
+}
