@@ -27,7 +27,10 @@ impl AdminRepo {
     /// # Errors
     /// MongoDB could not be asked, or a document cannot be read.
     pub async fn find_with_org(&self, id: AdminId, org_id: OrgId) -> Result<Option<(Admin, Org)>, RepoError> {
-        self.join_org(doc! { "_id": id.0, "organization_id": org_id.0 }).await
+        // By its id and not by the admin's field: for MongoDB that is a third of the work.
+        let of_id =
+            doc! { "from": ORGANIZATIONS, "pipeline": [{ "$match": { "_id": org_id.0 } }], "as": "organization" };
+        self.join_org(doc! { "_id": id.0, "organization_id": org_id.0 }, of_id).await
     }
 
     /// The admin with this email, with its organization as it is now, in one round trip. `None` also for an admin
@@ -36,7 +39,10 @@ impl AdminRepo {
     /// # Errors
     /// MongoDB could not be asked, or a document cannot be read.
     pub async fn find_by_email_with_org(&self, email: &Email) -> Result<Option<(Admin, Org)>, RepoError> {
-        self.join_org(doc! { "email": email.as_str() }).await
+        let of_admin = doc! {
+            "from": ORGANIZATIONS, "localField": "organization_id", "foreignField": "_id", "as": "organization",
+        };
+        self.join_org(doc! { "email": email.as_str() }, of_admin).await
     }
 
     /// Whether another admin than `except` has or claims this email.
@@ -117,13 +123,8 @@ impl AdminRepo {
         Ok(())
     }
 
-    async fn join_org(&self, query: Document) -> Result<Option<(Admin, Org)>, RepoError> {
-        let pipeline = [
-            doc! { "$match": query },
-            doc! { "$lookup": {
-                "from": ORGANIZATIONS, "localField": "organization_id", "foreignField": "_id", "as": "organization",
-            } },
-        ];
+    async fn join_org(&self, query: Document, lookup: Document) -> Result<Option<(Admin, Org)>, RepoError> {
+        let pipeline = [doc! { "$match": query }, doc! { "$lookup": lookup }];
         let cursor = self.collection.aggregate(pipeline).max_time(READ_MAX_TIME).await;
         let mut cursor = cursor.map_err(RepoError::of_read)?;
         if !cursor.advance().await.map_err(RepoError::of_read)? {

@@ -17,6 +17,10 @@ use super::error::{RepoError, code, index_of};
 /// ([`super::orgs::LEASE`]), so that a command cannot outlive its sender's right to send it.
 pub(crate) const DDL_MAX_TIME: Duration = Duration::from_secs(3);
 
+/// How many documents a cursor's further batches have. By default MongoDB fills 16 MiB, which a reply then takes in memory
+/// here, whereas a few thousand documents cost hardly more round trips.
+const BATCH_DOCUMENTS: u32 = 4_000;
+
 /// How long a write of documents may run inside MongoDB.
 const WRITE_MAX_TIME: Duration = Duration::from_secs(5);
 
@@ -83,7 +87,7 @@ pub(crate) async fn run_many(
 /// What the command met.
 pub(crate) async fn run_cursor(database: &Database, command: Document) -> Result<RawBatchCursor, RepoError> {
     #[expect(clippy::disallowed_methods, reason = "an error of a read is in the reply itself")]
-    let cursor = database.run_cursor_command(command).batch().await;
+    let cursor = database.run_cursor_command(command).batch_size(BATCH_DOCUMENTS).batch().await;
     cursor.map_err(RepoError::of_read)
 }
 

@@ -36,7 +36,7 @@ pub(crate) mod code {
 }
 
 /// Why a storage operation did not give its answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum RepoError {
     /// A unique index refused the write.
     #[error("the value is taken (unique index {index})")]

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use super::login_limits::LoginLimits;
 use super::passwords::{PasswordError, PasswordHasher};
+use super::shared_lookups::SharedLookups;
 use super::tokens::{AccessToken, TokenService};
 use crate::clock::SharedClock;
-use crate::domain::{Admin, Caller, EmailQuery, PasswordAttempt};
+use crate::domain::{Admin, AdminId, Caller, EmailQuery, Org, OrgId, PasswordAttempt};
 use crate::repo::{AdminRepo, RepoError, Repos};
 
 /// Why somebody was not let in.
@@ -38,6 +39,9 @@ pub enum AuthError {
     Repo(#[from] RepoError),
 }
 
+/// What is found of a token's bearer.
+type Bearer = Result<Option<(Admin, Org)>, RepoError>;
+
 /// Logs admins in and recognizes them.
 #[derive(Debug, Clone)]
 pub struct AuthService {
@@ -45,6 +49,8 @@ pub struct AuthService {
     hasher: PasswordHasher,
     tokens: TokenService,
     limits: Arc<LoginLimits>,
+    /// Who the tokens on their way belong to.
+    bearers: Arc<SharedLookups<(AdminId, OrgId), Bearer>>,
 }
 
 impl AuthService {
@@ -58,7 +64,8 @@ impl AuthService {
         attempts_per_minute: NonZeroU32,
     ) -> Self {
         let limits = Arc::new(LoginLimits::new(attempts_per_minute, clock));
-        Self { admins: repos.admins.clone(), hasher, tokens, limits }
+        let bearers = Arc::new(SharedLookups::new());
+        Self { admins: repos.admins.clone(), hasher, tokens, limits, bearers }
     }
 
     /// Checks an email and a password; gives a token.
@@ -92,8 +99,9 @@ impl AuthService {
     /// [`AuthError::InvalidToken`], or the store failed.
     pub async fn recognize(&self, token: &str) -> Result<Caller, AuthError> {
         let claims = self.tokens.check(token).ok_or(AuthError::InvalidToken)?;
-        let (admin, org) =
-            self.admins.find_with_org(claims.admin_id, claims.org_id).await?.ok_or(AuthError::InvalidToken)?;
+        let ids = (claims.admin_id, claims.org_id);
+        let bearer = self.bearers.get(ids, || self.admins.find_with_org(claims.admin_id, claims.org_id)).await;
+        let (admin, org) = bearer?.ok_or(AuthError::InvalidToken)?;
         if !org.state.is_visible() || admin.credential_version != claims.credential_version {
             return Err(AuthError::InvalidToken);
         }

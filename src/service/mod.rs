@@ -8,6 +8,7 @@ pub mod login_limits;
 pub mod migration;
 pub mod org;
 pub mod passwords;
+mod shared_lookups;
 pub mod tokens;
 
 pub use auth::{AuthError, AuthService};

@@ -71,6 +71,10 @@ impl Running {
         rest.split_whitespace().next().map(|address| format!("http://{address}"))
     }
 
+    pub(crate) fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("it runs");
     }

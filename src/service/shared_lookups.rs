@@ -1,0 +1,100 @@
+//! One answer for all who ask the same at the same time, and never an old one: whoever asks is answered by a lookup that
+//! began after they asked.
+//!
+//! While one lookup is on its way, those who come wait for the next, which serves all of them. So a client that sends a
+//! hundred requests at once costs two or three lookups of its token instead of a hundred, and a token that was ended is
+//! refused just as soon as without this.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
+
+use tokio::sync::Mutex;
+
+/// The lookups on their way, by what they look up.
+#[derive(Debug)]
+pub(super) struct SharedLookups<K, V> {
+    /// Counts arrivals and beginnings, so that their order can be told.
+    clock: AtomicU64,
+    asked: SyncMutex<HashMap<K, Arc<Answer<V>>>>,
+}
+
+/// The last answer, and when its lookup began. Locked while the next is looked up.
+type Answer<V> = Mutex<Option<(u64, V)>>;
+
+impl<K: Eq + Hash + Clone, V: Clone> SharedLookups<K, V> {
+    /// Nobody has asked yet.
+    pub(super) fn new() -> Self {
+        Self { clock: AtomicU64::new(0), asked: SyncMutex::default() }
+    }
+
+    /// The answer of a lookup that began after this call did: of this one, or of somebody else's.
+    pub(super) async fn get<F: Future<Output = V>>(&self, key: K, look_up: impl FnOnce() -> F) -> V {
+        let arrived = self.tick();
+        let answer = self.lock().entry(key.clone()).or_default().clone();
+        let mut last = answer.lock().await;
+        let value = match &*last {
+            Some((began, value)) if *began > arrived => value.clone(),
+            _ => {
+                let began = self.tick();
+                let value = look_up().await;
+                *last = Some((began, value.clone()));
+                value
+            }
+        };
+        drop(last);
+        self.forget(&key, answer);
+        value
+    }
+
+    /// Drops an answer that nobody waits for any more.
+    fn forget(&self, key: &K, answer: Arc<Answer<V>>) {
+        let mut asked = self.lock();
+        drop(answer);
+        if asked.get(key).is_some_and(|answer| Arc::strong_count(answer) == 1) {
+            asked.remove(key);
+        }
+    }
+
+    fn tick(&self) -> u64 {
+        self.clock.fetch_add(1, Ordering::SeqCst)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<K, Arc<Answer<V>>>> {
+        // Whoever panicked did so between two whole states of the map.
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::join_all;
+    use tokio::sync::Semaphore;
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    /// A lookup that answers how many there were, when it is let go.
+    async fn counted(count: &AtomicU64, gate: &Semaphore) -> u64 {
+        let number = count.fetch_add(1, Ordering::SeqCst) + 1;
+        gate.acquire().await.expect("open").forget();
+        number
+    }
+
+    #[tokio::test]
+    async fn whoever_comes_while_a_lookup_is_on_its_way_is_served_by_the_next_one() {
+        let (lookups, count, gate) = (SharedLookups::new(), AtomicU64::new(0), Semaphore::new(0));
+        let ask = |key: &'static str| lookups.get(key, || counted(&count, &gate));
+        let all = join_all((0..51).map(|_| ask("a")));
+        tokio::pin!(all);
+        // All have come, and the first one's lookup is on its way.
+        tokio::select! { biased; _ = &mut all => panic!("the gate is closed"), () = yield_now() => {} }
+        gate.add_permits(2);
+        let (first, others) = all.await.split_first().map(|(first, others)| (*first, others.to_vec())).expect("51");
+        assert_eq!((first, others), (1, vec![2; 50]));
+        gate.add_permits(2);
+        assert_eq!((ask("a").await, ask("b").await), (3, 4), "an old answer is no answer");
+        assert!(lookups.lock().is_empty(), "nothing is kept");
+    }
+}
