@@ -17,10 +17,6 @@ use super::error::{RepoError, code, index_of};
 /// ([`super::orgs::LEASE`]), so that a command cannot outlive its sender's right to send it.
 pub(crate) const DDL_MAX_TIME: Duration = Duration::from_secs(3);
 
-/// How many documents a cursor's further batches have. By default MongoDB fills 16 MiB, which a reply then takes in memory
-/// here, whereas a few thousand documents cost hardly more round trips.
-const BATCH_DOCUMENTS: u32 = 4_000;
-
 /// How long a write of documents may run inside MongoDB.
 const WRITE_MAX_TIME: Duration = Duration::from_secs(5);
 
@@ -81,13 +77,18 @@ pub(crate) async fn run_many(
     }
 }
 
-/// Runs a command that answers with a cursor. The driver repeats none of it.
+/// Runs a command that answers with a cursor, whose further batches have at most so many documents. The driver repeats none
+/// of it.
 ///
 /// # Errors
 /// What the command met.
-pub(crate) async fn run_cursor(database: &Database, command: Document) -> Result<RawBatchCursor, RepoError> {
+pub(crate) async fn run_cursor(
+    database: &Database,
+    command: Document,
+    batch_documents: u32,
+) -> Result<RawBatchCursor, RepoError> {
     #[expect(clippy::disallowed_methods, reason = "an error of a read is in the reply itself")]
-    let cursor = database.run_cursor_command(command).batch_size(BATCH_DOCUMENTS).batch().await;
+    let cursor = database.run_cursor_command(command).batch_size(batch_documents).batch().await;
     cursor.map_err(RepoError::of_read)
 }
 

@@ -52,6 +52,24 @@ async fn the_log_has_a_line_for_each_request_and_no_secret_in_any() {
     let token = logged_in["access_token"].as_str().expect("a token").to_owned();
     post("/admin/login", admin.to_owned()).await;
     post("/admin/login", format!(r#"{{{admin},"x":1}}"#)).await;
+    let document = r#"{"_id":"private-id","text":"private content"}"#;
+    let schema = r#"{"properties":{"text":{"maxLength":3}}}"#;
+    for (method, path, content_type, body) in [
+        ("POST", "documents", "application/json", document),
+        // What is there already, and what a schema refuses: MongoDB's own errors quote both.
+        ("POST", "documents", "application/json", document),
+        ("POST", "documents", "application/x-ndjson", document),
+        ("PUT", "schema", "application/json", schema),
+        ("PUT", "documents/private-id", "application/json", r#"{"text":"private content"}"#),
+        ("PATCH", "documents/private-id", "application/json", r#"{"broken private content"#),
+        ("GET", "documents?filter=%7B%22text%22:%22private%20content%22%7D", "application/json", ""),
+        ("GET", "export", "application/json", ""),
+    ] {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
+        let request = client.request(method, format!("{url}/org/acme/{path}")).bearer_auth(&token).body(body);
+        let answer = request.header("content-type", content_type).send().await.expect("an answer");
+        answer.text().await.expect("its end");
+    }
     let update = format!(
         r#"{{"organization_name":"acme","new_organization_name":"globex","email":"other.person@secret.example",
         "password":"another private password","x":"{token}"}}"#
@@ -78,7 +96,9 @@ async fn the_log_has_a_line_for_each_request_and_no_secret_in_any() {
             }
         }
     }
-    assert!(requests >= 14, "{requests}");
+    assert!(requests >= 22, "{requests}");
+    let documents = ["private-id", "private content", "private%20content"];
+    assert!(documents.iter().all(|secret| !log.contains(secret)), "a document is in the log");
     for secret in ["private.person", "other.person", "secret.example", "private password", "$2b$", &token, SECRET] {
         assert!(!log.contains(secret), "{secret} is in the log");
     }

@@ -17,6 +17,13 @@ use crate::repo::error::RepoError;
 /// How long a whole export may work inside MongoDB, the time in which it waits for its client not counted.
 const EXPORT_MAX_TIME: Duration = Duration::from_mins(10);
 
+/// How many documents a further batch has, where nothing is known of their size.
+const BATCH_DOCUMENTS: u32 = 1_000;
+
+/// About how many bytes a batch of an export has. MongoDB would fill 16 MiB, which several copies of then stand in memory
+/// here, whereas so many bytes cost hardly more round trips.
+const EXPORT_BATCH_BYTES: u64 = 1 << 20;
+
 /// Which documents, and in which order.
 #[derive(Debug, Clone)]
 pub struct Find {
@@ -70,7 +77,7 @@ impl TenantDataRepo {
     /// # Errors
     /// The collection is elsewhere, the filter is not accepted, or MongoDB could not be asked.
     pub async fn find_batch(&self, at: &TenantCollection, find: &Find) -> Result<DocumentBatch, RepoError> {
-        let mut cursor = self.open(at, find, READ_MAX_TIME).await?;
+        let mut cursor = self.cursor(find_command(at, find, READ_MAX_TIME)).await?;
         cursor.next().await?.ok_or_else(malformed)
     }
 
@@ -79,20 +86,15 @@ impl TenantDataRepo {
     /// # Errors
     /// The collection is elsewhere, the filter is not accepted, or MongoDB could not be asked.
     pub async fn find_all(&self, at: &TenantCollection, find: &Find) -> Result<DocumentCursor, RepoError> {
-        self.open(at, find, EXPORT_MAX_TIME).await
-    }
-
-    async fn open(&self, at: &TenantCollection, find: &Find, time: Duration) -> Result<DocumentCursor, RepoError> {
-        let mut command = command("find", at);
-        command.extend(doc! { "filter": &find.filter, "sort": &find.sort, "maxTimeMS": millis(time) });
-        if let Some(limit) = find.limit {
-            command.extend(doc! { "limit": i64::from(limit), "batchSize": i64::from(limit) });
-        }
-        self.cursor(command).await
+        let stats = self.stats(at).await?;
+        let average = stats.bytes.checked_div(stats.documents).unwrap_or_default().max(1);
+        let batch = u32::try_from(EXPORT_BATCH_BYTES / average).unwrap_or(u32::MAX).clamp(1, 10 * BATCH_DOCUMENTS);
+        let command = find_command(at, find, EXPORT_MAX_TIME);
+        run_cursor(&self.database, command, batch).await.map(DocumentCursor)
     }
 
     pub(super) async fn cursor(&self, command: Document) -> Result<DocumentCursor, RepoError> {
-        run_cursor(&self.database, command).await.map(DocumentCursor)
+        run_cursor(&self.database, command, BATCH_DOCUMENTS).await.map(DocumentCursor)
     }
 
     /// How many documents match.
@@ -175,6 +177,15 @@ impl std::fmt::Debug for DocumentCursor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("DocumentCursor").finish_non_exhaustive()
     }
+}
+
+fn find_command(at: &TenantCollection, find: &Find, time: Duration) -> Document {
+    let mut command = command("find", at);
+    command.extend(doc! { "filter": &find.filter, "sort": &find.sort, "maxTimeMS": millis(time) });
+    if let Some(limit) = find.limit {
+        command.extend(doc! { "limit": i64::from(limit), "batchSize": i64::from(limit) });
+    }
+    command
 }
 
 /// The one document of this id. Never the value alone: it could be read as an operator.

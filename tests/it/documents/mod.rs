@@ -6,6 +6,7 @@ mod indexes;
 mod isolation;
 mod list;
 mod lost;
+mod memory;
 mod moving;
 mod paging;
 mod schema;
