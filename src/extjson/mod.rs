@@ -6,10 +6,12 @@
 
 mod numbers;
 mod read;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub use read::{ReadError, StoredFields, read_query, read_stored, read_value};
-pub use write::{ExtJson, write_document};
+pub use write::{WriteError, write_document, write_value};
 
 /// How many levels of objects and arrays may stand inside each other, the document itself included. MongoDB's own limit
 /// is not much higher, and every level costs stack in whoever reads it.

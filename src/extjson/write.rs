@@ -1,84 +1,128 @@
-//! BSON to text.
+//! BSON to text. By hand rather than through `serde`, because of all that an export does this takes the longest.
 
 use bson::raw::{RawArray, RawBsonRef, RawDocument};
 use bson::{Bson, DateTime};
-use serde::ser::{Error as _, Serialize, SerializeMap, SerializeSeq, Serializer};
 
 use super::REVISION_FIELD;
 
 /// The last millisecond of the year 9999, which is as far as RFC 3339 goes.
 const LAST_RFC3339_MILLIS: i64 = 253_402_300_799_999;
 
+/// Why BSON could not be written as text; the text may have begun by then.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// It is malformed.
+    #[error("the document is malformed BSON")]
+    Bson(#[from] bson::error::Error),
+    /// It holds what no JSON can.
+    #[error("a value cannot be written as JSON")]
+    Json(#[from] serde_json::Error),
+}
+
 /// Writes a stored document as it is shown: everything but the server's own field.
 ///
 /// # Errors
-/// The document is malformed BSON; the text may have begun by then.
-pub fn write_document(out: &mut Vec<u8>, document: &RawDocument) -> serde_json::Result<()> {
-    serde_json::to_writer(out, &Shown(document))
+/// See [`WriteError`].
+pub fn write_document(out: &mut Vec<u8>, document: &RawDocument) -> Result<(), WriteError> {
+    write_members(out, document, |name| name != REVISION_FIELD)
 }
 
-/// A value in relaxed Extended JSON.
-#[derive(Debug, Clone, Copy)]
-pub struct ExtJson<'a>(pub RawBsonRef<'a>);
-
-/// A stored document without the server's own field.
-struct Shown<'a>(&'a RawDocument);
-
-impl Serialize for Shown<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serialize_members(self.0, serializer, |name| name != REVISION_FIELD)
-    }
-}
-
-impl Serialize for ExtJson<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            RawBsonRef::String(text) => serializer.serialize_str(text),
-            RawBsonRef::Int32(number) => serializer.serialize_i32(number),
-            RawBsonRef::Int64(number) => serializer.serialize_i64(number),
-            RawBsonRef::Double(number) if number.is_finite() => serializer.serialize_f64(number),
-            RawBsonRef::Double(number) => single(serializer, "$numberDouble", infinite(number)),
-            RawBsonRef::Boolean(value) => serializer.serialize_bool(value),
-            RawBsonRef::Null => serializer.serialize_unit(),
-            RawBsonRef::Document(document) => serialize_members(document, serializer, |_| true),
-            RawBsonRef::Array(array) => serialize_array(array, serializer),
-            RawBsonRef::ObjectId(id) => single(serializer, "$oid", &id.to_hex()),
-            RawBsonRef::DateTime(time) if (0..=LAST_RFC3339_MILLIS).contains(&time.timestamp_millis()) => {
-                single(serializer, "$date", &rfc3339(time).map_err(S::Error::custom)?)
-            }
-            // What is rare goes through the library's own tree.
-            rare => Bson::try_from(rare).map_err(S::Error::custom)?.into_relaxed_extjson().serialize(serializer),
+/// Writes a value in relaxed Extended JSON.
+///
+/// # Errors
+/// See [`WriteError`].
+pub fn write_value(out: &mut Vec<u8>, value: RawBsonRef<'_>) -> Result<(), WriteError> {
+    match value {
+        RawBsonRef::String(text) => write_text(out, text)?,
+        RawBsonRef::Int32(number) => out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes()),
+        RawBsonRef::Int64(number) => out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes()),
+        RawBsonRef::Double(number) if number.is_finite() => serde_json::to_writer(out, &number)?,
+        RawBsonRef::Double(number) => write_typed(out, "$numberDouble", infinite(number).as_bytes()),
+        RawBsonRef::Boolean(true) => out.extend_from_slice(b"true"),
+        RawBsonRef::Boolean(false) => out.extend_from_slice(b"false"),
+        RawBsonRef::Null => out.extend_from_slice(b"null"),
+        RawBsonRef::Document(document) => write_members(out, document, |_| true)?,
+        RawBsonRef::Array(array) => write_array(out, array)?,
+        RawBsonRef::ObjectId(id) => {
+            let mut digits = [0; 24];
+            // Twelve bytes are 24 digits, always.
+            let _fits = hex::encode_to_slice(id.bytes(), &mut digits);
+            write_typed(out, "$oid", &digits);
         }
+        RawBsonRef::DateTime(time) if is_rfc3339(time) => {
+            write_typed(out, "$date", time.try_to_rfc3339_string()?.as_bytes());
+        }
+        // Not through the library, which takes every later time for the last one of the year 9999.
+        RawBsonRef::DateTime(time) => {
+            out.extend_from_slice(b"{\"$date\":");
+            write_typed(out, "$numberLong", itoa::Buffer::new().format(time.timestamp_millis()).as_bytes());
+            out.push(b'}');
+        }
+        // What is rare goes through the library's own tree.
+        rare => serde_json::to_writer(out, &Bson::try_from(rare)?.into_relaxed_extjson())?,
     }
+    Ok(())
 }
 
-fn serialize_members<S: Serializer>(
-    document: &RawDocument,
-    serializer: S,
-    is_shown: impl Fn(&str) -> bool,
-) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(None)?;
+fn write_members(out: &mut Vec<u8>, document: &RawDocument, is_shown: impl Fn(&str) -> bool) -> Result<(), WriteError> {
+    let mut before = b'{';
     for member in document {
-        let (name, value) = member.map_err(S::Error::custom)?;
+        let (name, value) = member?;
         if is_shown(name.as_str()) {
-            map.serialize_entry(name.as_str(), &ExtJson(value))?;
+            out.push(before);
+            before = b',';
+            write_text(out, name.as_str())?;
+            out.push(b':');
+            write_value(out, value)?;
         }
     }
-    map.end()
-}
-
-fn serialize_array<S: Serializer>(array: &RawArray, serializer: S) -> Result<S::Ok, S::Error> {
-    let mut list = serializer.serialize_seq(None)?;
-    for value in array {
-        list.serialize_element(&ExtJson(value.map_err(S::Error::custom)?))?;
+    if before == b'{' {
+        out.push(b'{');
     }
-    list.end()
+    out.push(b'}');
+    Ok(())
 }
 
-fn single<S: Serializer>(serializer: S, name: &'static str, value: &str) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(Some(1))?;
-    map.serialize_entry(name, value)?;
-    map.end()
+fn write_array(out: &mut Vec<u8>, array: &RawArray) -> Result<(), WriteError> {
+    out.push(b'[');
+    let mut is_first = true;
+    for value in array {
+        if !is_first {
+            out.push(b',');
+        }
+        is_first = false;
+        write_value(out, value?)?;
+    }
+    out.push(b']');
+    Ok(())
+}
+
+/// A text in quotes. Most texts need no escapes, and to see that takes far less time than to look for each.
+fn write_text(out: &mut Vec<u8>, text: &str) -> Result<(), WriteError> {
+    #[expect(clippy::needless_bitwise_bool, reason = "without branches the compiler looks at many bytes at once")]
+    let is_plain =
+        text.bytes().fold(true, |is_plain, byte| is_plain & (byte >= b' ') & (byte != b'"') & (byte != b'\\'));
+    if is_plain {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        serde_json::to_writer(out, text)?;
+    }
+    Ok(())
+}
+
+/// `{"$type":"value"}`, for a value without anything to escape.
+fn write_typed(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(b"{\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":\"");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\"}");
+}
+
+fn is_rfc3339(time: DateTime) -> bool {
+    (0..=LAST_RFC3339_MILLIS).contains(&time.timestamp_millis())
 }
 
 fn infinite(number: f64) -> &'static str {
@@ -89,8 +133,4 @@ fn infinite(number: f64) -> &'static str {
     } else {
         "Infinity"
     }
-}
-
-fn rfc3339(time: DateTime) -> bson::error::Result<String> {
-    time.try_to_rfc3339_string()
 }

@@ -4,7 +4,7 @@ use bson::Bson;
 use bson::oid::ObjectId;
 
 use crate::domain::Invalid;
-use crate::extjson::{ExtJson, read_value};
+use crate::extjson::{read_value, write_value};
 
 /// The longest `_id` that is a string, in characters.
 const ID_MAX_CHARS: usize = 128;
@@ -85,10 +85,12 @@ impl DocumentId {
             Bson::Int64(number) => number.to_string(),
             // Dots alone mean another place in a path, also percent-encoded.
             Bson::String(text) if !matches!(text.as_str(), "" | "." | "..") && self.reads_as(text) => text.clone(),
-            value => bson::raw::RawBson::try_from(value.clone())
-                .ok()
-                .and_then(|raw| serde_json::to_string(&ExtJson(raw.as_raw_bson_ref())).ok())
-                .unwrap_or_default(),
+            _ => {
+                let mut text = Vec::new();
+                // An id was read from BSON or from JSON, so it can be written as both.
+                let _written = write_value(&mut text, self.to_raw().as_raw_bson_ref());
+                String::from_utf8(text).unwrap_or_default()
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use crate::extjson::ExtJson;
+use crate::extjson::write_value;
 use crate::repo::tenant_data::StoredIndex;
 
 /// An index.
@@ -58,5 +58,7 @@ impl From<StoredIndex> for IndexAnswer {
 /// A document of the catalog, as it is shown. It was BSON a moment ago, so it can be again.
 fn extended_json(document: &Document) -> Option<Box<RawValue>> {
     let raw = RawDocumentBuf::try_from(document).ok()?;
-    serde_json::value::to_raw_value(&ExtJson(RawBsonRef::Document(&raw))).ok()
+    let mut text = Vec::new();
+    write_value(&mut text, RawBsonRef::Document(&raw)).ok()?;
+    RawValue::from_string(String::from_utf8(text).ok()?).ok()
 }
