@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 
 use bson::raw::{CStr, RawArrayBuf, RawBson, RawDocumentBuf};
-use bson::{Bson, Document};
+use bson::{Bson, Document, Timestamp};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
@@ -113,6 +113,8 @@ struct Reader {
     /// Where numbers stood that may have lost digits.
     suspicious: RefCell<Vec<String>>,
     id: RefCell<Option<Bson>>,
+    /// Where the text stopped to be JSON.
+    stopped_at: RefCell<Option<String>>,
 }
 
 impl Reader {
@@ -123,6 +125,7 @@ impl Reader {
             errors: RefCell::default(),
             suspicious: RefCell::default(),
             id: RefCell::default(),
+            stopped_at: RefCell::default(),
         }
     }
 
@@ -130,7 +133,7 @@ impl Reader {
         let mut deserializer = serde_json::Deserializer::from_slice(text);
         let read = Place { reader: self, depth: 0 }.deserialize(&mut deserializer);
         let read = read.and_then(|value| deserializer.end().map(|()| value));
-        let value = read.map_err(|error| ReadError::Syntax { line: error.line(), column: error.column() })?;
+        let value = read.map_err(|error| self.stopped(&error))?;
         self.refuse_lost_digits(text);
         let errors = self.errors.take();
         if errors.is_empty() { Ok(value) } else { Err(ReadError::Invalid(errors)) }
@@ -141,6 +144,16 @@ impl Reader {
             RawBson::Document(document) => Ok(document),
             _ => Err(ReadError::Invalid(vec![Invalid::new("wrong_type", "must be a JSON object").at("")])),
         }
+    }
+
+    /// Why the text could not be read to its end.
+    fn stopped(&self, error: &serde_json::Error) -> ReadError {
+        // To the parser a number that no double holds is no JSON; to a client it is a number in the wrong place.
+        if error.to_string().starts_with("number out of range") {
+            let place = self.stopped_at.take().unwrap_or_default();
+            return ReadError::Invalid(vec![too_large_a_number().at(place)]);
+        }
+        ReadError::Syntax { line: error.line(), column: error.column() }
     }
 
     fn refuse_lost_digits(&self, text: &[u8]) {
@@ -170,22 +183,36 @@ impl Reader {
         }
     }
 
-    /// Does something one level further in.
-    fn inside<T>(&self, part: &str, work: impl FnOnce() -> T) -> T {
-        let outer = {
-            let mut pointer = self.pointer.borrow_mut();
-            let outer = pointer.len();
-            pointer.push('/');
-            if part.contains(['~', '/']) {
-                pointer.push_str(&part.replace('~', "~0").replace('/', "~1"));
-            } else {
-                pointer.push_str(part);
-            }
-            outer
-        };
-        let result = work();
+    /// Reads something one level further in.
+    fn inside<T, E>(&self, part: &str, read: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        let outer = self.enter(part);
+        let result = read();
+        if result.is_err() {
+            // The innermost place is the first to come by.
+            self.stopped_at.borrow_mut().get_or_insert_with(|| self.pointer.borrow().clone());
+        }
         self.pointer.borrow_mut().truncate(outer);
         result
+    }
+
+    /// Notes that the member of this name is not acceptable.
+    fn refuse_member(&self, name: &str, why: Invalid) {
+        let outer = self.enter(name);
+        self.refuse(why);
+        self.pointer.borrow_mut().truncate(outer);
+    }
+
+    /// Goes one level further in; gives how long the pointer was.
+    fn enter(&self, part: &str) -> usize {
+        let mut pointer = self.pointer.borrow_mut();
+        let outer = pointer.len();
+        pointer.push('/');
+        if part.contains(['~', '/']) {
+            pointer.push_str(&part.replace('~', "~0").replace('/', "~1"));
+        } else {
+            pointer.push_str(part);
+        }
+        outer
     }
 }
 
@@ -276,7 +303,7 @@ impl<'de> Visitor<'de> for Place<'_> {
             }
             let why = self.refusal_of(&name).or_else(|| (!names.add(name.clone())).then(repeated));
             if let Some(why) = why {
-                self.reader.inside(&name, || self.reader.refuse(why));
+                self.reader.refuse_member(&name, why);
                 members.next_value::<IgnoredAny>()?;
                 continue;
             }
@@ -317,6 +344,10 @@ impl Place<'_> {
             self.reader.id.replace(Some(value.try_into()?));
             return Ok(());
         }
+        if self.is_document() && value == (RawBson::Timestamp(Timestamp { time: 0, increment: 0 })) {
+            let why = "MongoDB puts the present time in the place of an empty timestamp; leave it out or give another";
+            self.reader.refuse_member(name, Invalid::new("invalid_value", why));
+        }
         let name: &CStr = name.try_into()?;
         document.append(name, value);
         Ok(())
@@ -328,7 +359,7 @@ impl Place<'_> {
         object.insert(first.to_owned(), members.next_value()?);
         while let Some((name, value)) = members.next_entry::<String, Value>()? {
             if object.insert(name.clone(), value).is_some() {
-                self.reader.inside(&name, || self.reader.refuse(repeated()));
+                self.reader.refuse_member(&name, repeated());
             }
         }
         let value = Bson::try_from(object).ok().filter(|value| value.as_document().is_none());
@@ -342,7 +373,7 @@ impl Place<'_> {
 }
 
 fn too_large_a_number() -> Invalid {
-    let why = "is an integer that 64 bits cannot hold; send it as {\"$numberDecimal\": \"…\"} or as a string";
+    let why = "is a number that 64 bits cannot hold; send it as {\"$numberDecimal\": \"…\"} or as a string";
     Invalid::new("number_out_of_range", why)
 }
 

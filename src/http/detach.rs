@@ -31,9 +31,7 @@ pub(super) async fn detach(State(state): State<HttpState>, request: Request, nex
             Err(_none_left) => return Problem::new(kinds::SERVER_BUSY).into_response(),
         }
     };
-    let running = gauge!("http_requests_running");
-    running.increment(1);
-    let counted = Counted { running, _permit: permit };
+    let counted = Running::count(gauge!("http_requests_running"), permit);
     let work = async move {
         let response = next.run(request).await;
         drop(counted);
@@ -50,14 +48,21 @@ pub(super) async fn detach(State(state): State<HttpState>, request: Request, nex
     }
 }
 
-/// Counts a request as running until it is dropped, also by a panic.
-struct Counted {
-    running: Gauge,
+/// Counts something as running, with its permit, until it is dropped, also by a panic.
+pub(super) struct Running {
+    count: Gauge,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Drop for Counted {
+impl Running {
+    pub(super) fn count(count: Gauge, permit: Option<OwnedSemaphorePermit>) -> Self {
+        count.increment(1);
+        Self { count, _permit: permit }
+    }
+}
+
+impl Drop for Running {
     fn drop(&mut self) {
-        self.running.decrement(1);
+        self.count.decrement(1);
     }
 }

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
+use super::detach::Running;
 use super::problem::{Failure, Problem, kinds};
 use super::state::HttpState;
 
@@ -67,12 +68,11 @@ impl HttpState {
     ) -> Response {
         let (pieces, received) = mpsc::channel(WAITING_PIECES);
         let lines = LineSender { pieces, patience: self.limits.timeout, stop: self.stop.clone() };
-        let (work, running) = (work(lines), gauge!("http_streams_running"));
-        running.increment(1);
+        let running = Running::count(gauge!("http_streams_running"), Some(permit.0));
+        let work = work(lines);
         let counted = async move {
             work.await;
-            running.decrement(1);
-            drop(permit.0);
+            drop(running);
         };
         self.requests.spawn(counted.instrument(Span::current()));
         let pieces = unfold(received, |mut received| async {

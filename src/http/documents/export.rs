@@ -17,8 +17,8 @@ use crate::service::data::Export;
 /// What this call can answer besides its success, and what every call on data can.
 pub(in crate::http) const PROBLEMS: &[Kind] = &[kinds::QUERY_TOO_SLOW];
 
-/// About how many bytes are sent in one piece.
-const PIECE_BYTES: usize = 256 << 10;
+/// About how many bytes are sent in one piece: so few that a slow client takes one in time.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// Export documents
 ///

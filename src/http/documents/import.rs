@@ -35,6 +35,9 @@ const BATCH_DOCUMENTS: usize = 1_000;
 const BATCH_BYTES: usize = 2 << 20;
 /// At most so often the client hears of the progress: a client that sends all before it reads must not be blocked by it.
 const TELL_EVERY: Duration = Duration::from_secs(1);
+/// How long, and how many bytes, are still taken from a client whose import was cut.
+const LINGER_FOR: Duration = Duration::from_secs(5);
+const LINGER_BYTES: usize = 64 << 20;
 
 /// A line of an import's answer.
 #[derive(Debug, Serialize, ToSchema)]
@@ -128,6 +131,8 @@ async fn run(mut body: Body, first: Option<Bytes>, import: Import, answer: LineS
     failures.sort_by_key(|failure| failure.line);
     let failures = Some(failures);
     answer.end(&ImportAnswer { done: true, lines, inserted, failed, failures, error }).await;
+    drop(answer);
+    body.linger().await;
 }
 
 /// Reads the body to its end, and hands on what is to be added.
@@ -254,6 +259,22 @@ struct Body {
 }
 
 impl Body {
+    /// Takes what the client still sends, and forgets it: a connection that is closed while somebody sends is reset, and
+    /// the answer may be lost on its way.
+    async fn linger(&mut self) {
+        let forgotten = async {
+            let mut bytes = 0;
+            while let Some(Ok(frame)) = self.inner.frame().await {
+                bytes += frame.data_ref().map_or(0, Bytes::len);
+                if bytes > LINGER_BYTES {
+                    break;
+                }
+            }
+        };
+        // Whoever sends for longer does not listen.
+        let _elapsed = timeout(LINGER_FOR, forgotten).await;
+    }
+
     /// The next piece; `None` at the end.
     async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
         loop {

@@ -85,8 +85,12 @@ async fn bad_documents_are_refused_with_every_broken_place_and_nothing_is_stored
         "/c invalid_extended_json",
         "/c/$oid repeated",
     ]);
+    post(r#"{"a":{"b":[1e999]}}"#).await.invalid(&["/a/b/0 number_out_of_range"]);
+    post(r#"{"a":{"$timestamp":{"t":0,"i":0}},"b":[{"$timestamp":{"t":0,"i":0}}]}"#)
+        .await
+        .invalid(&["/a invalid_value"]);
     post("[1]").await.invalid(&[" wrong_type"]);
-    for broken in ["", "{", "{} {}", "{\"a\":1e999}", "{\"a\":\"\\ud800\"}", "{'a':1}"] {
+    for broken in ["", "{", "{} {}", "{\"a\":\"\\ud800\"}", "{'a':1}"] {
         post(broken).await.problem(400, "invalid_json");
     }
     let not_text = org.call("POST", "documents").body("application/json", b"{\"a\":\"\xff\"}".to_vec()).send().await;
