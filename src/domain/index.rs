@@ -82,7 +82,7 @@ fn read_keys(keys: Option<&Bson>, errors: &mut Vec<FieldError>) -> Document {
         if !matches!(direction, Bson::Int32(1 | -1)) {
             errors.push(Invalid::new("invalid_value", "must be 1 or -1").at_member("/keys", field));
         }
-        if let Err(invalid) = FieldPath::parse(field) {
+        if let Err(invalid) = FieldPath::parse_from_top(field) {
             errors.push(invalid.at_member("/keys", field));
         }
         read.insert(field, direction.clone());

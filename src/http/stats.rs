@@ -60,7 +60,7 @@ impl From<CollectionStats> for StatsAnswer {
     get, path = "/org/{organization_name}/stats", tag = "documents", operation_id = "get_stats",
     security(("bearer" = []), ("password" = [])),
     params(
-        ("organization_name" = String, Path, description = "The organization's name, in any spelling", example = "amazon")
+        ("organization_name" = String, Path, description = "The organization's name, in any spelling", min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$", example = "amazon")
     ),
     responses((status = 200, description = "Its size", body = StatsAnswer))
 )]

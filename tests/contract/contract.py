@@ -52,6 +52,7 @@ def passes(each: Pass, directory: Path) -> bool:
     command += ["--report=json", "--report-json-path", report, *each.arguments]
     environment = os.environ | {
         "SCHEMATHESIS_HOOKS": str(HERE / "callers.py"),
+        "PYTHONPATH": str(HERE),
         "CONTRACT_CALLER": each.caller,
         # The server is on this machine, whatever proxy the environment names.
         "NO_PROXY": "*",

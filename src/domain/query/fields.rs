@@ -141,7 +141,7 @@ mod tests {
     fn only_the_top_level_has_a_field_of_the_servers_own() {
         let document = doc! { "_id": 1, "a": { "_rev": 2 }, "_rev": 3 };
         assert_eq!(pick("a._rev", &document), doc! { "_id": 1, "a": { "_rev": 2 } });
-        assert_eq!(Fields::parse("a,_rev").map_err(|invalid| invalid.code), Err("reserved"));
+        assert_eq!(Fields::parse("a,_rev").map_err(|invalid| invalid.code), Err("reserved_field"));
     }
 
     #[test]

@@ -235,7 +235,7 @@ mod tests {
         assert_eq!(refused(&doc! { "": 1 }), [at("/", "too_short")]);
         assert_eq!(refused(&doc! { "a.$b": 1 }), [at("/a.$b", "invalid_characters")]);
         assert_eq!(refused(&doc! { "a": { "b\0": 1 } }), [at("/a/b\0", "invalid_characters")]);
-        assert_eq!(refused(&doc! { "$or": [{ "_rev": 1 }] }), [at("/$or/0/_rev", "reserved")]);
+        assert_eq!(refused(&doc! { "$or": [{ "_rev": 1 }] }), [at("/$or/0/_rev", "reserved_field")]);
     }
 
     #[test]

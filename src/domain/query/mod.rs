@@ -6,7 +6,7 @@
 //! one thing that only MongoDB can judge is the pattern of a `$regex` (its error 51091).
 //!
 //! The codes of refusals: `unsupported_operator`, `wrong_type`, `invalid_value`, `invalid_characters`, `too_short`,
-//! `too_long`, `too_many`, `too_deep`, `repeated`, `reserved`.
+//! `too_long`, `too_many`, `too_deep`, `repeated`, `reserved_field`.
 
 mod fields;
 mod filter;

@@ -44,7 +44,10 @@ impl FieldPath {
     pub fn parse_from_top(text: &str) -> Result<Self, Invalid> {
         let path = Self::parse(text)?;
         if path.segments().next() == Some(HIDDEN_FIELD) {
-            return Err(Invalid::new("reserved", format!("must not name {HIDDEN_FIELD}, which is the server's own")));
+            return Err(Invalid::new(
+                "reserved_field",
+                format!("must not name {HIDDEN_FIELD}, which is the server's own"),
+            ));
         }
         Ok(path)
     }
@@ -95,8 +98,8 @@ mod tests {
         assert_eq!(code("$a"), Some("invalid_characters"));
         assert_eq!(code("a.$b"), Some("invalid_characters"));
         assert_eq!(code("a.b$"), None);
-        assert_eq!(code("_rev"), Some("reserved"));
-        assert_eq!(code("_rev.a"), Some("reserved"));
+        assert_eq!(code("_rev"), Some("reserved_field"));
+        assert_eq!(code("_rev.a"), Some("reserved_field"));
         assert_eq!(code("a._rev"), None);
         assert_eq!(code("_revision"), None);
         assert_eq!(code(&["a"; SEGMENTS_MAX].join(".")), None);

@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(code("a.0"), Some("invalid_value"));
         assert_eq!(code("0"), Some("invalid_value"));
         assert_eq!(code("a.0b"), None);
-        assert_eq!(code("-_rev"), Some("reserved"));
+        assert_eq!(code("-_rev"), Some("reserved_field"));
         assert_eq!(code("$natural"), Some("invalid_characters"));
         assert_eq!(code("a,b,c,d,e,f,g,h"), None);
         assert_eq!(code("a,b,c,d,e,f,g,h,_id"), None);

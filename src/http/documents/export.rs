@@ -29,7 +29,7 @@ const PIECE_BYTES: usize = 64 << 10;
     get, path = "/org/{organization_name}/export", tag = "documents", operation_id = "export_documents",
     security(("bearer" = []), ("password" = [])),
     params(
-        ("organization_name" = String, Path, description = "The organization's name, in any spelling", example = "amazon"),
+        ("organization_name" = String, Path, description = "The organization's name, in any spelling", min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$", example = "amazon"),
         ("filter" = Option<String>, Query, description = "Which documents: a JSON object, as for the list", example = "{\"age\":{\"$gte\":18}}")
     ),
     responses((

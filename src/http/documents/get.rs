@@ -23,7 +23,7 @@ pub(in crate::http) const PROBLEMS: &[Kind] =
     get, path = "/org/{organization_name}/documents/{id}", tag = "documents", operation_id = "get_document",
     security(("bearer" = []), ("password" = [])),
     params(
-        ("organization_name" = String, Path, description = "The organization's name, in any spelling", example = "amazon"),
+        ("organization_name" = String, Path, description = "The organization's name, in any spelling", min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$", example = "amazon"),
         ("id" = String, Path, description = "The document's `_id`", example = "691f2a3b4c5d6e7f80910a1b"),
         ("If-None-Match" = Option<String>, Header, description = "States that the client has already: 304 if it is in one of them"),
         ("If-Match" = Option<String>, Header, description = "States that the client expects: 412 if it is in none of them")

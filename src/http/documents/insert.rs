@@ -32,7 +32,7 @@ pub(in crate::http) const PROBLEMS: &[Kind] = &[kinds::DOCUMENT_EXISTS];
     post, path = "/org/{organization_name}/documents", tag = "documents", operation_id = "insert_document",
     security(("bearer" = []), ("password" = [])),
     params(
-        ("organization_name" = String, Path, description = "The organization's name, in any spelling", example = "amazon")
+        ("organization_name" = String, Path, description = "The organization's name, in any spelling", min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$", example = "amazon")
     ),
     request_body(content(
         (Object = "application/json", example = json!({ "name": "Ada", "born": { "$date": "1815-12-10T00:00:00Z" } })),

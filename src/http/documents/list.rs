@@ -81,7 +81,7 @@ pub(in crate::http) fn parse_flag(text: &str) -> Result<bool, Invalid> {
     get, path = "/org/{organization_name}/documents", tag = "documents", operation_id = "list_documents",
     security(("bearer" = []), ("password" = [])),
     params(
-        ("organization_name" = String, Path, description = "The organization's name, in any spelling", example = "amazon"),
+        ("organization_name" = String, Path, description = "The organization's name, in any spelling", min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$", example = "amazon"),
         ("filter" = Option<String>, Query, description = "Which documents: a JSON object", example = "{\"age\":{\"$gte\":18}}"),
         ("sort" = Option<String>, Query, description = "In which order: up to 8 fields with commas, `-` for descending; `_id` ends it", example = "-created,name"),
         ("fields" = Option<String>, Query, description = "Only these fields, and `_id`", example = "name,address.city"),

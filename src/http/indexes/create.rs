@@ -4,9 +4,11 @@ use axum::Json;
 use axum::extract::{OriginalUri, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use serde_json::json;
 use tokio::time::timeout;
 use tracing::{Instrument, Span, error};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 use super::IndexAnswer;
 use crate::domain::Tenant;
@@ -27,10 +29,10 @@ pub(in crate::http) const PROBLEMS: &[Kind] =
 #[expect(dead_code, reason = "the document's view of what NewIndex reads")]
 pub(in crate::http) struct CreateIndexBody {
     /// Its fields in their order: 1 ascending, -1 descending.
-    #[schema(value_type = Object, example = json!({ "email": 1 }))]
+    #[schema(schema_with = keys_schema)]
     keys: (),
     /// Its name; made from its keys if it is left out.
-    #[schema(value_type = Option<String>, nullable = false, min_length = 1, max_length = 120, example = "email_1")]
+    #[schema(value_type = Option<String>, nullable = false, min_length = 1, max_length = 120, pattern = r"^[^$*\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$", example = "email_1")]
     name: (),
     /// Whether no two documents may have the same value.
     #[schema(value_type = Option<bool>, nullable = false, example = true)]
@@ -46,6 +48,23 @@ pub(in crate::http) struct CreateIndexBody {
     partial_filter: (),
 }
 
+/// The keys of an index in the document: at least one field, each 1 or -1.
+fn keys_schema() -> Object {
+    let direction = ObjectBuilder::new().schema_type(Type::Integer).enum_values(Some([1, -1]));
+    // The parts of a path, none of them empty or with a `$` in front.
+    let path = r"^[^.$\u0000][^.\u0000]*(\.[^.$\u0000][^.\u0000]*)*$";
+    let name = ObjectBuilder::new().schema_type(Type::String).pattern(Some(path));
+    ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .description(Some("Its fields in their order: 1 ascending, -1 descending."))
+        .property_names(Some(name))
+        .additional_properties(Some(direction))
+        .min_properties(Some(1))
+        .max_properties(Some(32))
+        .examples([json!({ "email": 1 })])
+        .build()
+}
+
 /// Create an index
 ///
 /// Others read and write meanwhile. If it takes longer than a request may, the answer is 202 and the index goes on being built;
@@ -54,7 +73,7 @@ pub(in crate::http) struct CreateIndexBody {
     post, path = "/org/{organization_name}/indexes", tag = "indexes and schema", operation_id = "create_index",
     security(("bearer" = []), ("password" = [])),
     params(
-        ("organization_name" = String, Path, description = "The organization's name, in any spelling", example = "amazon")
+        ("organization_name" = String, Path, description = "The organization's name, in any spelling", min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$", example = "amazon")
     ),
     request_body = CreateIndexBody,
     responses(

@@ -35,8 +35,9 @@ impl FromRequestParts<HttpState> for IndexName {
     delete, path = "/org/{organization_name}/indexes/{name}", tag = "indexes and schema", operation_id = "delete_index",
     security(("bearer" = []), ("password" = [])),
     params(
-        ("organization_name" = String, Path, description = "The organization's name, in any spelling", example = "amazon"),
-        ("name" = String, Path, description = "The index's name", example = "email_1")
+        ("organization_name" = String, Path, description = "The organization's name, in any spelling", min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$", example = "amazon"),
+        ("name" = String, Path, description = "The index's name", min_length = 1, max_length = 120,
+            pattern = r"^[^$*\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$", example = "email_1")
     ),
     responses((status = 204, description = "The index is gone"))
 )]

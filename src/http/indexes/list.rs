@@ -21,7 +21,7 @@ pub(in crate::http) struct Indexes {
     get, path = "/org/{organization_name}/indexes", tag = "indexes and schema", operation_id = "list_indexes",
     security(("bearer" = []), ("password" = [])),
     params(
-        ("organization_name" = String, Path, description = "The organization's name, in any spelling", example = "amazon")
+        ("organization_name" = String, Path, description = "The organization's name, in any spelling", min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$", example = "amazon")
     ),
     responses((status = 200, description = "The indexes", body = Indexes))
 )]

@@ -17,7 +17,7 @@ pub(in crate::http) const PROBLEMS: &[Kind] =
     delete, path = "/org/{organization_name}/schema", tag = "indexes and schema", operation_id = "delete_schema",
     security(("bearer" = []), ("password" = [])),
     params(
-        ("organization_name" = String, Path, description = "The organization's name, in any spelling", example = "amazon")
+        ("organization_name" = String, Path, description = "The organization's name, in any spelling", min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$", example = "amazon")
     ),
     responses((status = 204, description = "There is no schema any more"))
 )]

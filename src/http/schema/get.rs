@@ -16,7 +16,7 @@ pub(in crate::http) const PROBLEMS: &[Kind] = &[kinds::SCHEMA_NOT_FOUND, kinds::
     get, path = "/org/{organization_name}/schema", tag = "indexes and schema", operation_id = "get_schema",
     security(("bearer" = []), ("password" = [])),
     params(
-        ("organization_name" = String, Path, description = "The organization's name, in any spelling", example = "amazon")
+        ("organization_name" = String, Path, description = "The organization's name, in any spelling", min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$", example = "amazon")
     ),
     responses((status = 200, description = "The JSON Schema", body = Object, content_type = "application/json"))
 )]

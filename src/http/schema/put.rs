@@ -37,7 +37,7 @@ pub(in crate::http) struct SchemaAnswer {
     put, path = "/org/{organization_name}/schema", tag = "indexes and schema", operation_id = "set_schema",
     security(("bearer" = []), ("password" = [])),
     params(
-        ("organization_name" = String, Path, description = "The organization's name, in any spelling", example = "amazon"),
+        ("organization_name" = String, Path, description = "The organization's name, in any spelling", min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$", example = "amazon"),
         ("dry_run" = Option<bool>, Query, description = "Only say how many documents break it")
     ),
     request_body(content = Object, content_type = "application/json", example = json!({
