@@ -24,7 +24,7 @@ use super::problem::{Kind, PROBLEM_JSON, ProblemBody, kinds};
             Create an organization with its admin, log in, and send the token as `Authorization: Bearer …`. Each \
             organization has its own collection `org_<slug>`, which a rename moves along.\n\n\
             Every error is an RFC 9457 problem: `detail` is for people, `code` for programs, and `request_id` is what \
-            the server's log has too. Errors with status 429 or 503, `organization_busy` and `document_busy` say in `Retry-After` when to \
+            the server's log has too. Errors with status 429 or 503, `organization_busy`, `document_busy` and `index_building` say in `Retry-After` when to \
             try again."
     ),
     components(schemas(ProblemBody)),
@@ -176,6 +176,9 @@ fn headers_of(status: StatusCode, kinds: &[Kind]) -> Option<(&'static str, &'sta
         }
         StatusCode::CONFLICT if kinds.contains(&kinds::ORGANIZATION_BUSY) => {
             Some(("Retry-After", "After how many seconds to try again; with `organization_busy` alone"))
+        }
+        StatusCode::CONFLICT if kinds.contains(&kinds::INDEX_BUILDING) => {
+            Some(("Retry-After", "After how many seconds to try again; with `index_building` alone"))
         }
         StatusCode::CONFLICT if kinds.contains(&kinds::DOCUMENT_BUSY) => {
             Some(("Retry-After", "After how many seconds to try again; with `document_busy` alone"))

@@ -142,7 +142,11 @@ fn of_write(error: &Document) -> RepoError {
             let info = error.get_document("errInfo").cloned().unwrap_or_default();
             RepoError::DocumentRefused { info: Box::new(info) }
         }
-        _ => RepoError::from_code(number, error.get_str("codeName").unwrap_or_default()),
+        _ => match RepoError::from_code(number, error.get_str("codeName").unwrap_or_default()) {
+            // The command was understood, so what is refused is this document: an index of some kind cannot have it, say.
+            RepoError::Refused { summary } => RepoError::NotAccepted { summary },
+            other => other,
+        },
     }
 }
 

@@ -25,8 +25,8 @@ pub(crate) mod code {
     /// An index of that name or of these keys is there with other options.
     pub(crate) const INDEX_CONFLICT: &[i32] = &[85, 86];
     /// What the command asks for makes no sense to MongoDB: bad value, failed to parse, type mismatch, cannot create index,
-    /// invalid index options, invalid regular expression.
-    pub(crate) const NOT_ACCEPTED: &[i32] = &[2, 9, 14, 67, 197, 51091];
+    /// two lists in one index, invalid index options, invalid regular expression.
+    pub(crate) const NOT_ACCEPTED: &[i32] = &[2, 9, 14, 67, 171, 197, 51091];
     /// The document, or the command with it, is larger than BSON may be.
     pub(crate) const TOO_LARGE: &[i32] = &[10334, 17419];
     /// Codes that say "ask another member" or "ask again": the state change and shutdown errors of the Server

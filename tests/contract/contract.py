@@ -15,7 +15,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 URL = os.environ["TENANTRY_URL"]
-EXAMPLES = os.environ.get("CONTRACT_EXAMPLES", "30")
+EXAMPLES = os.environ.get("CONTRACT_EXAMPLES", "20")
 SEED = "1"
 
 

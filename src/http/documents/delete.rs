@@ -9,8 +9,13 @@ use crate::http::state::Services;
 use crate::http::tenant::PathId;
 
 /// What this call can answer besides its success, and what every call on data can.
-pub(in crate::http) const PROBLEMS: &[Kind] =
-    &[kinds::DOCUMENT_NOT_FOUND, kinds::PRECONDITION_FAILED, kinds::QUERY_TOO_SLOW, kinds::OUTCOME_UNKNOWN];
+pub(in crate::http) const PROBLEMS: &[Kind] = &[
+    kinds::DOCUMENT_NOT_FOUND,
+    kinds::PRECONDITION_FAILED,
+    kinds::DOCUMENT_BUSY,
+    kinds::QUERY_TOO_SLOW,
+    kinds::OUTCOME_UNKNOWN,
+];
 
 /// Delete a document
 #[utoipa::path(

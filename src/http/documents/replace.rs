@@ -17,7 +17,8 @@ use crate::http::tenant::PathId;
 use crate::service::DataError;
 
 /// What this call can answer besides its success, and what every call on data and every write can.
-pub(in crate::http) const PROBLEMS: &[Kind] = &[kinds::DOCUMENT_NOT_FOUND, kinds::PRECONDITION_FAILED];
+pub(in crate::http) const PROBLEMS: &[Kind] =
+    &[kinds::DOCUMENT_NOT_FOUND, kinds::PRECONDITION_FAILED, kinds::DOCUMENT_BUSY, kinds::QUERY_TOO_SLOW];
 
 /// Replace a document, or create one under a chosen id
 ///

@@ -22,7 +22,7 @@ use crate::repo::tenant_data::StoredIndex;
 
 /// What this call can answer besides its success, and what every call on data can.
 pub(in crate::http) const PROBLEMS: &[Kind] =
-    &[kinds::INDEX_EXISTS, kinds::NOT_UNIQUE, kinds::TOO_MANY_INDEXES, kinds::OUTCOME_UNKNOWN];
+    &[kinds::INDEX_BUILDING, kinds::INDEX_EXISTS, kinds::NOT_UNIQUE, kinds::TOO_MANY_INDEXES, kinds::OUTCOME_UNKNOWN];
 
 /// An index to be built.
 #[derive(ToSchema)]

@@ -64,6 +64,7 @@ kinds! {
     DOCUMENT_BUSY = CONFLICT, "document_busy", "The document is changed by too many at once; try again";
     INDEX_EXISTS = CONFLICT, "index_exists",
         "There is another index of this name or of these keys; drop it first or choose another name";
+    INDEX_BUILDING = CONFLICT, "index_building", "Another index of the organization is being built; wait until it is ready";
     INDEX_PROTECTED = CONFLICT, "index_protected", "The index over _id cannot be dropped";
     TOO_MANY_INDEXES = CONFLICT, "too_many_indexes", "The organization has as many indexes as it may; drop one first";
     VALIDATOR_OCCUPIED = CONFLICT, "validator_occupied",

@@ -118,6 +118,8 @@ impl From<DataError> for Problem {
             DataError::SchemaViolation(errors) => return Self::schema_violated(errors),
             DataError::TooSlow => kinds::QUERY_TOO_SLOW,
             DataError::TooManyIndexes => kinds::TOO_MANY_INDEXES,
+            DataError::IndexBuilding => kinds::INDEX_BUILDING,
+            DataError::TooManyBuilds => kinds::SERVER_BUSY,
             DataError::IndexExists => kinds::INDEX_EXISTS,
             DataError::IndexNotFound => kinds::INDEX_NOT_FOUND,
             DataError::SchemaNotFound => kinds::SCHEMA_NOT_FOUND,

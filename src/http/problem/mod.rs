@@ -39,7 +39,7 @@ impl Problem {
     #[must_use]
     pub(super) fn new(kind: Kind) -> Self {
         // "Busy" is the one kind of conflict that goes away by itself.
-        let is_busy = kind == kinds::ORGANIZATION_BUSY || kind == kinds::DOCUMENT_BUSY;
+        let is_busy = [kinds::ORGANIZATION_BUSY, kinds::DOCUMENT_BUSY, kinds::INDEX_BUILDING].contains(&kind);
         let retry_after = (kind.status == StatusCode::SERVICE_UNAVAILABLE || is_busy).then_some(RETRY_AFTER);
         Self { kind, detail: Cow::Borrowed(kind.detail), retry_after, errors: Vec::new() }
     }

@@ -3,7 +3,9 @@
 //! The schema is kept where it is enforced, in the validator itself, so that the two can never differ, move together in a
 //! rename, and come back together from a backup:
 //!
-//!     { $comment: "owner:…", $and: [{ $comment: "schema:<as it was sent>" }], $jsonSchema: <as MongoDB enforces it> }
+//! ```text
+//! { $comment: "owner:…", $and: [{ $comment: "schema:<as it was sent>" }], $jsonSchema: <as MongoDB enforces it> }
+//! ```
 
 use bson::{Bson, Document, doc};
 

@@ -18,8 +18,6 @@ use crate::repo::error::RepoError;
 /// In which state a document must be for a write to happen.
 #[derive(Debug, Clone)]
 pub enum Guard {
-    /// In any.
-    Any,
     /// Written last by one of these writes.
     Revisions(Vec<ObjectId>),
     /// Holding exactly this: it was written by somebody who knows no revisions.
@@ -39,7 +37,6 @@ impl Guard {
     fn filter(&self, id: &DocumentId) -> Result<Document, RepoError> {
         let mut filter = by_id(id);
         match self {
-            Self::Any => {}
             Self::Revisions(revisions) => {
                 filter.insert(REVISION_FIELD, doc! { "$in": revisions });
             }

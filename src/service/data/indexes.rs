@@ -46,11 +46,12 @@ impl DataService {
     /// Builds an index, for as long as it takes; false when there is just such a one already.
     ///
     /// # Errors
-    /// [`DataError::TooManyIndexes`], [`DataError::IndexExists`], [`DataError::NotUnique`] when the documents break a unique
+    /// [`DataError::IndexBuilding`], [`DataError::TooManyBuilds`], [`DataError::TooManyIndexes`], [`DataError::IndexExists`], [`DataError::NotUnique`] when the documents break a unique
     /// one, or what every write meets.
     pub async fn create_index(&self, tenant: &Tenant, index: &NewIndex) -> Result<bool, DataError> {
+        let _turn = self.builds.begin(tenant.org_id())?;
         let present = self.indexes(tenant).await?;
-        // Two at once may pass this together; it protects MongoDB's file handles and is no account.
+        // Two servers may pass this together; it protects MongoDB's file handles and is no account.
         if present.len() >= MAX_INDEXES && !present.iter().any(|present| present.name == index.name) {
             return Err(DataError::TooManyIndexes);
         }

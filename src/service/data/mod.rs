@@ -1,5 +1,6 @@
 //! Tenants' documents, indexes and schemas. Every call begins with a [`Tenant`], which only an authorized caller yields.
 
+mod builds;
 mod cursors;
 mod export;
 mod import;
@@ -16,6 +17,7 @@ pub use indexes::MAX_INDEXES;
 pub use reads::{ListDocuments, Page};
 pub use schema::AppliedSchema;
 
+use builds::Builds;
 use place::Locator;
 
 use crate::domain::{FieldError, Invalid};
@@ -54,6 +56,12 @@ pub enum DataError {
     /// The organization has as many indexes as it may.
     #[error("the organization has as many indexes as it may")]
     TooManyIndexes,
+    /// Another index of the organization is being built.
+    #[error("another index of the organization is being built")]
+    IndexBuilding,
+    /// The server builds as many indexes as it may.
+    #[error("the server builds as many indexes as it may")]
+    TooManyBuilds,
     /// There is another index of that name or of these keys.
     #[error("there is another such index")]
     IndexExists,
@@ -96,12 +104,13 @@ pub struct DataService {
     repo: TenantDataRepo,
     locator: Locator,
     cursors: CursorSealer,
+    builds: Builds,
 }
 
 impl DataService {
     /// Serves the data of these repositories.
     #[must_use]
     pub fn new(repos: &Repos, cursors: CursorSealer) -> Self {
-        Self { repo: repos.data.clone(), locator: Locator::new(repos.orgs.clone()), cursors }
+        Self { repo: repos.data.clone(), locator: Locator::new(repos.orgs.clone()), cursors, builds: Builds::default() }
     }
 }

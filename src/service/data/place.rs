@@ -1,8 +1,10 @@
 //! Follows a tenant's collection while it moves: a command that came too late for a name did nothing, and is sent again
 //! to where the collection is now. Clients notice nothing of a rename.
 
+use tracing::warn;
+
 use super::DataError;
-use crate::domain::{Org, Tenant, TenantCollection};
+use crate::domain::{Invalid, Org, Tenant, TenantCollection};
 use crate::repo::{OrgRepo, RepoError};
 
 /// How often in a row a collection may have moved away from under a command. Each move takes the server that moves it
@@ -126,6 +128,12 @@ pub(super) fn refusal(error: RepoError) -> DataError {
         RepoError::DocumentTooLarge => DataError::invalid(crate::domain::document::too_large(), ""),
         RepoError::IndexExists => DataError::IndexExists,
         RepoError::IndexNotFound => DataError::IndexNotFound,
+        RepoError::NotAccepted { summary } => {
+            warn!(summary, "MongoDB does not accept a document");
+            let why =
+                "MongoDB does not accept this document; look at the indexes that it would be in, above all at lists";
+            DataError::invalid(Invalid::new("not_accepted", why), "")
+        }
         RepoError::CollectionBusy { .. } => DataError::Moving,
         RepoError::OutcomeUnknown { .. } => DataError::OutcomeUnknown(error),
         error => DataError::Repo(error),

@@ -9,14 +9,14 @@ use tracing::warn;
 
 use super::place::{Before, Place, refusal};
 use super::{DataError, DataService};
-use crate::domain::document::{DocumentId, MergePatch, NewDocument, Precondition, Version, own_members};
+use crate::domain::document::{DocumentId, EntityTag, MergePatch, NewDocument, Precondition, Version, own_members};
 use crate::domain::{Invalid, Tenant};
 use crate::repo::RepoError;
 use crate::repo::tenant_data::Guard;
 
-/// How often a patch without a condition is computed anew because somebody else was faster. Each time somebody else
-/// succeeded, so this ends only where far more write one document than can.
-const MAX_PATCH_ATTEMPTS: u8 = 100;
+/// How often a write without a condition begins anew because somebody else was faster. Each time somebody else succeeded, so
+/// this ends only where far more write one document than can.
+const MAX_ATTEMPTS: u8 = 100;
 
 impl DataService {
     /// Adds a document.
@@ -41,7 +41,8 @@ impl DataService {
     /// Puts a document in the place of the one of its id.
     ///
     /// # Errors
-    /// [`DataError::NotFound`], [`DataError::PreconditionFailed`], or what [`Self::insert`] can meet.
+    /// [`DataError::NotFound`], [`DataError::PreconditionFailed`], [`DataError::DocumentBusy`], or what [`Self::insert`] can
+    /// meet.
     pub async fn replace(
         &self,
         tenant: &Tenant,
@@ -49,17 +50,20 @@ impl DataService {
         expected: &Precondition,
     ) -> Result<(), DataError> {
         let mut place = Place::of(tenant);
-        let guard = self.guard(&mut place, &document.id, expected).await?;
-        if self.write(&mut place, document, &guard).await? {
-            return Ok(());
+        for _ in 0..MAX_ATTEMPTS {
+            let guard = self.guard(&mut place, &document.id, expected).await?;
+            if self.write(&mut place, document, &guard).await? {
+                return Ok(());
+            }
+            refuse_if_overtaken(expected)?;
         }
-        Err(if expected.is_none() { DataError::NotFound } else { DataError::PreconditionFailed })
+        Err(DataError::DocumentBusy)
     }
 
     /// Merges a patch into a document, as it is at that moment; gives what it became.
     ///
     /// # Errors
-    /// [`DataError::DocumentBusy`], or what [`Self::replace`] can meet.
+    /// What [`Self::replace`] can meet.
     pub async fn patch(
         &self,
         tenant: &Tenant,
@@ -68,15 +72,13 @@ impl DataService {
         expected: &Precondition,
     ) -> Result<NewDocument, DataError> {
         let mut place = Place::of(tenant);
-        for _ in 0..MAX_PATCH_ATTEMPTS {
+        for _ in 0..MAX_ATTEMPTS {
             let present = self.expect(&mut place, id, expected).await?;
             let patched = patched(&present, patch)?;
             if self.write(&mut place, &patched, &Guard::of(&present)).await? {
                 return Ok(patched);
             }
-            if !expected.is_none() && *expected != Precondition::Exists {
-                return Err(DataError::PreconditionFailed);
-            }
+            refuse_if_overtaken(expected)?;
         }
         Err(DataError::DocumentBusy)
     }
@@ -84,23 +86,36 @@ impl DataService {
     /// Removes a document.
     ///
     /// # Errors
-    /// [`DataError::NotFound`], [`DataError::PreconditionFailed`], or what every write meets.
+    /// [`DataError::NotFound`], [`DataError::PreconditionFailed`], [`DataError::DocumentBusy`], or what every write meets.
     pub async fn remove(&self, tenant: &Tenant, id: &DocumentId, expected: &Precondition) -> Result<(), DataError> {
-        let (mut place, mut before) = (Place::of(tenant), Before::DidNothing);
-        let guard = self.guard(&mut place, id, expected).await?;
+        let mut place = Place::of(tenant);
+        for _ in 0..MAX_ATTEMPTS {
+            let guard = self.guard(&mut place, id, expected).await?;
+            if self.erase(&mut place, id, &guard).await? {
+                return Ok(());
+            }
+            refuse_if_overtaken(expected)?;
+        }
+        Err(DataError::DocumentBusy)
+    }
+
+    /// Removes a document that is in the guarded state, until the outcome is certain; false when there is none in it.
+    async fn erase(&self, place: &mut Place, id: &DocumentId, guard: &Guard) -> Result<bool, DataError> {
+        let mut before = Before::DidNothing;
         loop {
-            let error = match self.repo.remove(&place.collection, id, &guard).await {
-                Ok(true) => return Ok(()),
-                // The first attempt removed it, or somebody else did, which comes to the same.
-                Ok(false) if before == Before::IsUncertain && self.find(&mut place, id).await?.is_none() => {
-                    return Ok(());
+            let error = match self.repo.remove(&place.collection, id, guard).await {
+                Ok(false) if before == Before::IsUncertain => {
+                    // The first attempt removed it, or somebody else did, which comes to the same.
+                    let is_gone = self.find(place, id).await?.is_none();
+                    return if is_gone { Ok(true) } else { Err(DataError::OutcomeUnknown(overtaken())) };
                 }
-                Ok(false) if before == Before::IsUncertain => return Err(overtaken()),
-                Ok(false) if expected.is_none() => return Err(DataError::NotFound),
-                Ok(false) => return Err(DataError::PreconditionFailed),
+                Ok(is_done) => {
+                    place.found();
+                    return Ok(is_done);
+                }
                 Err(error) => error,
             };
-            self.repeat(&mut place, &mut before, error).await?;
+            self.repeat(place, &mut before, error).await?;
         }
     }
 
@@ -110,7 +125,7 @@ impl DataService {
         loop {
             let error = match self.repo.replace(&place.collection, document, guard).await {
                 Ok(false) if before == Before::IsUncertain => {
-                    return self.recognize(place, document, overtaken_write()).await.map(|()| true);
+                    return self.recognize(place, document, overtaken()).await.map(|()| true);
                 }
                 Ok(is_done) => {
                     place.found();
@@ -148,14 +163,16 @@ impl DataService {
         Err(DataError::OutcomeUnknown(otherwise))
     }
 
-    /// The state in which a document must be, from what a client expects. Only a tag of content needs a look at it.
+    /// The state in which a write must meet the document: one that the client names, or the present one. Never any, also
+    /// where the client expects nothing: a first attempt that arrives late, after its repetition and after the writes of
+    /// others, must not meet what it was meant for.
     async fn guard(&self, place: &mut Place, id: &DocumentId, expected: &Precondition) -> Result<Guard, DataError> {
-        let Precondition::IsOneOf(tags) = expected else { return Ok(Guard::Any) };
-        let revisions: Option<Vec<_>> = tags.iter().map(crate::domain::document::EntityTag::revision).collect();
-        match revisions {
-            Some(revisions) => Ok(Guard::Revisions(revisions)),
-            None => self.expect(place, id, expected).await.map(|present| Guard::of(&present)),
+        if let Precondition::IsOneOf(tags) = expected
+            && let Some(revisions) = tags.iter().map(EntityTag::revision).collect()
+        {
+            return Ok(Guard::Revisions(revisions));
         }
+        self.expect(place, id, expected).await.map(|present| Guard::of(&present))
     }
 
     /// The document, when it is as the client expects it.
@@ -197,11 +214,15 @@ fn patched(present: &RawDocumentBuf, patch: &MergePatch) -> Result<NewDocument, 
     NewDocument::new(id, &members).map_err(|invalid: Invalid| DataError::invalid(invalid, ""))
 }
 
-/// The write was repeated, and by then somebody else had written.
-fn overtaken() -> DataError {
-    DataError::OutcomeUnknown(overtaken_write())
+/// Whether somebody else's being faster ends a write: only when it was meant for one state.
+fn refuse_if_overtaken(expected: &Precondition) -> Result<(), DataError> {
+    match expected {
+        Precondition::None | Precondition::Exists => Ok(()),
+        Precondition::IsOneOf(_) => Err(DataError::PreconditionFailed),
+    }
 }
 
-fn overtaken_write() -> RepoError {
+/// The write was repeated, and by then somebody else had written.
+fn overtaken() -> RepoError {
     RepoError::OutcomeUnknown { summary: "the answer was lost and the document has changed since".to_owned() }
 }

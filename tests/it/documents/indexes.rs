@@ -103,6 +103,19 @@ async fn a_unique_index_is_kept_by_every_write() {
 }
 
 #[tokio::test]
+async fn what_an_index_cannot_have_is_refused_and_is_no_failure_of_the_server() {
+    let server = Server::start().await;
+    let org = Org::new(&server, "lists").await;
+    org.create_index(&json!({ "keys": { "a": 1, "b": 1 } })).await.success(201);
+    org.insert(&json!({ "a": [1], "b": [2] })).await.invalid(&[" not_accepted"]);
+    let lines = org.import("{\"a\":[1],\"b\":[2]}\n{\"a\":[1],\"b\":2}").await;
+    let last = &lines[lines.len() - 1];
+    assert_eq!((&last["inserted"], &last["failures"][0]["errors"][0]["code"]), (&json!(1), &json!("not_accepted")));
+    org.insert(&json!({ "c": [1], "d": [2] })).await.success(201);
+    org.create_index(&json!({ "keys": { "c": 1, "d": 1 } })).await.invalid(&[" invalid_value"]);
+}
+
+#[tokio::test]
 async fn an_organization_has_a_bounded_number_of_indexes() {
     let server = Server::start().await;
     let org = Org::new(&server, "many").await;
@@ -126,6 +139,8 @@ async fn building_an_index_blocks_nobody_and_goes_on_when_the_request_is_over() 
     assert_eq!(begun.body["state"], "building");
     let listed = org.get("indexes").await.success(200);
     assert_eq!(listed.body["indexes"][1]["state"], "building");
+    let second = org.create_index(&json!({ "keys": { "b": 1 } })).await.problem(409, "index_building");
+    assert_eq!(second.header("retry-after"), "1");
     org.insert(&json!({ "_id": 2, "a": 2 })).await.success(201);
     org.call("PATCH", "documents/1").json(&json!({ "b": 1 })).send().await.success(200);
     assert_eq!(org.export().await.len(), 2);
