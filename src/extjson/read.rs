@@ -363,12 +363,37 @@ impl Place<'_> {
             }
         }
         let value = Bson::try_from(object).ok().filter(|value| value.as_document().is_none());
+        if value.as_ref().is_some_and(|value| self.depth + scope_levels(value) > MAX_DEPTH) {
+            self.reader.refuse(too_deep());
+            return Ok(RawBson::Null);
+        }
         if let Some(value) = value.and_then(|value| RawBson::try_from(value).ok()) {
             return Ok(value);
         }
         let detail = format!("is not a valid {first} of Extended JSON");
         self.reader.refuse(Invalid::new("invalid_extended_json", detail));
         Ok(RawBson::Null)
+    }
+}
+
+/// How many levels stand in a program's scope, the only typed value that has any.
+fn scope_levels(value: &Bson) -> usize {
+    match value {
+        Bson::JavaScriptCodeWithScope(code) => levels(code.scope.values()),
+        _ => 0,
+    }
+}
+
+/// The levels of an object or an array with these values.
+fn levels<'v>(values: impl Iterator<Item = &'v Bson>) -> usize {
+    1 + values.map(levels_of).max().unwrap_or_default()
+}
+
+fn levels_of(value: &Bson) -> usize {
+    match value {
+        Bson::Document(inner) => levels(inner.values()),
+        Bson::Array(inner) => levels(inner.iter()),
+        _ => 0,
     }
 }
 

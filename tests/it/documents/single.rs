@@ -99,9 +99,14 @@ async fn bad_documents_are_refused_with_every_broken_place_and_nothing_is_stored
     post(&levels(100)).await.success(201);
     let too_deep = post(&levels(101)).await.problem(422, "validation_failed");
     assert_eq!(too_deep.body["errors"][0]["code"], "too_deep");
+    let scope = |levels: usize| {
+        format!("{{\"a\":{{\"$code\":\"x\",\"$scope\":{}1{}}}}}", "{\"b\":".repeat(levels), "}".repeat(levels))
+    };
+    post(&scope(99)).await.success(201);
+    assert_eq!(post(&scope(100)).await.problem(422, "validation_failed").body["errors"][0]["code"], "too_deep");
     post(&levels(10_000)).await.problem(422, "validation_failed");
     org.call("POST", "documents").body("text/plain", "{}").send().await.problem(415, "unsupported_media_type");
-    assert_eq!(org.stored().count_documents(doc! {}).await.expect("MongoDB"), 1);
+    assert_eq!(org.stored().count_documents(doc! {}).await.expect("MongoDB"), 2);
 }
 
 #[tokio::test]
