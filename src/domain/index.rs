@@ -1,4 +1,4 @@
-//! An index that a tenant wants over its documents.
+//! An index over a tenant's documents.
 
 use bson::{Bson, Document};
 
@@ -14,12 +14,12 @@ const NAME_MAX_BYTES: usize = 120;
 /// The largest time after which documents can expire (MongoDB's own limit).
 const MAX_EXPIRE_SECONDS: i64 = 2_147_483_647;
 
-/// An index to be built.
+/// An index: one that there is, or one to be built.
 #[derive(Debug, Clone, PartialEq)]
-pub struct NewIndex {
+pub struct Index {
     /// Its name.
     pub name: String,
-    /// Its fields in their order, each 1 or -1.
+    /// Its fields in their order, each 1 or -1; an operator's can be of other kinds.
     pub keys: Document,
     /// Whether no two documents may have the same value.
     pub is_unique: bool,
@@ -31,7 +31,7 @@ pub struct NewIndex {
     pub partial_filter: Option<Document>,
 }
 
-impl NewIndex {
+impl Index {
     /// Reads an index from a JSON object.
     ///
     /// # Errors

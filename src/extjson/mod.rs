@@ -16,6 +16,3 @@ pub use write::{WriteError, write_document, write_value};
 /// How many levels of objects and arrays may stand inside each other, the document itself included. MongoDB's own limit
 /// is not much higher, and every level costs stack in whoever reads it.
 pub const MAX_DEPTH: usize = 100;
-
-/// The top-level field that is the server's own: it changes with every write of the document and is never shown.
-pub const REVISION_FIELD: &str = "_rev";

@@ -9,8 +9,9 @@ use bson::{Bson, Document, Timestamp};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
+use super::MAX_DEPTH;
 use super::numbers::{SUSPICIOUS_FROM, suspicious_literals};
-use super::{MAX_DEPTH, REVISION_FIELD};
+use crate::domain::document::REVISION_FIELD;
 use crate::domain::{FieldError, Invalid};
 
 /// How many broken places of a document are reported; whoever made more of them sees the rest the next time.

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::problem::{Kind, Problem, kinds};
 use super::state::Services;
 use crate::domain::Tenant;
-use crate::repo::tenant_data::CollectionStats;
+use crate::service::data::CollectionStats;
 
 /// What this call can answer besides its success, and what every call on data can.
 pub(super) const PROBLEMS: &[Kind] = &[kinds::QUERY_TOO_SLOW];

@@ -20,8 +20,7 @@ impl DocumentId {
         Self(ObjectId::new().into())
     }
 
-    /// The `_id` of a document that is to be created: a string of 1 to [`ID_MAX_CHARS`] characters, an integer, or an
-    /// ObjectId.
+    /// The `_id` of a document that is to be created: a string of 1 to 128 characters, an integer, or an ObjectId.
     ///
     /// # Errors
     /// It is anything else.

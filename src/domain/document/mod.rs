@@ -13,10 +13,12 @@ pub use patch::MergePatch;
 pub use version::{EntityTag, Precondition, Version};
 
 use super::Invalid;
-use crate::extjson::REVISION_FIELD;
 
 /// The largest document that MongoDB stores, in bytes of BSON (`maxBsonObjectSize`).
 pub const MAX_DOCUMENT_BYTES: usize = 16 << 20;
+
+/// The top-level field that is the server's own: it changes with every write of the document and is never shown.
+pub const REVISION_FIELD: &str = "_rev";
 
 /// [`REVISION_FIELD`] as raw BSON wants a name.
 const REVISION_KEY: &CStr = cstr!("_rev");

@@ -22,7 +22,7 @@ mod sort;
 pub use fields::{FIELDS_MAX, Fields};
 pub use filter::Filter;
 pub use keyset::{Position, Unsortable};
-pub use path::{FieldPath, HIDDEN_FIELD, SEGMENTS_MAX};
+pub use path::{FieldPath, SEGMENTS_MAX};
 pub use reader::{CONDITIONS_MAX, DEPTH_MAX, ERRORS_MAX, REGEX_MAX_BYTES, VALUES_MAX};
 pub use sort::{Direction, SORT_KEYS_MAX, Sort};
 

@@ -1,10 +1,7 @@
 //! The path of a field: names joined by dots, as MongoDB reads them.
 
 use crate::domain::Invalid;
-
-/// The top-level field that is the server's own: it is in each stored document, and clients neither see nor ask for
-/// it.
-pub const HIDDEN_FIELD: &str = "_rev";
+use crate::domain::document::REVISION_FIELD;
 
 /// The most names in one path. MongoDB refuses 200 in a filter and 201 in a sort, and stores no document that deep.
 pub const SEGMENTS_MAX: usize = 100;
@@ -37,16 +34,16 @@ impl FieldPath {
         Ok(Self(text.to_owned()))
     }
 
-    /// Reads a path from the top of a document, where [`HIDDEN_FIELD`] is not to be asked for.
+    /// Reads a path from the top of a document, where [`REVISION_FIELD`] is not to be asked for.
     ///
     /// # Errors
     /// Says which of the rules is broken.
     pub fn parse_from_top(text: &str) -> Result<Self, Invalid> {
         let path = Self::parse(text)?;
-        if path.segments().next() == Some(HIDDEN_FIELD) {
+        if path.segments().next() == Some(REVISION_FIELD) {
             return Err(Invalid::new(
                 "reserved_field",
-                format!("must not name {HIDDEN_FIELD}, which is the server's own"),
+                format!("must not name {REVISION_FIELD}, which is the server's own"),
             ));
         }
         Ok(path)

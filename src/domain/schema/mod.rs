@@ -3,7 +3,7 @@
 //! MongoDB checks every write itself, so that no way into a collection goes around the schema. Its dialect is draft 4
 //! with gaps; a client's schema is translated where its meaning stays and refused, with the place, where it would not.
 //! Nothing here talks to a database: the service sets what [`CollectionSchema::enforced`] gives, and reads MongoDB's
-//! refusals back with [`violations`].
+//! refusals back with [`violations()`].
 
 mod applicators;
 mod arrays;
@@ -28,7 +28,7 @@ pub use violations::violations;
 
 /// The field that the server keeps in each document for its own use. Users never see it, so that no schema may speak
 /// of it, and none may refuse a document for it.
-const REVISION: &str = "_rev";
+const REVISION: &str = crate::domain::document::REVISION_FIELD;
 
 /// How deep schemas may lie in each other, the whole being the first level.
 const MAX_LEVELS: usize = 30;

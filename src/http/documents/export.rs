@@ -11,8 +11,7 @@ use crate::http::fields::Fields;
 use crate::http::problem::{Kind, Problem, kinds};
 use crate::http::state::{HttpState, Services};
 use crate::http::streams::{ClientGone, CutLine, LineSender};
-use crate::repo::tenant_data::DocumentBatch;
-use crate::service::data::Export;
+use crate::service::data::{DocumentBatch, Export};
 
 /// What this call can answer besides its success, and what every call on data can.
 pub(in crate::http) const PROBLEMS: &[Kind] = &[kinds::QUERY_TOO_SLOW];

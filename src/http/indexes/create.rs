@@ -12,13 +12,13 @@ use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 use super::IndexAnswer;
 use crate::domain::Tenant;
-use crate::domain::index::NewIndex;
+use crate::domain::index::Index;
 use crate::extjson::read_query;
 use crate::http::body::JsonDocument;
 use crate::http::location;
 use crate::http::problem::{Kind, Problem, kinds};
 use crate::http::state::{HttpState, Services};
-use crate::repo::tenant_data::StoredIndex;
+use crate::service::data::StoredIndex;
 
 /// What this call can answer besides its success, and what every call on data can.
 pub(in crate::http) const PROBLEMS: &[Kind] =
@@ -26,7 +26,7 @@ pub(in crate::http) const PROBLEMS: &[Kind] =
 
 /// An index to be built.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "the document's view of what NewIndex reads")]
+#[expect(dead_code, reason = "the document's view of what Index reads")]
 pub(in crate::http) struct CreateIndexBody {
     /// Its fields in their order: 1 ascending, -1 descending.
     #[schema(schema_with = keys_schema)]
@@ -89,7 +89,7 @@ pub(in crate::http) async fn create(
     OriginalUri(uri): OriginalUri,
     JsonDocument(text): JsonDocument,
 ) -> Result<Response, Problem> {
-    let index = NewIndex::parse(&read_query(&text)?).map_err(Problem::invalid)?;
+    let index = Index::parse(&read_query(&text)?).map_err(Problem::invalid)?;
     let path = location::beneath(uri.path(), &index.name);
     let asked = index.clone();
     let build = async move {
@@ -103,21 +103,9 @@ pub(in crate::http) async fn create(
         Ok(Err(_panicked)) => return Err(Problem::new(kinds::INTERNAL_ERROR)),
         Err(_elapsed) => (StatusCode::ACCEPTED, true),
     };
-    let mut response = (status, Json(IndexAnswer::from(as_stored(asked, is_building)))).into_response();
+    let mut response = (status, Json(IndexAnswer::from(StoredIndex { index: asked, is_building }))).into_response();
     if status == StatusCode::CREATED {
         location::insert(&mut response, &path);
     }
     Ok(response)
-}
-
-fn as_stored(index: NewIndex, is_building: bool) -> StoredIndex {
-    StoredIndex {
-        name: index.name,
-        keys: index.keys,
-        is_unique: index.is_unique,
-        is_sparse: index.is_sparse,
-        expire_after_seconds: index.expire_after_seconds,
-        partial_filter: index.partial_filter,
-        is_building,
-    }
 }

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::extjson::write_value;
-use crate::repo::tenant_data::StoredIndex;
+use crate::service::data::StoredIndex;
 
 /// An index.
 #[derive(Debug, Serialize, ToSchema)]
@@ -42,7 +42,7 @@ pub(super) struct IndexAnswer {
 }
 
 impl From<StoredIndex> for IndexAnswer {
-    fn from(index: StoredIndex) -> Self {
+    fn from(StoredIndex { index, is_building }: StoredIndex) -> Self {
         Self {
             name: index.name,
             keys: extended_json(&index.keys),
@@ -50,7 +50,7 @@ impl From<StoredIndex> for IndexAnswer {
             sparse: index.is_sparse,
             expire_after_seconds: index.expire_after_seconds,
             partial_filter: index.partial_filter.as_ref().and_then(extended_json),
-            state: if index.is_building { "building" } else { "ready" },
+            state: if is_building { "building" } else { "ready" },
         }
     }
 }

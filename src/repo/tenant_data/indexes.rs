@@ -4,25 +4,15 @@ use bson::{Bson, Document, doc};
 
 use super::{TenantDataRepo, command, malformed};
 use crate::domain::TenantCollection;
-use crate::domain::index::NewIndex;
+use crate::domain::index::Index;
 use crate::repo::command::{run, run_ddl};
 use crate::repo::error::RepoError;
 
 /// An index as the catalog has it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredIndex {
-    /// Its name.
-    pub name: String,
-    /// Its keys in their order: 1, -1, or a word such as `text`.
-    pub keys: Document,
-    /// Whether it refuses a value that is there already.
-    pub is_unique: bool,
-    /// Whether it leaves documents without its keys out.
-    pub is_sparse: bool,
-    /// After how many seconds documents are removed.
-    pub expire_after_seconds: Option<i64>,
-    /// Which documents alone are in it.
-    pub partial_filter: Option<Document>,
+    /// The index.
+    pub index: Index,
     /// Whether it is still being built.
     pub is_building: bool,
 }
@@ -52,7 +42,7 @@ impl TenantDataRepo {
     /// # Errors
     /// [`RepoError::IndexExists`] for another one of that name or of these keys, [`RepoError::Duplicate`] when the documents
     /// break a unique one.
-    pub async fn create_index(&self, at: &TenantCollection, index: &NewIndex) -> Result<bool, RepoError> {
+    pub async fn create_index(&self, at: &TenantCollection, index: &Index) -> Result<bool, RepoError> {
         let mut create = command("createIndexes", at);
         create.insert("indexes", [specification(index)]);
         // No time limit: MongoDB gives a build up when its command's time is over. The write concern is what every
@@ -74,7 +64,7 @@ impl TenantDataRepo {
     }
 }
 
-fn specification(index: &NewIndex) -> Document {
+fn specification(index: &Index) -> Document {
     let mut specification = doc! { "key": &index.keys, "name": &index.name };
     if index.is_unique {
         specification.insert("unique", true);
@@ -96,15 +86,15 @@ impl StoredIndex {
     fn read(document: &Document) -> Option<Self> {
         let specification = document.get_document("spec").unwrap_or(document);
         let is_set = |name: &str| specification.get_bool(name).unwrap_or_default();
-        Some(Self {
+        let index = Index {
             name: specification.get_str("name").ok()?.to_owned(),
             keys: specification.get_document("key").ok()?.clone(),
             is_unique: is_set("unique"),
             is_sparse: is_set("sparse"),
             expire_after_seconds: specification.get("expireAfterSeconds").and_then(whole_number),
             partial_filter: specification.get_document("partialFilterExpression").ok().cloned(),
-            is_building: document.contains_key("indexBuildInfo") || document.contains_key("buildUUID"),
-        })
+        };
+        Some(Self { index, is_building: document.contains_key("indexBuildInfo") })
     }
 }
 

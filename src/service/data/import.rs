@@ -52,10 +52,8 @@ impl Import {
                 }
                 Err(error) => Some(error),
             };
-            if let Some(error) = error
-                && self.service.locator.after_write(&mut self.place, error).await? == Before::IsUncertain
-            {
-                before = Before::IsUncertain;
+            if let Some(error) = error {
+                self.service.repeat(&mut self.place, &mut before, error).await?;
             }
         }
         self.place.found();

@@ -6,7 +6,7 @@ use tokio::time::sleep;
 
 use super::place::{Place, refusal};
 use super::{DataError, DataService};
-use crate::domain::index::NewIndex;
+use crate::domain::index::Index;
 use crate::domain::{Org, Tenant, TenantCollection};
 use crate::repo::RepoError;
 use crate::repo::tenant_data::StoredIndex;
@@ -48,11 +48,11 @@ impl DataService {
     /// # Errors
     /// [`DataError::IndexBuilding`], [`DataError::TooManyBuilds`], [`DataError::TooManyIndexes`], [`DataError::IndexExists`], [`DataError::NotUnique`] when the documents break a unique
     /// one, or what every write meets.
-    pub async fn create_index(&self, tenant: &Tenant, index: &NewIndex) -> Result<bool, DataError> {
+    pub async fn create_index(&self, tenant: &Tenant, index: &Index) -> Result<bool, DataError> {
         let _turn = self.builds.begin(tenant.org_id())?;
         let present = self.indexes(tenant).await?;
         // Two servers may pass this together; it protects MongoDB's file handles and is no account.
-        if present.len() >= MAX_INDEXES && !present.iter().any(|present| present.name == index.name) {
+        if present.len() >= MAX_INDEXES && !present.iter().any(|present| present.index.name == index.name) {
             return Err(DataError::TooManyIndexes);
         }
         let mut place = Place::of(tenant);

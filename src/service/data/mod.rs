@@ -1,4 +1,5 @@
-//! Tenants' documents, indexes and schemas. Every call begins with a [`Tenant`], which only an authorized caller yields.
+//! Tenants' documents, indexes and schemas. Every call begins with a [`crate::domain::Tenant`], which only an authorized
+//! caller yields.
 
 mod builds;
 mod cursors;
@@ -16,6 +17,8 @@ pub use import::Import;
 pub use indexes::MAX_INDEXES;
 pub use reads::{ListDocuments, Page};
 pub use schema::AppliedSchema;
+
+pub use crate::repo::tenant_data::{CollectionStats, DocumentBatch, StoredIndex};
 
 use builds::Builds;
 use place::Locator;

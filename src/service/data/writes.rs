@@ -138,7 +138,12 @@ impl DataService {
     }
 
     /// Prepares to repeat a write, or says why it cannot succeed.
-    async fn repeat(&self, place: &mut Place, before: &mut Before, error: RepoError) -> Result<(), DataError> {
+    pub(super) async fn repeat(
+        &self,
+        place: &mut Place,
+        before: &mut Before,
+        error: RepoError,
+    ) -> Result<(), DataError> {
         let was_uncertain = *before == Before::IsUncertain;
         match self.locator.after_write(place, error).await {
             Ok(Before::IsUncertain) => {
