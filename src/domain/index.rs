@@ -121,8 +121,10 @@ pub fn check_index_name(name: &str) -> Result<(), Invalid> {
             format!("must have 1 to {NAME_MAX_BYTES} bytes; give a shorter `name`"),
         ));
     }
-    if name == "*" || name.starts_with('$') || name.chars().any(char::is_control) {
-        return Err(Invalid::new("invalid_characters", "must not be '*', begin with '$' or hold control characters"));
+    // MongoDB's error texts say " dup key" after a name, and that is where the name is read from.
+    if name == "*" || name.starts_with('$') || name.contains(" dup key") || name.chars().any(char::is_control) {
+        let why = "must not be '*', begin with '$', or hold control characters or ' dup key'";
+        return Err(Invalid::new("invalid_characters", why));
     }
     Ok(())
 }

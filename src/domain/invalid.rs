@@ -18,7 +18,7 @@ impl Invalid {
     /// The same refusal, with the place of the field it is about.
     #[must_use]
     pub fn at(self, pointer: impl Into<String>) -> FieldError {
-        FieldError { pointer: pointer.into(), code: self.code, detail: self.detail }
+        FieldError { pointer: shortened(pointer.into()), code: self.code, detail: self.detail }
     }
 
     /// The same refusal, about a member of the object at `pointer`.
@@ -43,6 +43,19 @@ impl FieldError {
     /// The same error, seen from further out: its place is inside of `pointer`.
     #[must_use]
     pub fn inside(self, pointer: &str) -> Self {
-        Self { pointer: format!("{pointer}{}", self.pointer), ..self }
+        Self { pointer: shortened(format!("{pointer}{}", self.pointer)), ..self }
     }
+}
+
+/// The longest pointer, in bytes: a client chooses the names in it, and there can be many errors.
+const POINTER_MAX_BYTES: usize = 1_000;
+
+/// A pointer that is not too long; one that was says so at its end.
+fn shortened(mut pointer: String) -> String {
+    if pointer.len() > POINTER_MAX_BYTES {
+        pointer.truncate(pointer.floor_char_boundary(POINTER_MAX_BYTES));
+        pointer.push('…');
+        pointer.shrink_to_fit();
+    }
+    pointer
 }

@@ -15,16 +15,21 @@ pub(super) fn suspicious_literals(text: &[u8]) -> Vec<bool> {
             b'-' | b'0'..=b'9' => {
                 let length = rest.iter().take_while(|byte| is_number_byte(**byte)).count();
                 let (literal, after) = rest.split_at(length);
-                let value = std::str::from_utf8(literal).ok().and_then(|literal| literal.parse::<f64>().ok());
-                if value.is_some_and(|value| value.abs() >= SUSPICIOUS_FROM) {
-                    found.push(!literal.iter().any(|byte| matches!(byte, b'.' | b'e' | b'E')));
-                }
+                found.extend(std::str::from_utf8(literal).ok().and_then(is_lost_integer));
                 after
             }
             _ => after,
         };
     }
     found
+}
+
+/// Whether a number is an integer that no 64 bits hold; `None` for one that nobody suspects.
+fn is_lost_integer(literal: &str) -> Option<bool> {
+    let is_integer = !literal.contains(['.', 'e', 'E']);
+    let is_suspicious = literal.parse::<f64>().is_ok_and(|value| value.abs() >= SUSPICIOUS_FROM);
+    // The least of 64 bits is an integer as good as any.
+    (is_suspicious && !(is_integer && literal.parse::<i64>().is_ok())).then_some(is_integer)
 }
 
 fn is_number_byte(byte: u8) -> bool {

@@ -1,7 +1,7 @@
 //! Text to BSON.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 
 use bson::raw::{CStr, RawArrayBuf, RawBson, RawDocumentBuf};
@@ -111,8 +111,10 @@ struct Reader {
     /// The JSON Pointer of the present place, and where each of its parts begins.
     pointer: RefCell<String>,
     errors: RefCell<Vec<FieldError>>,
-    /// Where numbers stood that may have lost digits.
-    suspicious: RefCell<Vec<String>>,
+    /// How many numbers so far may have lost digits.
+    suspicious: Cell<usize>,
+    /// Which of these are integers that do not fit; known in a second reading alone.
+    lost_digits: Vec<bool>,
     id: RefCell<Option<Bson>>,
     /// Where the text stopped to be JSON.
     stopped_at: RefCell<Option<String>>,
@@ -124,7 +126,8 @@ impl Reader {
             names,
             pointer: RefCell::default(),
             errors: RefCell::default(),
-            suspicious: RefCell::default(),
+            suspicious: Cell::default(),
+            lost_digits: Vec::new(),
             id: RefCell::default(),
             stopped_at: RefCell::default(),
         }
@@ -135,9 +138,12 @@ impl Reader {
         let read = Place { reader: self, depth: 0 }.deserialize(&mut deserializer);
         let read = read.and_then(|value| deserializer.end().map(|()| value));
         let value = read.map_err(|error| self.stopped(&error))?;
-        self.refuse_lost_digits(text);
         let errors = self.errors.take();
-        if errors.is_empty() { Ok(value) } else { Err(ReadError::Invalid(errors)) }
+        if !errors.is_empty() {
+            return Err(ReadError::Invalid(errors));
+        }
+        self.refuse_lost_digits(text)?;
+        Ok(value)
     }
 
     fn read_object(&self, text: &[u8]) -> Result<RawDocumentBuf, ReadError> {
@@ -157,19 +163,25 @@ impl Reader {
         ReadError::Syntax { line: error.line(), column: error.column() }
     }
 
-    fn refuse_lost_digits(&self, text: &[u8]) {
-        let places = self.suspicious.take();
-        if places.is_empty() {
-            return;
+    /// Reads the text again if some of its numbers are integers that no 64 bits hold, to say where they stand. Only a text
+    /// in which nothing else was wrong, so that each of its numbers was looked at.
+    fn refuse_lost_digits(&self, text: &[u8]) -> Result<(), ReadError> {
+        if self.suspicious.get() == 0 {
+            return Ok(());
         }
-        let literals = suspicious_literals(text);
-        // Numbers of a refused place were not looked at, so the two lists agree only where nothing was refused.
-        let are_aligned = literals.len() == places.len();
-        for (place, is_integer) in places.into_iter().zip(literals) {
-            if is_integer && (are_aligned || self.errors.borrow().is_empty()) {
-                self.refuse_at(place, too_large_a_number());
-            }
+        let lost_digits = suspicious_literals(text);
+        if lost_digits.len() == self.suspicious.get() && !lost_digits.contains(&true) {
+            return Ok(());
         }
+        let again = Self { lost_digits, ..Self::new(self.names) };
+        let mut deserializer = serde_json::Deserializer::from_slice(text);
+        // It was read without an error a moment ago.
+        let _read = Place { reader: &again, depth: 0 }.deserialize(&mut deserializer);
+        if again.errors.borrow().is_empty() {
+            // The two readings do not agree on what is a number: rather refuse than store another one.
+            again.refuse(too_large_a_number());
+        }
+        Err(ReadError::Invalid(again.errors.take()))
     }
 
     fn refuse(&self, why: Invalid) {
@@ -262,7 +274,11 @@ impl<'de> Visitor<'de> for Place<'_> {
 
     fn visit_f64<E>(self, value: f64) -> Result<RawBson, E> {
         if value.abs() >= SUSPICIOUS_FROM {
-            self.reader.suspicious.borrow_mut().push(self.reader.pointer.borrow().clone());
+            let number = self.reader.suspicious.get();
+            self.reader.suspicious.set(number + 1);
+            if self.reader.lost_digits.get(number) == Some(&true) {
+                self.reader.refuse(too_large_a_number());
+            }
         }
         Ok(RawBson::Double(value))
     }
@@ -363,11 +379,7 @@ impl Place<'_> {
                 self.reader.refuse_member(&name, repeated());
             }
         }
-        let value = Bson::try_from(object).ok().filter(|value| value.as_document().is_none());
-        if value.as_ref().is_some_and(|value| self.depth + scope_levels(value) > MAX_DEPTH) {
-            self.reader.refuse(too_deep());
-            return Ok(RawBson::Null);
-        }
+        let value = Bson::try_from(object).ok().filter(is_one_value);
         if let Some(value) = value.and_then(|value| RawBson::try_from(value).ok()) {
             return Ok(value);
         }
@@ -377,25 +389,10 @@ impl Place<'_> {
     }
 }
 
-/// How many levels stand in a program's scope, the only typed value that has any.
-fn scope_levels(value: &Bson) -> usize {
-    match value {
-        Bson::JavaScriptCodeWithScope(code) => levels(code.scope.values()),
-        _ => 0,
-    }
-}
-
-/// The levels of an object or an array with these values.
-fn levels<'v>(values: impl Iterator<Item = &'v Bson>) -> usize {
-    1 + values.map(levels_of).max().unwrap_or_default()
-}
-
-fn levels_of(value: &Bson) -> usize {
-    match value {
-        Bson::Document(inner) => levels(inner.values()),
-        Bson::Array(inner) => levels(inner.iter()),
-        _ => 0,
-    }
+/// Whether an object of Extended JSON became a value, and not a document or one with a document in it: nobody would have
+/// looked at the names and the numbers in there.
+fn is_one_value(value: &Bson) -> bool {
+    !matches!(value, Bson::Document(_) | Bson::JavaScriptCodeWithScope(_))
 }
 
 fn too_large_a_number() -> Invalid {

@@ -92,6 +92,20 @@ fn what_json_lacks_has_its_own_notation() {
 }
 
 #[test]
+fn integers_that_do_not_fit_are_found_among_doubles_that_do() {
+    let read = |text: &str| match read_stored(text.as_bytes()) {
+        Ok(_) => Vec::new(),
+        Err(ReadError::Invalid(errors)) => errors.into_iter().map(|error| error.pointer).collect(),
+        Err(ReadError::Syntax { .. }) => vec!["no JSON".to_owned()],
+    };
+    assert_eq!(read(r#"{"a":[-9223372036854775808,9223372036854775807,1e19,-1E300,9223372036854775808.0]}"#), [""; 0]);
+    assert_eq!(
+        read(r#"{"a":[1e19,9223372036854775808,{"b":-9223372036854775809}],"9223372036854775808":1}"#),
+        ["/a/1", "/a/2/b"]
+    );
+}
+
+#[test]
 fn an_object_with_thousands_of_names_is_read_in_their_order() {
     let members: Vec<String> = (0..5_000).rev().map(|n| format!("\"n{n}\":{n}")).collect();
     let read = read_stored(format!("{{{}}}", members.join(",")).as_bytes()).expect("read");

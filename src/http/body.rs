@@ -23,6 +23,10 @@ pub(super) struct RawBody {
 #[derive(Debug)]
 pub(super) struct JsonDocument(pub(super) axum::body::Bytes);
 
+/// A body that says that it is JSON, up to the size of any body; not read yet.
+#[derive(Debug)]
+pub(super) struct JsonText(pub(super) axum::body::Bytes);
+
 /// The fields of a body that must be a JSON object.
 #[derive(Debug)]
 pub(super) struct JsonFields(pub(super) Fields);
@@ -67,8 +71,15 @@ impl FromRequest<HttpState> for JsonDocument {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &HttpState) -> Result<Self, Problem> {
-        let body = RawBody::read(request, state, state.limits.max_document_bytes).await?;
-        if body.is_json() { Ok(Self(body.bytes)) } else { Err(Problem::new(kinds::UNSUPPORTED_MEDIA_TYPE)) }
+        RawBody::read(request, state, state.limits.max_document_bytes).await?.json_text().map(Self)
+    }
+}
+
+impl FromRequest<HttpState> for JsonText {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &HttpState) -> Result<Self, Problem> {
+        RawBody::from_request(request, state).await?.json_text().map(Self)
     }
 }
 
@@ -87,6 +98,11 @@ impl RawBody {
             let pairs = form_urlencoded::parse(&self.bytes).filter(|(name, _)| names.contains(&name.as_ref()));
             Fields::new(pairs.map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))))
         })
+    }
+
+    /// The text, if it says that it is JSON.
+    fn json_text(self) -> Result<axum::body::Bytes, Problem> {
+        if self.is_json() { Ok(self.bytes) } else { Err(Problem::new(kinds::UNSUPPORTED_MEDIA_TYPE)) }
     }
 
     fn is_json(&self) -> bool {

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::problem::{Problem, kinds};
+use super::streams::Streams;
 use crate::repo::Database;
 use crate::service::{AuthService, DataService, OrgService};
 
@@ -63,8 +64,8 @@ pub struct HttpState {
     pub requests: TaskTracker,
     /// How many more requests may run.
     pub permits: Arc<Semaphore>,
-    /// How many more imports and exports may run; they outlast the request that began them.
-    pub streams: Arc<Semaphore>,
+    /// The imports and exports that run; they outlast the request that began them.
+    pub streams: Arc<Streams>,
     /// Cancelled when the server stops: streams end then, with a word.
     pub stop: CancellationToken,
 }
@@ -74,7 +75,7 @@ impl HttpState {
     #[must_use]
     pub fn new(limits: RequestLimits, metrics: PrometheusHandle, stop: CancellationToken) -> Self {
         let permits = Arc::new(Semaphore::new(limits.max_running));
-        let streams = Arc::new(Semaphore::new(limits.max_running_streams));
+        let streams = Arc::new(Streams::new(limits.max_running_streams));
         Self { services: Arc::default(), limits, metrics, requests: TaskTracker::new(), permits, streams, stop }
     }
 }

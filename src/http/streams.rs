@@ -3,7 +3,9 @@
 //! A stream runs in a task of its own, holds one of `MAX_RUNNING_STREAMS` permits, gives up on a client that does not take
 //! what it asked for, and ends with a word when the server stops.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -12,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream::{StreamExt, unfold};
 use metrics::gauge;
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
@@ -20,6 +22,7 @@ use tracing::{Instrument, Span};
 use super::detach::Running;
 use super::problem::{Failure, Problem, kinds};
 use super::state::HttpState;
+use crate::domain::OrgId;
 
 /// The content type of lines of JSON.
 pub(super) const NDJSON: &str = "application/x-ndjson";
@@ -30,8 +33,41 @@ pub(super) const AS_IT_COMES: HeaderValue = HeaderValue::from_static("no-store, 
 /// How many pieces may wait for the client: one is sent while the next is made.
 const WAITING_PIECES: usize = 2;
 
-/// The right to run a stream.
-pub(super) struct StreamPermit(OwnedSemaphorePermit);
+/// The streams that run, by their organizations.
+#[derive(Debug)]
+pub struct Streams {
+    max: usize,
+    running: Mutex<HashMap<OrgId, usize>>,
+}
+
+/// The right to run a stream, until it is dropped.
+pub(super) struct StreamPermit {
+    streams: Arc<Streams>,
+    org_id: OrgId,
+}
+
+impl Streams {
+    /// At most so many at once; one organization may have half of them, so that it cannot keep the others out.
+    #[must_use]
+    pub fn new(max: usize) -> Self {
+        Self { max, running: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<OrgId, usize>> {
+        // Nothing that is done while it is locked can leave half a map.
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for StreamPermit {
+    fn drop(&mut self) {
+        let mut running = self.streams.lock();
+        match running.get_mut(&self.org_id) {
+            Some(count) if *count > 1 => *count -= 1,
+            Some(_) | None => drop(running.remove(&self.org_id)),
+        }
+    }
+}
 
 /// Where a stream puts its lines.
 #[derive(Debug)]
@@ -48,16 +84,19 @@ pub(super) struct LineSender {
 pub(super) struct ClientGone;
 
 impl HttpState {
-    /// The right to run one more stream.
+    /// The right to run one more stream of this organization.
     ///
     /// # Errors
     /// There are as many as there may be.
-    pub(super) fn stream_permit(&self) -> Result<StreamPermit, Problem> {
-        self.streams
-            .clone()
-            .try_acquire_owned()
-            .map(StreamPermit)
-            .map_err(|_none_left| Problem::new(kinds::SERVER_BUSY))
+    pub(super) fn stream_permit(&self, org_id: OrgId) -> Result<StreamPermit, Problem> {
+        let mut running = self.streams.lock();
+        let (all, own) = (running.values().sum::<usize>(), running.get(&org_id).copied().unwrap_or_default());
+        if all >= self.streams.max || own >= self.streams.max.div_ceil(2) {
+            return Err(Problem::new(kinds::SERVER_BUSY));
+        }
+        running.insert(org_id, own + 1);
+        drop(running);
+        Ok(StreamPermit { streams: self.streams.clone(), org_id })
     }
 
     /// Answers with whatever `work` sends.
@@ -68,11 +107,11 @@ impl HttpState {
     ) -> Response {
         let (pieces, received) = mpsc::channel(WAITING_PIECES);
         let lines = LineSender { pieces, patience: self.limits.timeout, stop: self.stop.clone() };
-        let running = Running::count(gauge!("http_streams_running"), Some(permit.0));
+        let running = Running::count(gauge!("http_streams_running"), None);
         let work = work(lines);
         let counted = async move {
             work.await;
-            drop(running);
+            drop((running, permit));
         };
         self.requests.spawn(counted.instrument(Span::current()));
         let pieces = unfold(received, |mut received| async {

@@ -21,25 +21,39 @@ impl MergePatch {
     }
 }
 
+/// Members keep their places and new ones come last. Built anew, because taking members out one by one moves all that
+/// follow, each time.
 fn merge(target: &mut Document, patch: &Document) {
+    let mut merged = Document::new();
+    for (name, present) in std::mem::take(target) {
+        let value = match patch.get(&name) {
+            None => Some(present),
+            Some(value) => patched(Some(present), value),
+        };
+        merged.extend(value.map(|value| (name, value)));
+    }
     for (name, value) in patch {
-        match value {
-            Bson::Null => {
-                target.remove(name);
-            }
-            Bson::Document(inner) => {
-                if let Ok(present) = target.get_document_mut(name) {
-                    merge(present, inner);
-                } else {
-                    let mut fresh = Document::new();
-                    merge(&mut fresh, inner);
-                    target.insert(name, fresh);
-                }
-            }
-            value => {
-                target.insert(name, value.clone());
-            }
+        if !merged.contains_key(name) {
+            merged.extend(patched(None, value).map(|value| (name.clone(), value)));
         }
+    }
+    *target = merged;
+}
+
+/// What a member becomes; `None` when it goes.
+fn patched(present: Option<Bson>, patch: &Bson) -> Option<Bson> {
+    match (present, patch) {
+        (_, Bson::Null) => None,
+        (Some(Bson::Document(mut present)), Bson::Document(patch)) => {
+            merge(&mut present, patch);
+            Some(present.into())
+        }
+        (_, Bson::Document(patch)) => {
+            let mut fresh = Document::new();
+            merge(&mut fresh, patch);
+            Some(fresh.into())
+        }
+        (_, value) => Some(value.clone()),
     }
 }
 

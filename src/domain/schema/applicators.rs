@@ -35,7 +35,9 @@ impl Translation {
             schema.get(keyword).map(|value| {
                 let before = self.subschemas;
                 let schema = self.subschema(value, &place.at(keyword).same_value());
-                (schema, self.subschemas - before)
+                // A kilobyte of it counts as one more: a list of values is no schema, and is repeated all the same.
+                let bytes = schema.to_vec().map(|bytes| bytes.len()).unwrap_or_default();
+                (schema, self.subschemas - before + bytes / 1_024)
             })
         };
         let (condition, then, otherwise) = (translated("if"), translated("then"), translated("else"));

@@ -30,6 +30,9 @@ pub use violations::violations;
 /// of it, and none may refuse a document for it.
 const REVISION: &str = crate::domain::document::REVISION_FIELD;
 
+/// How many places are told that cannot be translated.
+const MAX_ERRORS: usize = 100;
+
 /// How deep schemas may lie in each other, the whole being the first level.
 const MAX_LEVELS: usize = 30;
 

@@ -1,5 +1,7 @@
 //! Properties of objects, and how they depend on each other.
 
+use std::collections::HashSet;
+
 use bson::{Bson, Document, doc};
 
 use super::place::Place;
@@ -89,11 +91,11 @@ impl Translation {
     /// The names of properties that a list holds.
     fn names(&mut self, value: &Bson, place: &Place) -> Vec<String> {
         let listed = self.accept(place, values::list(value, "names")).unwrap_or_default();
-        let mut names: Vec<String> = Vec::new();
+        let (mut names, mut known) = (Vec::new(), HashSet::new());
         for (index, name) in listed.iter().enumerate() {
             let read = values::text(name).and_then(|name| {
                 property_name(name, place)?;
-                if names.iter().any(|known| known == name) {
+                if !known.insert(name) {
                     return Err(Invalid::new("invalid_value", "must not be listed twice"));
                 }
                 Ok(name.to_owned())

@@ -4,7 +4,7 @@ use bson::{Bson, Document};
 
 use super::place::Place;
 use super::rules::{Rules, nothing};
-use super::{FieldError, Invalid, MAX_LEVELS, MAX_SUBSCHEMAS, keywords};
+use super::{FieldError, Invalid, MAX_ERRORS, MAX_LEVELS, MAX_SUBSCHEMAS, keywords};
 
 /// A translation under way: what was wrong so far, and how many schemas were read.
 #[derive(Debug, Default)]
@@ -18,7 +18,9 @@ pub(super) struct Translation {
 impl Translation {
     /// Notes that a place cannot be translated.
     pub(super) fn refuse(&mut self, place: &Place, why: Invalid) {
-        self.errors.push(why.at(place.pointer()));
+        if self.errors.len() < MAX_ERRORS {
+            self.errors.push(why.at(place.pointer()));
+        }
     }
 
     /// The value, or a note why it is not acceptable here.

@@ -44,8 +44,8 @@ pub(in crate::http) async fn export(
 ) -> Result<Response, Problem> {
     let mut fields = Fields::of_query(query.as_deref());
     let filter = fields.optional_inner("filter", parse_filter).unwrap_or_default();
+    let permit = state.stream_permit(tenant.org_id())?;
     let mut export = services.data.export(&tenant, fields.finish(Some(filter))?);
-    let permit = state.stream_permit()?;
     // Before the answer begins, so that what is wrong with the query has its own status.
     let first = export.next().await?;
     Ok(state.stream(permit, |lines| run(export, first, lines)))

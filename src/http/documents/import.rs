@@ -101,10 +101,12 @@ pub(super) async fn import(
     {
         return Err(too_large(limit));
     }
-    let permit = state.stream_permit()?;
+    let permit = state.stream_permit(tenant.org_id())?;
     let mut body = Body { inner: request.into_body(), received: 0, limits };
-    // Before the answer begins: a client that waits for "100 Continue" must hear it first.
-    let first = body.next().await?;
+    // Before the answer begins: a client that waits for "100 Continue" must hear it first. Half of the request's time, as
+    // for other bodies, so that the client learns what was slow before the whole time is over.
+    let first = timeout(state.limits.timeout / 2, body.next()).await;
+    let first = first.map_err(|_elapsed| Problem::new(kinds::BODY_TIMEOUT))??;
     let import = services.data.import(tenant);
     let mut response = state.stream(permit, |lines| run(body, first, import, lines));
     response.headers_mut().insert(header::CACHE_CONTROL, AS_IT_COMES);

@@ -14,7 +14,7 @@ use super::IndexAnswer;
 use crate::domain::Tenant;
 use crate::domain::index::Index;
 use crate::extjson::read_query;
-use crate::http::body::JsonDocument;
+use crate::http::body::JsonText;
 use crate::http::location;
 use crate::http::problem::{Kind, Problem, kinds};
 use crate::http::state::{HttpState, Services};
@@ -87,7 +87,7 @@ pub(in crate::http) async fn create(
     services: Services,
     State(state): State<HttpState>,
     OriginalUri(uri): OriginalUri,
-    JsonDocument(text): JsonDocument,
+    JsonText(text): JsonText,
 ) -> Result<Response, Problem> {
     let index = Index::parse(&read_query(&text)?).map_err(Problem::invalid)?;
     let path = location::beneath(uri.path(), &index.name);

@@ -22,6 +22,9 @@ pub(super) use mapping::not_json;
 /// The content type of every error.
 pub(super) const PROBLEM_JSON: &str = "application/problem+json";
 
+/// How many broken fields are told at once.
+const MAX_ERRORS: usize = 100;
+
 /// After how long a client may try again where nothing better is known.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -64,7 +67,8 @@ impl Problem {
 
     /// Broken fields, all of them.
     #[must_use]
-    pub(super) fn invalid(errors: Vec<FieldError>) -> Self {
+    pub(super) fn invalid(mut errors: Vec<FieldError>) -> Self {
+        errors.truncate(MAX_ERRORS);
         Self { errors, ..Self::new(kinds::VALIDATION_FAILED) }
     }
 

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::domain::Tenant;
 use crate::domain::schema::CollectionSchema;
 use crate::extjson::read_query;
-use crate::http::body::JsonDocument;
+use crate::http::body::JsonText;
 use crate::http::documents::list::parse_flag;
 use crate::http::fields::Fields;
 use crate::http::problem::{Kind, Problem, kinds};
@@ -49,7 +49,7 @@ pub(in crate::http) async fn put(
     tenant: Tenant,
     services: Services,
     RawQuery(query): RawQuery,
-    JsonDocument(text): JsonDocument,
+    JsonText(text): JsonText,
 ) -> Result<Json<SchemaAnswer>, Problem> {
     let mut fields = Fields::of_query(query.as_deref());
     let is_dry_run = fields.optional("dry_run", parse_flag).unwrap_or_default();

@@ -7,6 +7,7 @@ use crate::domain::TenantCollection;
 use crate::domain::index::Index;
 use crate::repo::command::{run, run_ddl};
 use crate::repo::error::RepoError;
+use crate::repo::tenants::TenantRepo;
 
 /// An index as the catalog has it.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +35,15 @@ impl TenantDataRepo {
             }
         }
         Ok(found)
+    }
+
+    /// Whether this name means this collection now.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub async fn is_at(&self, at: &TenantCollection) -> Result<bool, RepoError> {
+        let found = TenantRepo::new(&self.database).find(&at.name).await?;
+        Ok(found.is_some_and(|found| found.collection.uuid == at.uuid))
     }
 
     /// Builds an index, which takes as long as it takes; others go on meanwhile. False when there is just such a one

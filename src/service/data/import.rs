@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use bson::oid::ObjectId;
 
 use super::place::{Before, Place, refusal};
+use super::writes::is_passing;
 use super::{DataError, DataService};
 use crate::domain::Tenant;
 use crate::domain::document::NewDocument;
@@ -60,16 +61,15 @@ impl Import {
         Ok(failed)
     }
 
-    /// Of the documents that are said to be there already: the revisions of those that an attempt whose answer was lost
-    /// has put there.
+    /// Of the documents that were refused: the revisions of those that an attempt whose answer was lost has added.
     async fn mine_among(
         &mut self,
         batch: &[&NewDocument],
         errors: &[(usize, RepoError)],
         before: Before,
     ) -> Result<HashSet<ObjectId>, DataError> {
-        let is_there = |error: &RepoError| matches!(error, RepoError::Duplicate { index } if index == "_id_");
-        let there = errors.iter().filter(|(_, error)| before == Before::IsUncertain && is_there(error));
+        // Whatever refuses a document now, an attempt before may have added it.
+        let there = errors.iter().filter(|(_, error)| before == Before::IsUncertain && !is_passing(error));
         let there: Vec<&NewDocument> = there.filter_map(|(index, _)| batch.get(*index).copied()).collect();
         if there.is_empty() {
             return Ok(HashSet::new());

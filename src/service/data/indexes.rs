@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::place::{Place, refusal};
+use super::place::{Before, Place, refusal};
 use super::{DataError, DataService};
 use crate::domain::index::Index;
 use crate::domain::{Org, Tenant, TenantCollection};
@@ -31,9 +31,13 @@ impl DataService {
                 sleep(LOOK_EVERY).await;
                 continue;
             };
-            let listed = self.repo.list_indexes_by_name(&collection_of(&before, tenant)).await;
-            let after = self.locator.at_rest(tenant).await?;
-            if after.is_some_and(|after| after.generation == before.generation) {
+            let collection = collection_of(&before, tenant);
+            let listed = self.repo.list_indexes_by_name(&collection).await;
+            // Not only the organization's word for it: somebody may have replaced the collection by hand.
+            if !self.repo.is_at(&collection).await? && self.is_unchanged(tenant, &before).await? {
+                return Err(DataError::Replaced);
+            }
+            if self.is_unchanged(tenant, &before).await? {
                 return listed.map_err(|error| match error {
                     RepoError::NamespaceNotFound => DataError::Replaced,
                     other => refusal(other),
@@ -41,6 +45,11 @@ impl DataService {
             }
         }
         Err(DataError::Moving)
+    }
+
+    async fn is_unchanged(&self, tenant: &Tenant, before: &Org) -> Result<bool, DataError> {
+        let after = self.locator.at_rest(tenant).await?;
+        Ok(after.is_some_and(|after| after.generation == before.generation))
     }
 
     /// Builds an index, for as long as it takes; false when there is just such a one already.
@@ -79,10 +88,7 @@ impl DataService {
             match self.repo.drop_index(&place.collection, name).await {
                 Ok(()) => return Ok(()),
                 Err(RepoError::IndexNotFound) if was_lost => return Ok(()),
-                Err(error) => {
-                    self.locator.after_write(&mut place, error).await?;
-                    was_lost = true;
-                }
+                Err(error) => was_lost |= self.locator.after_write(&mut place, error).await? == Before::IsUncertain,
             }
         }
     }

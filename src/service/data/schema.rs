@@ -85,7 +85,12 @@ impl DataService {
 
     async fn validator(&self, tenant: &Tenant) -> Result<Validator, DataError> {
         let found = self.repo.validator(tenant.collection()).await.map_err(refusal)?;
-        found.ok_or(DataError::Gone)
+        if let Some(validator) = found {
+            return Ok(validator);
+        }
+        // The organization is gone, or its collection alone is.
+        self.locator.at_rest(tenant).await?;
+        Err(DataError::Replaced)
     }
 }
 

@@ -1,8 +1,9 @@
 //! Writing single documents. No update is lost: what depends on a state is written only while the document is in it.
 //!
 //! A write whose answer was lost is repeated. That is safe because each write has a revision of its own: a document that
-//! carries it shows that the write happened, and a condition keeps a late first attempt and its repetition from both taking
-//! effect.
+//! carries it shows that the write happened, and the state that an update or a delete is guarded by keeps a late first
+//! attempt and its repetition from both taking effect. A late insert has no such guard: it is refused while its document is
+//! there, and would bring it back if the document was deleted in between.
 
 use bson::raw::RawDocumentBuf;
 use tracing::warn;
@@ -30,8 +31,8 @@ impl DataService {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
-            let is_there = matches!(&error, RepoError::Duplicate { index } if index == "_id_");
-            if is_there && before == Before::IsUncertain {
+            // Refused now, it may have been added by the first attempt.
+            if before == Before::IsUncertain && !is_passing(&error) {
                 return self.recognize(&mut place, document, error).await;
             }
             self.repeat(&mut place, &mut before, error).await?;
@@ -131,6 +132,9 @@ impl DataService {
                     place.found();
                     return Ok(is_done);
                 }
+                Err(error) if before == Before::IsUncertain && !is_passing(&error) => {
+                    return self.recognize(place, document, error).await.map(|()| true);
+                }
                 Err(error) => error,
             };
             self.repeat(place, &mut before, error).await?;
@@ -154,6 +158,10 @@ impl DataService {
             Ok(Before::DidNothing) => Ok(()),
             // That the repetition failed says nothing of the first attempt.
             Err(DataError::Repo(error)) if was_uncertain => Err(DataError::OutcomeUnknown(error)),
+            Err(error) if was_uncertain => {
+                warn!(%error, "a write that nobody knows the outcome of cannot be repeated");
+                Err(DataError::OutcomeUnknown(overtaken()))
+            }
             Err(error) => Err(error),
         }
     }
@@ -225,6 +233,18 @@ fn refuse_if_overtaken(expected: &Precondition) -> Result<(), DataError> {
         Precondition::None | Precondition::Exists => Ok(()),
         Precondition::IsOneOf(_) => Err(DataError::PreconditionFailed),
     }
+}
+
+/// Whether a failure says nothing of the write itself: the collection was elsewhere, or MongoDB away.
+pub(super) fn is_passing(error: &RepoError) -> bool {
+    matches!(
+        error,
+        RepoError::CollectionMismatch { .. }
+            | RepoError::QueryEnded { .. }
+            | RepoError::Unavailable { .. }
+            | RepoError::Unreachable { .. }
+            | RepoError::OutcomeUnknown { .. }
+    )
 }
 
 /// The write was repeated, and by then somebody else had written.

@@ -177,6 +177,19 @@ async fn only_so_many_streams_run_at_once() {
 }
 
 #[tokio::test]
+async fn one_organization_cannot_take_all_streams() {
+    let server = Server::with(&[("MAX_RUNNING_STREAMS", "2")]).await;
+    let (org, other) = (Org::new(&server, "greedy").await, Org::new(&server, "other").await);
+    let (sender, body) = fed_body();
+    sender.send(Ok("{}\n".into())).expect("open");
+    let running = begin(&org, body).await;
+    org.get("export").await.problem(503, "server_busy");
+    other.get("export").await.success(200);
+    drop(sender);
+    running.text().await.expect("its end");
+}
+
+#[tokio::test]
 async fn a_server_that_stops_ends_an_import_with_a_word() {
     let server = Server::start().await;
     let org = Org::new(&server, "stopping").await;

@@ -131,7 +131,7 @@ impl Moving {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_or_doubled_while_the_organization_is_renamed_200_times() {
-    let server = Server::with(&[("REQUEST_TIMEOUT_SECONDS", "60")]).await;
+    let server = Server::with(&[("REQUEST_TIMEOUT_SECONDS", "60"), ("MAX_RUNNING_STREAMS", "100")]).await;
     let names = ["moving", "moving on", "Moved", "still moving"];
     let org = Org::new(&server, names[0]).await;
     let steady: String = (0..STEADY).map(|n| json!({ "_id": n, "text": "x".repeat(200) }).to_string() + "\n").collect();
@@ -219,6 +219,8 @@ async fn a_collection_that_was_replaced_by_hand_is_not_touched() {
     org.get("documents").await.problem(503, "tenant_collection_replaced");
     org.get("stats").await.problem(503, "tenant_collection_replaced");
     org.get("export").await.problem(503, "tenant_collection_replaced");
+    org.get("indexes").await.problem(503, "tenant_collection_replaced");
+    org.get("schema").await.problem(503, "tenant_collection_replaced");
     org.create_index(&json!({ "keys": { "a": 1 } })).await.problem(503, "tenant_collection_replaced");
     assert_eq!(org.stored().count_documents(doc! {}).await.expect("MongoDB"), 0);
 }
