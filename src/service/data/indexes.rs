@@ -34,29 +34,22 @@ impl DataService {
             let collection = collection_of(&before, tenant);
             let listed = self.repo.list_indexes_by_name(&collection).await;
             // Not only the organization's word for it: somebody may have replaced the collection by hand.
-            if !self.repo.is_at(&collection).await? && self.is_unchanged(tenant, &before).await? {
-                return Err(DataError::Replaced);
+            let is_there = self.repo.is_at(&collection).await?;
+            let after = self.locator.at_rest(tenant).await?;
+            if after.is_none_or(|after| after.generation != before.generation) {
+                continue;
             }
-            if self.is_unchanged(tenant, &before).await? {
-                return listed.map_err(|error| match error {
-                    RepoError::NamespaceNotFound => DataError::Replaced,
-                    other => refusal(other),
-                });
-            }
+            return if is_there { listed.map_err(refusal) } else { Err(DataError::Replaced) };
         }
         Err(DataError::Moving)
-    }
-
-    async fn is_unchanged(&self, tenant: &Tenant, before: &Org) -> Result<bool, DataError> {
-        let after = self.locator.at_rest(tenant).await?;
-        Ok(after.is_some_and(|after| after.generation == before.generation))
     }
 
     /// Builds an index, for as long as it takes; false when there is just such a one already.
     ///
     /// # Errors
-    /// [`DataError::IndexBuilding`], [`DataError::TooManyBuilds`], [`DataError::TooManyIndexes`], [`DataError::IndexExists`], [`DataError::NotUnique`] when the documents break a unique
-    /// one, or what every write meets.
+    /// [`DataError::IndexBuilding`], [`DataError::TooManyBuilds`], [`DataError::TooManyIndexes`],
+    /// [`DataError::IndexExists`], [`DataError::NotUnique`] when the documents break a unique one, or what every write
+    /// meets.
     pub async fn create_index(&self, tenant: &Tenant, index: &Index) -> Result<bool, DataError> {
         let _turn = self.builds.begin(tenant.org_id())?;
         let present = self.indexes(tenant).await?;
