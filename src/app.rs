@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::chaos;
 use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::http::{HttpState, RequestLimits, Services, router};
@@ -21,7 +22,9 @@ use crate::service::{AuthService, DataService, MigrationService, OrgService, Pas
 /// The pause between two attempts to reach MongoDB at start.
 const REACH_EVERY: Duration = Duration::from_secs(1);
 /// How often abandoned changes are looked for.
-const RECONCILE_EVERY: Duration = Duration::from_secs(5);
+fn reconcile_every() -> Duration {
+    chaos::time("CHAOS_RECONCILE_MS", Duration::from_secs(5))
+}
 /// How often the metrics' samples are put into their buckets; they pile up until then.
 const TIDY_METRICS_EVERY: Duration = Duration::from_secs(5);
 /// How long a connection may take to send a request's head; also how long it may stay open without one.
@@ -256,7 +259,7 @@ async fn resume_changes(migration: &MigrationService, stop: &CancellationToken) 
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = sleep(RECONCILE_EVERY) => {}
+            () = sleep(reconcile_every()) => {}
         }
     }
 }

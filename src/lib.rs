@@ -6,6 +6,7 @@
 //! the map.
 
 pub mod app;
+pub(crate) mod chaos;
 pub mod clock;
 pub mod config;
 pub mod domain;

@@ -12,16 +12,22 @@ use mongodb::Database;
 use mongodb::raw_batch_cursor::RawBatchCursor;
 
 use super::error::{RepoError, code, index_of};
+use crate::chaos;
 
 /// How long a command that changes the catalog may run inside MongoDB. Well below the lease
-/// ([`super::orgs::LEASE`]), so that a command cannot outlive its sender's right to send it.
-pub(crate) const DDL_MAX_TIME: Duration = Duration::from_secs(3);
+/// ([`super::orgs::lease`]), so that a command cannot outlive its sender's right to send it.
+fn ddl_max_time() -> Duration {
+    chaos::time("CHAOS_DDL_MS", Duration::from_secs(3))
+}
 
 /// How long a write of documents may run inside MongoDB.
 const WRITE_MAX_TIME: Duration = Duration::from_secs(5);
 
 /// The write concern of everything: on a majority of members and in the journal, or an error after 5 s.
 fn majority() -> Document {
+    if chaos::is_on("CHAOS_W1") {
+        return doc! { "w": 1 };
+    }
     doc! { "w": "majority", "j": true, "wtimeout": 5_000 }
 }
 
@@ -30,7 +36,7 @@ fn majority() -> Document {
 /// # Errors
 /// As [`run`]; [`RepoError::CollectionBusy`] when something else held the collection for too long.
 pub(crate) async fn run_ddl(database: &Database, mut command: Document) -> Result<Document, RepoError> {
-    command.insert("maxTimeMS", millis(DDL_MAX_TIME));
+    command.insert("maxTimeMS", millis(ddl_max_time()));
     command.insert("writeConcern", majority());
     run(database, command).await.map_err(RepoError::of_ddl)
 }

@@ -13,6 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::command::run;
 use super::error::RepoError;
 use super::tenants::TenantRepo;
+use crate::chaos;
 
 /// The oldest MongoDB that knows `collectionUUID` in commands.
 const OLDEST_MAJOR_VERSION: i32 = 6;
@@ -59,6 +60,13 @@ pub async fn connect(uri: &SecretString, database: &str) -> Result<Database, Rep
             .w_timeout(Duration::from_secs(5))
             .build(),
     );
+    if chaos::is_on("CHAOS_W1") {
+        options.write_concern = Some(WriteConcern::nodes(1));
+    }
+    #[cfg(feature = "chaos")]
+    {
+        options.command_event_handler = Some(EventHandler::callback(|event| chaos::watch(&event)));
+    }
     options.cmap_event_handler = Some(EventHandler::callback(record_pool_event));
     Ok(Client::with_options(options)?.database(database))
 }

@@ -16,6 +16,7 @@ pub use writes::Guard;
 
 use super::Database;
 use super::error::{RepoError, bson_uuid};
+use crate::chaos;
 use crate::domain::TenantCollection;
 
 /// The data of all tenants, each reached through its own collection alone.
@@ -32,6 +33,9 @@ impl TenantDataRepo {
 
 /// The beginning of a command on a collection: its name, where it is expected, and its UUID, without which nothing happens.
 fn command(name: &str, at: &TenantCollection) -> Document {
+    if chaos::is_on("CHAOS_BY_NAME") {
+        return doc! { name: &at.name };
+    }
     doc! { name: &at.name, "collectionUUID": bson_uuid(at.uuid) }
 }
 

@@ -1,0 +1,114 @@
+//! Faults on purpose, for `make chaos`: the server dies or stops where it is told to, hurries its leases, or gives up
+//! one of its protections to show that the checks notice.
+//!
+//! Only the feature `chaos` compiles any of it in. Without it every function here is empty, no variable is read, and the
+//! times are those of the code.
+
+#[cfg(feature = "chaos")]
+mod faults {
+    use std::collections::HashMap;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{LazyLock, Mutex, PoisonError};
+    use std::time::Duration;
+
+    use mongodb::event::command::CommandEvent;
+    use rustix::process::{Signal, getpid, kill_process};
+
+    /// `CHAOS_KILL_AT=<point>` or `<point>#<n>`: dies there, the n-th time. `CHAOS_STOP_AT`: stops there (SIGSTOP), until
+    /// somebody continues it.
+    static ORDERS: LazyLock<Vec<(String, u32, Signal)>> = LazyLock::new(|| {
+        let order = |name, signal| {
+            let text = variable(name)?;
+            let (point, nth) = text.split_once('#').map_or((text.as_str(), 1), |(point, nth)| {
+                (point, nth.parse().unwrap_or(1))
+            });
+            Some((point.to_owned(), nth, signal))
+        };
+        [order("CHAOS_KILL_AT", Signal::KILL), order("CHAOS_STOP_AT", Signal::STOP)].into_iter().flatten().collect()
+    });
+    /// How often each point was passed.
+    static PASSED: LazyLock<Mutex<HashMap<String, u32>>> = LazyLock::new(Mutex::default);
+    /// Whether a point was passed since the last command that changed the master data or the catalog.
+    static IS_GUARDED: AtomicBool = AtomicBool::new(false);
+    static IS_TRACED: LazyLock<bool> = LazyLock::new(|| is_on("CHAOS_TRACE"));
+
+    #[expect(clippy::disallowed_methods, reason = "variables of the chaos tests alone, which are no settings")]
+    fn variable(name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+
+    /// Passes a named point.
+    pub(crate) fn pass(kind: &str, step: &str, side: &str) {
+        let point = format!("{kind}.{step}.{side}");
+        let times = {
+            let mut passed = PASSED.lock().unwrap_or_else(PoisonError::into_inner);
+            let times = passed.entry(point.clone()).or_default();
+            *times += 1;
+            *times
+        };
+        if *IS_TRACED {
+            eprintln!("chaos: passed {point}");
+        }
+        IS_GUARDED.store(true, Ordering::SeqCst);
+        for (_, _, signal) in ORDERS.iter().filter(|(at, nth, _)| *at == point && *nth == times) {
+            // It cannot fail: the process is this one.
+            let _sent = kill_process(getpid(), *signal);
+            if *signal == Signal::KILL {
+                // The signal may take a moment; nothing more may happen.
+                loop {
+                    std::thread::park();
+                }
+            }
+        }
+    }
+
+    /// A time, or what `<variable>` says in milliseconds.
+    pub(crate) fn time(name: &str, usual: Duration) -> Duration {
+        variable(name).and_then(|text| text.parse().ok()).map_or(usual, Duration::from_millis)
+    }
+
+    /// Whether a protection is given up.
+    pub(crate) fn is_on(name: &str) -> bool {
+        variable(name).is_some()
+    }
+
+    /// Says when a command that changes the master data or the catalog was sent without a point before it: a step that
+    /// was forgotten.
+    pub(crate) fn watch(event: &CommandEvent) {
+        let CommandEvent::Started(started) = event else { return };
+        let about = |name: &str| started.command.get_str(name).unwrap_or_default().to_owned();
+        let is_change = match started.command_name.as_str() {
+            name @ ("insert" | "update" | "delete" | "findAndModify") => {
+                matches!(about(name).as_str(), "organizations" | "admins")
+            }
+            "create" | "drop" | "renameCollection" | "collMod" => true,
+            _ => false,
+        };
+        if is_change && !IS_GUARDED.swap(false, Ordering::SeqCst) && *IS_TRACED {
+            eprintln!("chaos: unguarded {}", started.command_name);
+        }
+    }
+}
+
+#[cfg(not(feature = "chaos"))]
+mod faults {
+    use std::time::Duration;
+
+    /// Nothing: there are no points.
+    #[inline]
+    pub(crate) const fn pass(_kind: &str, _step: &str, _side: &str) {}
+
+    /// The usual time.
+    #[inline]
+    pub(crate) const fn time(_name: &str, usual: Duration) -> Duration {
+        usual
+    }
+
+    /// Every protection is there.
+    #[inline]
+    pub(crate) const fn is_on(_name: &str) -> bool {
+        false
+    }
+}
+
+pub(crate) use faults::*;
