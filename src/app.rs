@@ -290,9 +290,11 @@ async fn keep_house(migration: &MigrationService, orgs: &OrgService, stop: &Canc
         // Not all servers at the same moment.
         let jitter = u32::try_from(Uuid::new_v4().as_u128() % 400).unwrap_or_default();
         let pause = reconcile_every() * (800 + jitter) / 1_000;
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = sleep(pause) => {}
+        if stop.run_until_cancelled(sleep(pause)).await.is_none() {
+            break;
         }
+    }
+    if let Err(error) = orgs.write_down_uses().await {
+        warn!(%error, "some uses of old names are not counted");
     }
 }
