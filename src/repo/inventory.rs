@@ -150,7 +150,7 @@ impl InventoryRepo {
         let host = optional(run(&admin, doc! { "hostInfo": 1, "maxTimeMS": time }).await)?;
         let stats = optional(run(&self.database, doc! { "dbStats": 1, "maxTimeMS": time }).await)?;
         let (Some(host), Some(stats)) = (host, stats) else { return Ok(None) };
-        let limit = host.get_document("extra").ok().and_then(|extra| whole(extra, "maxOpenFiles"));
+        let limit = host.get_document("extra").ok().and_then(max_open_files);
         let files = whole(&stats, "collections").zip(whole(&stats, "indexes"));
         Ok(limit.zip(files).map(|(limit, (collections, indexes))| OpenFiles { needed: collections + indexes, limit }))
     }
@@ -218,6 +218,12 @@ fn optional(reply: Result<Document, RepoError>) -> Result<Option<Document>, Repo
     }
 }
 
+/// The limit in `hostInfo.extra`. The manual shows it there; MongoDB 6.0.5 has another `extra` in between.
+fn max_open_files(extra: &Document) -> Option<i64> {
+    let inner = extra.get_document("extra").ok();
+    whole(extra, "maxOpenFiles").or_else(|| whole(inner?, "maxOpenFiles"))
+}
+
 fn id_of(document: &Document) -> (Option<ObjectId>, String) {
     let id = document.get("_id");
     (id.and_then(Bson::as_object_id), id.map_or_else(|| "without _id".to_owned(), id_text))
@@ -253,6 +259,13 @@ fn whole(document: &Document, field: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_limit_of_open_files_is_found_in_both_places() {
+        assert_eq!(max_open_files(&doc! { "maxOpenFiles": 64_000 }), Some(64_000));
+        assert_eq!(max_open_files(&doc! { "extra": { "maxOpenFiles": 64_000_i64 } }), Some(64_000));
+        assert_eq!(max_open_files(&doc! { "pageSize": 4_096 }), None, "macOS");
+    }
 
     #[test]
     fn of_a_broken_record_everything_is_read_that_can_be() {
