@@ -25,6 +25,8 @@ use crate::service::{
     PasswordHasher, TokenService,
 };
 
+/// How long the doctor waits for MongoDB's first answers.
+const REACH_LIMIT: Duration = Duration::from_secs(30);
 /// The pause between two attempts to reach MongoDB at start.
 const REACH_EVERY: Duration = Duration::from_secs(1);
 /// How often abandoned changes are looked for.
@@ -93,7 +95,8 @@ pub async fn survey(config: &Config) -> Result<Survey, OpenError> {
 /// # Errors
 /// See [`OpenError`]: it could not be looked at.
 pub async fn doctor(config: &Config, clock: SharedClock, is_fixing: bool) -> Result<Report, OpenError> {
-    let repos = Repos::new(&reach(config).await?);
+    let slow = |_elapsed| RepoError::Unavailable { summary: "no answer in time".to_owned() };
+    let repos = Repos::new(&timeout(REACH_LIMIT, reach(config)).await.map_err(slow)??);
     let migration = MigrationService::new(repos.clone(), clock, config.request_timeout);
     let doctor = DoctorService::new(repos, migration);
     Ok(if is_fixing { doctor.treat().await? } else { doctor.examine().await? })

@@ -53,34 +53,43 @@ impl Fix {
 }
 
 impl DoctorService {
-    /// Repairs one thing, or nothing when it is not as it was seen any more.
-    pub(super) async fn apply(&self, fix: &Fix) -> Result<(), ChangeError> {
+    /// Repairs one thing; false when nothing was done, because it is not as it was seen any more.
+    pub(super) async fn apply(&self, fix: &Fix) -> Result<bool, ChangeError> {
         let Self { repos, migration } = self;
-        match fix {
-            Fix::Resume => _ = migration.resume_abandoned().await?,
-            Fix::Purge => _ = migration.purge_expired().await?,
-            Fix::PutBack { org, found_at } => _ = migration.put_back(org, found_at).await?,
+        Ok(match fix {
+            Fix::Resume => migration.resume_abandoned().await? > 0,
+            Fix::Purge => migration.purge_expired().await? > 0,
+            Fix::PutBack { org, found_at } => {
+                migration.put_back(org, found_at).await?;
+                true
+            }
             Fix::Adopt { org, entry } => self.adopt(org, entry).await?,
-            Fix::Tag { collection, owner } => repos.tenants.tag(collection, *owner).await?,
-            Fix::DropLeftover(info) => _ = migration.clear_collection(info).await?,
-            Fix::ListNames(org) => _ = repos.orgs.list_names_anew(org).await?,
-            Fix::RemoveAdmins(org_id) => _ = migration.clear_admins_of(*org_id).await?,
-            Fix::GiveClaimsBack { admin, org } => _ = repos.admins.give_claims_back(admin, org).await?,
-            Fix::MakeIndexes => repos.inventory.make_indexes().await?,
-        }
-        Ok(())
+            Fix::Tag { collection, owner } => {
+                repos.tenants.tag(collection, *owner).await?;
+                true
+            }
+            Fix::DropLeftover(info) => migration.clear_collection(info).await?,
+            Fix::ListNames(org) => repos.orgs.list_names_anew(org).await?,
+            Fix::RemoveAdmins(org_id) => migration.clear_admins_of(*org_id).await?,
+            Fix::GiveClaimsBack { admin, org } => repos.admins.give_claims_back(admin, org).await?,
+            Fix::MakeIndexes => {
+                repos.inventory.make_indexes().await?;
+                true
+            }
+        })
     }
 
     /// Recorded first and tagged then: a collection that is tagged but not recorded would look like somebody's leftover.
-    async fn adopt(&self, org: &OrgDocument, entry: &CatalogEntry) -> Result<(), RepoError> {
+    async fn adopt(&self, org: &OrgDocument, entry: &CatalogEntry) -> Result<bool, RepoError> {
         let collection = &entry.info.collection;
-        let is_still_there = self.repos.tenants.find(&collection.name).await?.is_some_and(|found| found == entry.info);
-        if !is_still_there || self.repos.orgs.is_collection_recorded(collection.uuid).await? {
-            return Ok(());
+        let found = self.repos.tenants.find(&collection.name).await?;
+        if found.as_ref() != Some(&entry.info) || self.repos.orgs.is_collection_recorded(collection.uuid).await? {
+            return Ok(false);
         }
-        if self.repos.orgs.adopt_collection(org, collection.uuid).await? && entry.info.owner.is_none() {
+        let is_adopted = self.repos.orgs.adopt_collection(org, collection.uuid).await?;
+        if is_adopted && entry.info.owner.is_none() {
             self.repos.tenants.tag(collection, OwnerTag(OrgId(org.id))).await?;
         }
-        Ok(())
+        Ok(is_adopted)
     }
 }

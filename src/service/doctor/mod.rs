@@ -25,6 +25,7 @@ pub use findings::{About, Finding, LookedAt, Report};
 use super::{ChangeError, MigrationService};
 use crate::repo::{RepoError, Repos};
 use findings::Suspicion;
+use fixes::Fix;
 use inventory::Inventory;
 
 /// How often everything is looked at and repaired: a repair can bring up what was hidden behind it.
@@ -36,6 +37,9 @@ pub struct DoctorService {
     repos: Repos,
     migration: MigrationService,
 }
+
+/// Findings by what they are.
+type Findings = BTreeMap<(Code, About), Finding>;
 
 /// What was seen for certain.
 struct Diagnosis {
@@ -66,20 +70,16 @@ impl DoctorService {
     /// # Errors
     /// MongoDB could not be asked; what was done until then stays.
     pub async fn treat(&self) -> Result<Report, RepoError> {
-        let mut treated: BTreeMap<(Code, About), Finding> = BTreeMap::new();
+        let mut treated = Findings::new();
         let mut diagnosis = self.look().await?;
         for _ in 0..MAX_ROUNDS {
-            if diagnosis.suspicions.iter().all(|seen| seen.fix.is_none()) {
+            let Some(is_changed) = self.treat_all(&diagnosis, &mut treated).await else { break };
+            diagnosis = self.look().await?;
+            if !is_changed {
                 break;
             }
-            for seen in &diagnosis.suspicions {
-                let finding = self.treat_one(seen).await?;
-                treated.extend(finding.map(|finding| ((seen.code, seen.about.clone()), finding)));
-            }
-            diagnosis = self.look().await?;
         }
-        let still: BTreeMap<_, _> =
-            diagnosis.suspicions.iter().map(|seen| ((seen.code, seen.about.clone()), finding(seen))).collect();
+        let still: Findings = diagnosis.suspicions.iter().map(|seen| (what(seen), finding(seen))).collect();
         for (what, finding) in &mut treated {
             finding.fixed = !still.contains_key(what);
         }
@@ -91,17 +91,28 @@ impl DoctorService {
         Ok(report)
     }
 
-    async fn treat_one(&self, seen: &Suspicion) -> Result<Option<Finding>, RepoError> {
-        let Some(fix) = &seen.fix else { return Ok(None) };
-        let done = match self.apply(fix).await {
-            Ok(()) => fix.done(),
-            Err(ChangeError::Repo(error) | ChangeError::Undecided { cause: error, .. }) if error.is_temporary() => {
-                return Err(error);
+    /// Repairs everything that can be. `None` when nothing can; else whether anything was done.
+    async fn treat_all(&self, diagnosis: &Diagnosis, treated: &mut Findings) -> Option<bool> {
+        let mut is_changed = None;
+        for seen in &diagnosis.suspicions {
+            if let Some(fix) = &seen.fix {
+                let (done, is_done) = self.treat_one(fix).await;
+                treated.insert(what(seen), Finding { done: Some(done), ..finding(seen) });
+                is_changed = Some(is_changed.unwrap_or_default() || is_done);
             }
-            Err(ChangeError::Repo(error)) => format!("could not: {error}"),
-            Err(error) => format!("could not: {error}"),
-        };
-        Ok(Some(Finding { done: Some(done), ..finding(seen) }))
+        }
+        is_changed
+    }
+
+    /// Repairs one thing: what became of it, and whether anything was done. What fails here is still there when everything
+    /// is looked at again, and so is a MongoDB that is away.
+    async fn treat_one(&self, fix: &Fix) -> (String, bool) {
+        match self.apply(fix).await {
+            Ok(true) => (fix.done(), true),
+            Ok(false) => ("there was nothing left to do".to_owned(), false),
+            Err(ChangeError::Repo(error)) => (format!("could not: {error}"), false),
+            Err(error) => (format!("could not: {error}"), false),
+        }
     }
 
     /// Looks twice, unless the first look finds nothing.
@@ -132,6 +143,10 @@ fn examine(inventory: &Inventory) -> Vec<Suspicion> {
 
 fn report(inventory: &Inventory) -> Report {
     Report { findings: Vec::new(), looked_at: inventory.looked_at(), notes: deployment::notes(inventory) }
+}
+
+fn what(seen: &Suspicion) -> (Code, About) {
+    (seen.code, seen.about.clone())
 }
 
 fn finding(seen: &Suspicion) -> Finding {

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use bson::doc;
+use bson::{Document, doc};
 use serde_json::{Value, json};
 
 use super::Patient;
@@ -98,12 +98,28 @@ async fn a_database_that_cannot_be_looked_at_is_exit_code_2() {
 
 #[tokio::test]
 async fn the_role_of_a_server_is_enough_for_all_but_the_limit_of_open_files() {
-    let (mongod, _root) = Mongod::with_users(&[("plain", "one")]).await;
+    let (mongod, root) = Mongod::with_users(&[("plain", "one")]).await;
     let uri = mongod.uri_of("plain");
     let output = run(&uri, "one", &["--fix", "--json"]);
     let report = json_of(&output);
     assert_eq!(output.status.code(), Some(0), "{report}");
     assert!(report["notes"][0].as_str().expect("a note").contains("clusterMonitor"), "{report}");
+    // A tag is beyond that role: said, and everything else goes on.
+    let server = Server::over(&mongod, root.database("one"), &[("MONGO_URI", &uri)]).await;
+    server.tenant("acme").await;
+    server.tenant("other").await;
+    server.stop().await.expect("stopped");
+    let untag = doc! { "collMod": "org_acme", "validator": {} };
+    root.database("one").run_command(untag).await.expect("done");
+    root.database("one").collection::<Document>("organizations").drop_index("names_1").await.expect("dropped");
+    let output = run(&uri, "one", &["--fix", "--json"]);
+    let report = json_of(&output);
+    let found: Vec<_> = report["findings"].as_array().expect("a list").iter().collect();
+    assert_eq!((output.status.code(), found.len()), (Some(1), 2), "{report}");
+    assert_eq!((&found[0]["code"], &found[0]["fixed"]), (&json!("collection_untagged"), &json!(false)));
+    assert_eq!(found[0]["done"], "could not: the user in MONGO_URI may not do this (13 Unauthorized)");
+    assert_eq!((&found[1]["code"], &found[1]["fixed"]), (&json!("index_missing"), &json!(true)));
+
     let output = run(&uri, "another", &[]);
     assert_eq!(output.status.code(), Some(2));
     assert!(said(&output).contains("13 Unauthorized"), "{}", said(&output));

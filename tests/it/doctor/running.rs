@@ -3,9 +3,15 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use bson::{doc, oid::ObjectId};
 use serde_json::json;
+use tenantry::domain::OrgId;
+use tenantry::repo::Repos;
+use tenantry::repo::documents::AdminDocument;
+use uuid::Uuid;
 
-use super::doctor;
+use super::{Patient, doctor};
+use crate::support::mongo::everything;
 use crate::support::{PASSWORD, Server};
 
 /// Creates, renames and deletes organizations and changes emails, until it is told to stop. Gives how many it made.
@@ -28,6 +34,33 @@ async fn work(server: &Server, worker: usize, is_over: &AtomicBool) -> usize {
         made += 1;
     }
     made
+}
+
+#[tokio::test]
+async fn a_repair_does_nothing_where_a_change_began_after_it_was_seen() {
+    let patient = Patient::new().await;
+    let repos = Repos::new(&patient.database);
+    let seen = repos.orgs.find_document(OrgId(patient.acme)).await.expect("asked").expect("there");
+    let mut admin = patient.admin_of(patient.acme).await;
+    let seen_admin: AdminDocument = bson::deserialize_from_document(admin.clone()).expect("readable");
+
+    // A change begins, and claims.
+    let change = ObjectId::new();
+    patient.begin_change(change, 60_000).await;
+    let claim = doc! { "claimed_by": change, "change_generation": seen.generation + 1 };
+    patient.change_admin(doc! { "$set": claim }).await;
+    let before = everything(&patient.database).await;
+    assert!(!repos.orgs.adopt_collection(&seen, Uuid::new_v4()).await.expect("asked"));
+    assert!(!repos.orgs.list_names_anew(&seen).await.expect("asked"));
+    assert!(!repos.admins.give_claims_back(&seen_admin, &seen).await.expect("asked"));
+    assert_eq!(everything(&patient.database).await, before);
+
+    // Seen with its claim, and over since: the same.
+    admin = patient.admin_of(patient.acme).await;
+    let seen_admin: AdminDocument = bson::deserialize_from_document(admin).expect("readable");
+    let released = doc! { "$set": { "change_generation": seen.generation + 2 }, "$unset": { "claimed_by": "" } };
+    patient.change_admin(released).await;
+    assert!(!repos.admins.give_claims_back(&seen_admin, &seen).await.expect("asked"));
 }
 
 /// Renames one organization there and back, so that it is under way whenever somebody looks.
