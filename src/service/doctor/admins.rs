@@ -15,7 +15,8 @@ use crate::repo::inventory::{AdminRecord, OrgRecord};
 /// Adds what is wrong with admins.
 pub(super) fn examine(inventory: &Inventory, found: &mut Vec<Suspicion>) {
     for admin in &inventory.admins {
-        if let Err(reason) = &admin.document {
+        // One of no organization cannot be read either, but the original kept such; it is told as what it is.
+        if let (Err(reason), Some(_)) = (&admin.document, admin.org_id) {
             found.push(Suspicion::new(Code::AdminUnreadable, of(admin), reason, reason));
         }
         found.extend(orphan(inventory, admin));
@@ -51,7 +52,10 @@ pub(super) fn admin_state(admin: &AdminRecord) -> String {
 }
 
 fn orphan(inventory: &Inventory, admin: &AdminRecord) -> Option<Suspicion> {
-    let org_id = admin.org_id?;
+    let Some(org_id) = admin.org_id else {
+        let detail = "it names no organization";
+        return Some(Suspicion::new(Code::AdminWithoutOrganization, of(admin), detail, admin_state(admin)));
+    };
     if inventory.org(org_id).is_some() {
         return None;
     }

@@ -19,6 +19,10 @@ async fn an_admin_of_nobody_is_removed_if_this_program_made_it() {
     orphan.insert("credential_version", 0_i64);
     patient.collection("admins").insert_one(&orphan).await.expect("stored");
     patient.assert_reported(&[("admin_without_organization", about)]).await;
+    let unset = doc! { "$unset": { "organization_id": "" } };
+    patient.collection("admins").update_one(doc! { "_id": admin }, unset).await.expect("changed");
+    let about = json!({ "admin": admin.to_hex() });
+    patient.assert_reported(&[("admin_without_organization", about)]).await;
 }
 
 #[tokio::test]
