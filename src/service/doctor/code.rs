@@ -35,6 +35,9 @@ macro_rules! codes {
 codes! {
     /// A change whose lease ran out, and that no server goes on with.
     ChangeAbandoned = "change_abandoned", "start a server, which goes on with it";
+    /// A change that servers take over again and again and never end.
+    ChangeStuck = "change_stuck",
+        "read in the servers' logs what keeps it: a missing privilege, or who holds the collection";
     /// A deleted organization that should be gone for good.
     PurgeOverdue = "purge_overdue", "start a server, which ends it";
     /// The collection that an organization records has another name.

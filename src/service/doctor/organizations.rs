@@ -17,6 +17,10 @@ use crate::repo::journal::lease;
 /// For how long a deletion may be overdue: servers look every few seconds, but none may have been running.
 const PURGE_PATIENCE: Duration = Duration::from_hours(1);
 
+/// How often a change is taken over, and for how many leases it goes on, before it counts as stuck.
+const STUCK_ATTEMPTS: i64 = 5;
+const STUCK_LEASES: u32 = 20;
+
 /// Adds what is wrong with organizations.
 pub(super) fn examine(inventory: &Inventory, found: &mut Vec<Suspicion>) {
     for org in &inventory.orgs {
@@ -25,6 +29,7 @@ pub(super) fn examine(inventory: &Inventory, found: &mut Vec<Suspicion>) {
             Ok(document) => {
                 found.extend(contradiction(document).map(|what| suspect(Code::OrganizationContradictory, org, what)));
                 found.extend(abandoned(inventory.now, org, document));
+                found.extend(stuck(inventory.now, org, document));
                 found.extend(overdue(inventory.now, org, document));
                 found.extend(wrong_names(inventory.now, org, document));
             }
@@ -75,6 +80,21 @@ fn abandoned(now: DateTime, org: &OrgRecord, document: &OrgDocument) -> Option<S
     let detail = format!("its {} has been waiting for a server since the step {:?}", change.kind.name(), change.step);
     let evidence = format!("{}:{}:{}", change.id, change.fence, change.lease_until.timestamp_millis());
     Some(Suspicion::new(Code::ChangeAbandoned, about(org), detail, evidence).fixed_by(Some(Fix::Resume)))
+}
+
+/// A change that was taken over so often, and began so long ago, that something must keep every server from ending it.
+fn stuck(now: DateTime, org: &OrgRecord, document: &OrgDocument) -> Option<Suspicion> {
+    let change = document.change.as_ref().filter(|_| !is_at_rest(document))?;
+    if change.fence < STUCK_ATTEMPTS || !is_over(change.started_at, lease() * STUCK_LEASES, now) {
+        return None;
+    }
+    let detail = format!(
+        "its {} was tried {} times and does not get beyond the step {:?}",
+        change.kind.name(),
+        change.fence,
+        change.step
+    );
+    Some(Suspicion::new(Code::ChangeStuck, about(org), detail, change.id.to_string()))
 }
 
 fn overdue(now: DateTime, org: &OrgRecord, document: &OrgDocument) -> Option<Suspicion> {

@@ -68,11 +68,13 @@ impl MigrationService {
         let drop = (kind, Step::DropCollection);
         if let Some(collection) = org.to_org().tenant_collection() {
             self.repeatable(at, drop, || self.repos.tenants.drop(&collection)).await?;
-        } else if let Some(made) = self.repos.tenants.find(&org.collection_name).await?
-            && made.owner == Some(OwnerTag(at.org_id))
+        }
+        // One that was made for this organization but whose UUID was not recorded any more; or one that was brought back from
+        // a backup, which gave it another. Its own tag says whose it is.
+        if let Some(own) = self.repos.tenants.find(&org.collection_name).await?
+            && own.owner == Some(OwnerTag(at.org_id))
         {
-            // Made for this organization, but the UUID was not recorded any more.
-            self.repeatable(at, drop, || self.repos.tenants.drop(&made.collection)).await?;
+            self.repeatable(at, drop, || self.repos.tenants.drop(&own.collection)).await?;
         }
         self.repeatable(at, (kind, Step::RemoveAdmins), || self.repos.admins.remove_of(at.org_id)).await?;
         take(kind, Step::RemoveOrg, self.repos.orgs.remove(at)).await

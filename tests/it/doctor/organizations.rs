@@ -121,6 +121,17 @@ async fn a_change_that_no_server_ends_is_ended() {
 }
 
 #[tokio::test]
+async fn a_change_that_every_server_fails_to_end_is_reported() {
+    let patient = Patient::new().await;
+    patient.begin_change(ObjectId::new(), 10_000).await;
+    let long_ago = DateTime::from_millis(DateTime::now().timestamp_millis() - 3_600_000);
+    patient.change_org(doc! { "$set": { "change.started_at": long_ago } }).await;
+    assert_eq!(patient.findings(false).await, [], "it may be slow");
+    patient.change_org(doc! { "$set": { "change.fence": 5_i64 } }).await;
+    patient.assert_reported(&[("change_stuck", patient.acme(&json!({})))]).await;
+}
+
+#[tokio::test]
 async fn a_deletion_whose_time_is_long_over_is_ended() {
     let patient = Patient::new().await;
     let put_away = format!("deleted_{}", patient.acme);

@@ -74,3 +74,17 @@ async fn deletes_of_one_organization_at_once_end_it_once() {
     assert!(answers.iter().all(|answer| matches!(answer.status, 200 | 401 | 404 | 409)), "{answers:?}");
     assert_eq!(server.totals().await, (0, 0, 0));
 }
+
+#[tokio::test]
+async fn a_collection_that_came_from_a_backup_goes_with_its_organization() {
+    let server = Server::start().await;
+    let acme = server.tenant("acme").await;
+    let collection = server.documents("org_acme");
+    collection.drop().await.expect("dropped");
+    // As a backup brings it back: under its name, with its tag and another UUID.
+    let tag = doc! { "create": "org_acme", "validator": { "$comment": format!("owner:{}", acme.id) } };
+    server.database.run_command(tag).await.expect("made");
+    collection.insert_one(doc! { "_id": 1 }).await.expect("stored");
+    server.delete(&acme.token, "acme").await.success(200);
+    assert_eq!(server.totals().await, (0, 0, 0));
+}
