@@ -1,0 +1,151 @@
+//! What the clients were told, organization by organization: from it follows what must be in the database.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
+use std::time::Instant;
+
+use crate::client::Told;
+
+/// How much of an organization's history is printed with a violation.
+const PRINTED_EVENTS: usize = 40;
+
+/// When the program began; the events count from there.
+static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// What a thing can be, by what the client was told: one value after an acknowledgement, more after an attempt whose end
+/// it does not know.
+#[derive(Debug, Clone)]
+pub(crate) struct Possible<T> {
+    now: BTreeSet<T>,
+    /// What an attempt may still make of it that nobody waits for any more: it has no end.
+    late: BTreeSet<T>,
+}
+
+impl<T: Ord + Clone> Possible<T> {
+    pub(crate) fn certainly(value: T) -> Self {
+        Self { now: BTreeSet::from([value]), late: BTreeSet::new() }
+    }
+
+    /// What an attempt to make it so leaves.
+    pub(crate) fn attempt(&mut self, value: T, told: &Told) {
+        match told {
+            Told::Done(_) => self.now = BTreeSet::from([value]),
+            Told::Unknown(_) => {
+                self.now.insert(value);
+            }
+            Told::Silence => {
+                self.late.insert(value);
+            }
+            Told::Refused(_) | Told::Later(_) => {}
+        }
+    }
+
+    pub(crate) fn allows(&self, value: &T) -> bool {
+        self.now.contains(value) || self.late.contains(value)
+    }
+
+    pub(crate) fn is_certainly(&self, value: &T) -> bool {
+        self.late.is_empty() && self.now.len() == 1 && self.now.contains(value)
+    }
+
+    pub(crate) fn all(&self) -> BTreeSet<T> {
+        self.now.union(&self.late).cloned().collect()
+    }
+}
+
+/// What a rename or a change of credentials changes, all at once.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Shape {
+    pub(crate) name: String,
+    pub(crate) email: String,
+    pub(crate) password: String,
+}
+
+/// Everything that is known of one organization to the clients that made it.
+#[derive(Debug)]
+pub(crate) struct Record {
+    /// Unique; stands in its email and in the field `org` of each of its documents.
+    pub(crate) key: String,
+    pub(crate) id: Option<String>,
+    pub(crate) token: Option<String>,
+    pub(crate) exists: Possible<bool>,
+    pub(crate) shape: Possible<Shape>,
+    /// The value in the field `v` of each document, or nothing where there is none.
+    pub(crate) documents: BTreeMap<String, Possible<Option<i64>>>,
+    /// Nobody does anything with it any more.
+    pub(crate) is_retired: bool,
+    events: Vec<String>,
+}
+
+/// A record that the clients of one organization share.
+#[derive(Debug, Clone)]
+pub(crate) struct SharedRecord(Arc<Mutex<Record>>);
+
+impl SharedRecord {
+    /// Of an organization that is about to be created.
+    pub(crate) fn new(key: &str, name: &str) -> Self {
+        let shape = Shape {
+            name: name.to_owned(),
+            email: format!("{key}@chaos.example"),
+            password: format!("password of {key}"),
+        };
+        Self(Arc::new(Mutex::new(Record {
+            key: key.to_owned(),
+            id: None,
+            token: None,
+            exists: Possible::certainly(false),
+            shape: Possible::certainly(shape),
+            documents: BTreeMap::new(),
+            is_retired: false,
+            events: Vec::new(),
+        })))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Record> {
+        self.0.lock().expect("no panic")
+    }
+
+    pub(crate) fn key(&self) -> String {
+        self.lock().key.clone()
+    }
+}
+
+impl Record {
+    /// Writes down what was sent, and what was told.
+    pub(crate) fn note(&mut self, what: &str, told: &Told) {
+        self.events.push(format!("{:>8.3} s  {what} -> {told}", BEGAN.elapsed().as_secs_f64()));
+    }
+
+    /// Writes down what was done to the servers meanwhile.
+    pub(crate) fn remark(&mut self, what: &str) {
+        self.events.push(format!("{:>8.3} s  [{what}]", BEGAN.elapsed().as_secs_f64()));
+    }
+
+    pub(crate) fn number_of_events(&self) -> usize {
+        self.events.len()
+    }
+
+    /// The last events, and what is possible after them.
+    pub(crate) fn history(&self) -> Vec<String> {
+        let skipped = self.events.len().saturating_sub(PRINTED_EVENTS);
+        let mut lines = vec![format!("… {skipped} earlier events; id {:?}", self.id)];
+        lines.extend(self.events.iter().skip(skipped).cloned());
+        lines.push(format!("so it exists: {:?}, as {:?}", self.exists.all(), self.shape.all()));
+        lines
+    }
+
+    /// A value that the organization can have now; the one that it has, when that is certain.
+    pub(crate) fn any_shape(&self) -> Option<Shape> {
+        self.shape.all().into_iter().next()
+    }
+
+    /// Whether there is something to work with.
+    pub(crate) fn is_usable(&self) -> bool {
+        !self.is_retired && self.token.is_some() && self.exists.allows(&true)
+    }
+}
+
+/// Starts the clock of the events.
+pub(crate) fn begin() {
+    LazyLock::force(&BEGAN);
+}

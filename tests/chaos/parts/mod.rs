@@ -1,0 +1,3 @@
+//! One file for each thing that can be done to the servers and their database.
+
+pub(crate) mod storm;
