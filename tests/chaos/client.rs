@@ -149,13 +149,19 @@ impl Client {
         let mut was_unknown = None;
         for attempt in 1..=attempts {
             let told = self.send(request).await;
-            record.lock().note(what, &told);
+            let sent = request.body.as_ref().map(ToString::to_string).unwrap_or_default();
+            record.lock().note(&format!("{what} ({sent})"), &told);
             match told {
                 Told::Unknown(why) => was_unknown = Some(why),
                 Told::Later(_) if attempt < attempts => {}
                 // Refused now, but the first attempt may have done it: by the old name, the organization is not there any more.
                 Told::Refused(_) | Told::Later(_) if was_unknown.is_some() => break,
-                told => return told,
+                told => {
+                    if !told.is_worth_repeating() {
+                        record.lock().give_up_intent();
+                    }
+                    return told;
+                }
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -227,22 +233,10 @@ impl Client {
 
     /// `PUT /org/update`: the organization becomes this, whole or not at all.
     pub(crate) async fn update(&self, record: &SharedRecord, to: &Shape, attempts: u32) -> Told {
-        let Some(from) = self.locate(record).await else { return Told::Later("it is not to be found".to_owned()) };
-        let (token, before, number) = {
-            let record = record.lock();
-            (record.token.clone(), record.any_shape().expect("a shape"), record.number_of_events())
+        let Some(request) = self.update_request(record, to).await else {
+            return Told::Later("it is not to be found".to_owned());
         };
-        let is_certain = record.lock().shape.is_certainly(&before);
-        let mut body = json!({ "organization_name": from, "new_organization_name": to.name });
-        if !is_certain || before.email != to.email {
-            body["email"] = json!(to.email);
-        }
-        if !is_certain || before.password != to.password {
-            body["password"] = json!(to.password);
-        }
-        let key = format!("update {} {number}", record.key());
-        let request = Request::new("PUT", "/org/update").token(token).body(body).key(key);
-        let told = self.persist(record, &format!("update {from} to {to:?}"), &request, attempts).await;
+        let told = self.persist(record, &format!("update to {to:?}"), &request, attempts).await;
         let mut record = record.lock();
         record.shape.attempt(to.clone(), &told);
         if let Some(token) = told.body()["access_token"].as_str() {
@@ -251,18 +245,46 @@ impl Client {
         told
     }
 
+    /// The request that makes it so; the same as the last time, when that has no end yet.
+    async fn update_request(&self, record: &SharedRecord, to: &Shape) -> Option<Request> {
+        let intent = format!("update to {to:?}");
+        let token = record.lock().token.clone();
+        if let Some(request) = record.lock().pending(&intent) {
+            return Some(request.token(token));
+        }
+        let from = self.locate(record).await?;
+        let mut record = record.lock();
+        let before = record.any_shape()?;
+        let is_certain = record.shape.is_certainly(&before);
+        let mut body = json!({ "organization_name": from, "new_organization_name": to.name });
+        if !is_certain || before.email != to.email {
+            body["email"] = json!(to.email);
+        }
+        if !is_certain || before.password != to.password {
+            body["password"] = json!(to.password);
+        }
+        let request = Request::new("PUT", "/org/update").token(token).body(body);
+        Some(record.intend(intent, request))
+    }
+
     /// `DELETE /org/delete`.
     pub(crate) async fn delete(&self, record: &SharedRecord, attempts: u32) -> Told {
-        let Some(name) = self.locate(record).await else { return Told::Later("it is not to be found".to_owned()) };
-        let (token, number) = {
-            let record = record.lock();
-            (record.token.clone(), record.number_of_events())
+        let Some(request) = self.delete_request(record).await else {
+            return Told::Later("it is not to be found".to_owned());
         };
-        let key = format!("delete {} {number}", record.key());
-        let request = Request::new("DELETE", by_name("/org/delete", &name)).token(token).key(key);
-        let told = self.persist(record, &format!("delete {name}"), &request, attempts).await;
+        let told = self.persist(record, "delete", &request, attempts).await;
         record.lock().exists.attempt(false, &told);
         told
+    }
+
+    async fn delete_request(&self, record: &SharedRecord) -> Option<Request> {
+        let token = record.lock().token.clone();
+        if let Some(request) = record.lock().pending("delete") {
+            return Some(request.token(token));
+        }
+        let name = self.locate(record).await?;
+        let request = Request::new("DELETE", by_name("/org/delete", &name)).token(token);
+        Some(record.lock().intend("delete".to_owned(), request))
     }
 
     /// A call about a document, by each name that the organization can have until one is found.
@@ -276,7 +298,7 @@ impl Client {
             let mut request = Request::new(method, format!("/org/{name}/documents{rest}")).token(token.clone());
             request.body.clone_from(&body);
             last = self.send(&request).await;
-            record.lock().note(&format!("{method} {}", request.path), &last);
+            record.lock().note_document(&format!("{method} {}", request.path), &last);
             if !last.is_refused_as("organization_not_found") && !last.is_refused_as("forbidden") {
                 break;
             }

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::Instant;
 
-use crate::client::Told;
+use crate::client::{Request, Told};
 
-/// How much of an organization's history is printed with a violation.
-const PRINTED_EVENTS: usize = 40;
+/// How much of an organization's history is printed with a violation: of its changes, and of its documents.
+const PRINTED: [usize; 2] = [40, 10];
 
 /// When the program began; the events count from there.
 static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -74,7 +74,11 @@ pub(crate) struct Record {
     pub(crate) documents: BTreeMap<String, Possible<Option<i64>>>,
     /// Nobody does anything with it any more.
     pub(crate) is_retired: bool,
-    events: Vec<String>,
+    /// The change that the client wants and that has no end yet, with the request that it sends for it.
+    intent: Option<(String, Request)>,
+    intents: u64,
+    /// What happened to the organization, and what to its documents.
+    events: [Vec<String>; 2],
 }
 
 /// A record that the clients of one organization share.
@@ -97,7 +101,9 @@ impl SharedRecord {
             shape: Possible::certainly(shape),
             documents: BTreeMap::new(),
             is_retired: false,
-            events: Vec::new(),
+            intent: None,
+            intents: 0,
+            events: [Vec::new(), Vec::new()],
         })))
     }
 
@@ -111,25 +117,47 @@ impl SharedRecord {
 }
 
 impl Record {
-    /// Writes down what was sent, and what was told.
+    /// Writes down what was sent about the organization, and what was told.
     pub(crate) fn note(&mut self, what: &str, told: &Told) {
-        self.events.push(format!("{:>8.3} s  {what} -> {told}", BEGAN.elapsed().as_secs_f64()));
+        self.events[0].push(now(&format!("{what} -> {told}")));
+    }
+
+    /// The same about a document.
+    pub(crate) fn note_document(&mut self, what: &str, told: &Told) {
+        self.events[1].push(now(&format!("{what} -> {told}")));
     }
 
     /// Writes down what was done to the servers meanwhile.
     pub(crate) fn remark(&mut self, what: &str) {
-        self.events.push(format!("{:>8.3} s  [{what}]", BEGAN.elapsed().as_secs_f64()));
+        self.events[0].push(now(&format!("[{what}]")));
     }
 
-    pub(crate) fn number_of_events(&self) -> usize {
-        self.events.len()
+    /// The request of this change, if it was sent before and has no end yet.
+    pub(crate) fn pending(&self, intent: &str) -> Option<Request> {
+        self.intent.as_ref().filter(|(pending, _)| pending == intent).map(|(_, request)| request.clone())
+    }
+
+    /// Gives a request for a new change the key under which it can be repeated.
+    pub(crate) fn intend(&mut self, intent: String, request: Request) -> Request {
+        self.intents += 1;
+        let request = request.key(format!("{}-{}", self.key, self.intents));
+        self.intent = Some((intent, request.clone()));
+        request
+    }
+
+    /// The change is over.
+    pub(crate) fn give_up_intent(&mut self) {
+        self.intent = None;
     }
 
     /// The last events, and what is possible after them.
     pub(crate) fn history(&self) -> Vec<String> {
-        let skipped = self.events.len().saturating_sub(PRINTED_EVENTS);
-        let mut lines = vec![format!("… {skipped} earlier events; id {:?}", self.id)];
-        lines.extend(self.events.iter().skip(skipped).cloned());
+        let mut lines = vec![format!("the organization {:?}", self.id)];
+        for (events, printed) in self.events.iter().zip(PRINTED) {
+            let skipped = events.len().saturating_sub(printed);
+            lines.push(format!("({skipped} earlier events)"));
+            lines.extend(events.iter().skip(skipped).cloned());
+        }
         lines.push(format!("so it exists: {:?}, as {:?}", self.exists.all(), self.shape.all()));
         lines
     }
@@ -143,6 +171,11 @@ impl Record {
     pub(crate) fn is_usable(&self) -> bool {
         !self.is_retired && self.token.is_some() && self.exists.allows(&true)
     }
+}
+
+/// An event with its time.
+fn now(event: &str) -> String {
+    format!("{:>8.3} s  {event}", BEGAN.elapsed().as_secs_f64())
 }
 
 /// Starts the clock of the events.

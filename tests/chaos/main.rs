@@ -13,7 +13,9 @@ mod fleet;
 mod history;
 mod load;
 mod parts;
+mod proxy;
 mod random;
+mod replica_set;
 mod report;
 #[path = "../it/support/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "shared with the other tests, which use all of it")]
@@ -56,6 +58,7 @@ async fn run(plan: &Plan) -> Vec<PartReport> {
 async fn run_part(part: Part, plan: &Plan, tally: &Arc<Tally>) {
     match part {
         Part::Storm => parts::storm::run(plan, tally).await,
+        Part::Failover => parts::failover::run(plan, tally).await,
         _ => {}
     }
 }

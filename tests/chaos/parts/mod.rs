@@ -1,3 +1,4 @@
 //! One file for each thing that can be done to the servers and their database.
 
+pub(crate) mod failover;
 pub(crate) mod storm;
