@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::client::{Request, Told};
 
 /// How much of an organization's history is printed with a violation: of its changes, and of its documents.
-const PRINTED: [usize; 2] = [40, 10];
+const PRINTED: [usize; 2] = [80, 10];
 
 /// When the program began; the events count from there.
 static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -119,7 +119,11 @@ impl SharedRecord {
 impl Record {
     /// Writes down what was sent about the organization, and what was told.
     pub(crate) fn note(&mut self, what: &str, told: &Told) {
-        self.events[0].push(now(&format!("{what} -> {told}")));
+        let event = format!("{what} -> {told}");
+        // Waiting is one event.
+        if self.events[0].last().is_none_or(|last| !last.ends_with(&event)) {
+            self.events[0].push(now(&event));
+        }
     }
 
     /// The same about a document.

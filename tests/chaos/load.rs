@@ -90,6 +90,7 @@ impl Load {
         for record in &records {
             check_usable(&client, record).await;
         }
+        checker::check_doctor(&self.fleet.place, &self.tally).await;
     }
 }
 

@@ -12,6 +12,7 @@ mod client;
 mod fleet;
 mod history;
 mod load;
+mod matrix;
 mod parts;
 mod proxy;
 mod random;
@@ -59,6 +60,8 @@ async fn run_part(part: Part, plan: &Plan, tally: &Arc<Tally>) {
     match part {
         Part::Storm => parts::storm::run(plan, tally).await,
         Part::Failover => parts::failover::run(plan, tally).await,
+        Part::Failpoints => parts::failpoints::run(plan, tally).await,
+        Part::LostReplies => parts::lost_replies::run(plan, tally).await,
         _ => {}
     }
 }

@@ -19,6 +19,8 @@ const OP_MSG: i32 = 2013;
 const HEADER: usize = 16;
 /// The largest message that MongoDB accepts (`maxMessageSizeBytes`).
 const LARGEST: usize = 48_000_000;
+/// How long MongoDB needs at most for a command that nothing stands in the way of.
+const CARRIED_OUT: Duration = Duration::from_millis(500);
 /// Commands of the driver's own, and reads that belong to nothing that a client asked for.
 const NOT_COUNTED: [&str; 8] =
     ["hello", "isMaster", "ismaster", "ping", "endSessions", "killCursors", "buildInfo", "abortTransaction"];
@@ -50,7 +52,8 @@ pub(crate) struct Rule {
 struct State {
     rule: Option<Rule>,
     seen: BTreeMap<String, u32>,
-    lost: u32,
+    /// How many commands are on their way still.
+    late: u32,
     /// The requests whose answers must not come through: the connection's number and the request's.
     doomed: HashSet<(u64, i32)>,
     connections: u64,
@@ -88,7 +91,7 @@ impl Proxy {
     /// Loses this from now on, and counts anew.
     pub(crate) fn lose(&self, rule: Option<Rule>) {
         let mut state = self.state.lock().expect("no panic");
-        (state.rule, state.lost) = (rule, 0);
+        state.rule = rule;
         state.seen.clear();
     }
 
@@ -97,9 +100,9 @@ impl Proxy {
         self.state.lock().expect("no panic").seen.clone()
     }
 
-    /// How many commands were lost since then.
-    pub(crate) fn lost(&self) -> u32 {
-        self.state.lock().expect("no panic").lost
+    /// Whether nothing is on its way any more.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.state.lock().expect("no panic").late == 0
     }
 }
 
@@ -113,11 +116,13 @@ impl State {
         if !(rule.first..rule.first + rule.times).contains(seen) {
             return None;
         }
-        self.lost += 1;
-        if rule.loss == Loss::Answer {
-            self.doomed.insert((connection, message.id()));
+        let loss = rule.loss;
+        match loss {
+            Loss::Request => {}
+            Loss::Answer => drop(self.doomed.insert((connection, message.id()))),
+            Loss::Late(_) => self.late += 1,
         }
-        Some(rule.loss)
+        Some(loss)
     }
 }
 
@@ -145,19 +150,14 @@ async fn serve(server: TcpStream, mongod: u16, number: u64, state: Arc<Mutex<Sta
     }
 }
 
-async fn pass_requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, number: u64, state: &Mutex<State>) {
+async fn pass_requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, number: u64, state: &Arc<Mutex<State>>) {
     while let Some(message) = Message::read(&mut from).await {
         let loss = state.lock().expect("no panic").judge(number, &message);
         match loss {
             Some(Loss::Request) => return,
             Some(Loss::Late(time)) => {
                 // In a task of its own, so that it arrives although the server has closed its end.
-                tokio::spawn(async move {
-                    tokio::time::sleep(time).await;
-                    let _gone = to.write_all(&message.0).await;
-                    // Closed too early, MongoDB would not carry it out.
-                    tokio::time::sleep(Duration::from_secs(2)).await;
-                });
+                tokio::spawn(deliver_late(message, time, to, state.clone()));
                 return;
             }
             Some(Loss::Answer) | None => {}
@@ -166,6 +166,14 @@ async fn pass_requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, number: 
             return;
         }
     }
+}
+
+/// Delivers a command that its sender has given up, and waits until MongoDB has carried it out: closed before, it would not.
+async fn deliver_late(message: Message, time: Duration, mut to: OwnedWriteHalf, state: Arc<Mutex<State>>) {
+    tokio::time::sleep(time).await;
+    let _gone = to.write_all(&message.0).await;
+    tokio::time::sleep(CARRIED_OUT).await;
+    state.lock().expect("no panic").late -= 1;
 }
 
 async fn pass_answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, number: u64, state: &Mutex<State>) {

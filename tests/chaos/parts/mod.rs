@@ -1,4 +1,6 @@
 //! One file for each thing that can be done to the servers and their database.
 
 pub(crate) mod failover;
+pub(crate) mod failpoints;
+pub(crate) mod lost_replies;
 pub(crate) mod storm;
