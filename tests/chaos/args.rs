@@ -64,6 +64,11 @@ impl Plan {
         Self { parts, is_short: short, seed, at_least: Duration::from_mins(minutes.unwrap_or(0)), only }
     }
 
+    /// Whether a case of this name is wanted.
+    pub(crate) fn includes(&self, case: &str) -> bool {
+        case.contains(&self.only)
+    }
+
     /// A number for the full form, or another for the short one.
     pub(crate) fn count(&self, full: u64, short: u64) -> u64 {
         if self.is_short { short } else { full }

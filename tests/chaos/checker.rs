@@ -11,7 +11,7 @@ use futures_util::TryStreamExt;
 use mongodb::Database;
 
 use crate::fleet::{Place, RECOVERY};
-use crate::history::{Record, Shape, SharedRecord};
+use crate::history::{Life, Possible, Record, Shape, SharedRecord};
 use crate::report::{Invariant, Tally, Violation};
 
 /// The beginning of an owner's tag.
@@ -227,10 +227,11 @@ pub(crate) async fn check_doctor(place: &Place, tally: &Tally) {
 async fn check_records(place: &Place, snapshot: &Snapshot, records: &[SharedRecord]) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut known = BTreeSet::new();
+    let told: BTreeSet<String> = records.iter().filter_map(|record| record.lock().id.clone()).collect();
     for record in records {
         // A copy of what is needed, so that no lock is held while MongoDB is asked.
         let expected = Expected::of(&record.lock());
-        let org = snapshot.org_of(&expected);
+        let org = snapshot.org_of(&expected, &told);
         known.extend(org.map(|org| id_of(org, "_id")));
         let mut of_record = expected.violations(snapshot, org);
         if let Some(org) = org {
@@ -269,9 +270,9 @@ async fn stored_documents(database: &Database, collection: &str) -> mongodb::err
 struct Expected {
     key: String,
     id: Option<String>,
-    exists: crate::history::Possible<bool>,
-    shapes: crate::history::Possible<Shape>,
-    documents: BTreeMap<String, crate::history::Possible<Option<i64>>>,
+    life: Possible<Life>,
+    shapes: Possible<Shape>,
+    documents: BTreeMap<String, Possible<Option<i64>>>,
 }
 
 impl Expected {
@@ -279,7 +280,7 @@ impl Expected {
         Self {
             key: record.key.clone(),
             id: record.id.clone(),
-            exists: record.exists.clone(),
+            life: record.life.clone(),
             shapes: record.shape.clone(),
             documents: record.documents.clone(),
         }
@@ -290,15 +291,17 @@ impl Expected {
         let violation = |invariant, text: String| Violation::new(invariant, &self.key, text);
         let Some(org) = org else {
             let mut found = Vec::new();
-            if !self.exists.allows(&false) {
+            if !self.life.allows(&Life::Gone) {
                 found.push(violation(Invariant::Exists, "it is gone".to_owned()));
             }
             found.extend(self.leftovers(snapshot).map(|text| violation(Invariant::Gone, text)));
             return found;
         };
-        if !self.exists.allows(&true) {
-            let invariant = if self.id.is_some() { Invariant::Gone } else { Invariant::Exists };
-            return vec![violation(invariant, format!("it is there: {}", shown(org)))];
+        let life = if text_of(org, "state") == "deleted" { Life::PutAway } else { Life::Live };
+        if !self.life.allows(&life) {
+            let is_over = self.life.is_certainly(&Life::Gone) && self.id.is_some();
+            let invariant = if is_over { Invariant::Gone } else { Invariant::Exists };
+            return vec![violation(invariant, format!("it is {life:?}: {}", shown(org)))];
         }
         let name = text_of(org, "organization_name");
         let admin = snapshot.admins.iter().find(|admin| id_of(admin, "organization_id") == id_of(org, "_id"));
@@ -349,13 +352,14 @@ impl Expected {
 
 impl Snapshot {
     /// The organization of a record: by its id, or by its admin's email where the client was never told the id.
-    fn org_of(&self, expected: &Expected) -> Option<&Document> {
+    /// That one is none of those whose ids were told.
+    fn org_of(&self, expected: &Expected, told: &BTreeSet<String>) -> Option<&Document> {
         let by_id = |id: &str| self.orgs.iter().find(|org| id_of(org, "_id") == id);
         if let Some(id) = &expected.id {
             return by_id(id);
         }
         let emails: Vec<String> = expected.shapes.all().into_iter().map(|shape| shape.email).collect();
         let admin = self.admins.iter().find(|admin| emails.iter().any(|email| email == text_of(admin, "email")))?;
-        by_id(&id_of(admin, "organization_id"))
+        Some(id_of(admin, "organization_id")).filter(|id| !told.contains(id)).and_then(|id| by_id(&id))
     }
 }

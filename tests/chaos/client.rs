@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::fleet::Fleet;
-use crate::history::{Shape, SharedRecord};
+use crate::history::{Life, Possible, Shape, SharedRecord};
 use crate::report::{Invariant, Tally, Violation, count};
 use crate::support::Answer;
 use crate::support::client::Call;
@@ -74,7 +74,7 @@ impl Told {
         let text = format!("{} {}", answer.status, answer.code());
         match (answer.status, answer.code()) {
             (200..=299, _) => Self::Done(Box::new(answer)),
-            (409, "organization_busy" | "document_busy") | (429, _) => Self::Later(text),
+            (409, "organization_busy" | "document_busy" | "request_in_progress" | "collection_held") | (429, _) => Self::Later(text),
             (503, "outcome_unknown" | "request_timeout") => Self::Unknown(text),
             (503, _) => Self::Later(text),
             (500.., _) => Self::Unknown(text),
@@ -121,13 +121,19 @@ pub(crate) struct Client {
     fleet: Arc<Fleet>,
     http: reqwest::Client,
     slot: AtomicUsize,
+    is_pinned: bool,
     tally: Arc<Tally>,
 }
 
 impl Client {
     pub(crate) fn new(fleet: &Arc<Fleet>, slot: usize, tally: &Arc<Tally>) -> Self {
         let http = reqwest::Client::builder().timeout(PATIENCE).build().expect("a client");
-        Self { fleet: fleet.clone(), http, slot: AtomicUsize::new(slot), tally: tally.clone() }
+        Self { fleet: fleet.clone(), http, slot: AtomicUsize::new(slot), is_pinned: false, tally: tally.clone() }
+    }
+
+    /// One that stays with its server whatever happens.
+    pub(crate) fn pinned(fleet: &Arc<Fleet>, slot: usize, tally: &Arc<Tally>) -> Self {
+        Self { is_pinned: true, ..Self::new(fleet, slot, tally) }
     }
 
     pub(crate) fn tally(&self) -> &Arc<Tally> {
@@ -137,8 +143,12 @@ impl Client {
     /// Sends it to the favourite server.
     pub(crate) async fn send(&self, request: &Request) -> Told {
         let slot = self.slot.load(Ordering::Relaxed);
-        let told = send(&self.http, &self.fleet.url(slot), request, &self.tally).await;
-        if matches!(told, Told::Later(_) | Told::Unknown(_) | Told::Silence) {
+        let url = self.fleet.url(slot);
+        if url.is_empty() {
+            return Told::Later("no server".to_owned());
+        }
+        let told = send(&self.http, &url, request, &self.tally).await;
+        if !self.is_pinned && matches!(told, Told::Later(_) | Told::Unknown(_) | Told::Silence) {
             self.slot.store((slot + 1) % self.fleet.size(), Ordering::Relaxed);
         }
         told
@@ -176,10 +186,10 @@ impl Client {
         };
         let Shape { name, email, password } = shape;
         let body = json!({ "organization_name": name, "email": email, "password": password });
-        let request = Request::new("POST", "/org/create").body(body).key(format!("create {key}"));
+        let request = Request::new("POST", "/org/create").body(body).key(format!("create-{key}"));
         let told = self.persist(record, &format!("create {name}"), &request, attempts).await;
         let mut record = record.lock();
-        record.exists.attempt(true, &told);
+        record.life.attempt(Life::Live, &told);
         if let Some(id) = told.body()["organization"]["id"].as_str() {
             record.id = Some(id.to_owned());
         }
@@ -273,7 +283,22 @@ impl Client {
             return Told::Later("it is not to be found".to_owned());
         };
         let told = self.persist(record, "delete", &request, attempts).await;
-        record.lock().exists.attempt(false, &told);
+        record.lock().life.attempt(self.fleet.life_after_delete(), &told);
+        told
+    }
+
+    /// `POST /org/restore`, under the name that it had.
+    pub(crate) async fn restore(&self, record: &SharedRecord, attempts: u32) -> Told {
+        let intent = "restore";
+        let pending = record.lock().pending(intent);
+        let request = pending.unwrap_or_else(|| {
+            let mut record = record.lock();
+            let Shape { email, password, .. } = record.any_shape().expect("a shape");
+            let body = json!({ "email": email, "password": password });
+            record.intend(intent.to_owned(), Request::new("POST", "/org/restore").body(body))
+        });
+        let told = self.persist(record, intent, &request, attempts).await;
+        record.lock().life.attempt(Life::Live, &told);
         told
     }
 
@@ -353,7 +378,7 @@ impl Client {
 
     fn document_told(&self, record: &SharedRecord, id: &str, value: Option<i64>, told: &Told) {
         let mut record = record.lock();
-        let possible = record.documents.entry(id.to_owned()).or_insert_with(|| crate::history::Possible::certainly(None));
+        let possible = record.documents.entry(id.to_owned()).or_insert_with(|| Possible::certainly(None));
         possible.attempt(value, told);
     }
 

@@ -9,6 +9,7 @@ use mongodb::Database;
 use rustix::process::Signal;
 use tokio::sync::Mutex as AsyncMutex;
 
+use crate::history::Life;
 use crate::report::{Invariant, Tally, Violation, count};
 use crate::support::process::{Running, Tenantry};
 use crate::support::server::SECRET;
@@ -130,10 +131,10 @@ impl Process {
     }
 
     /// Whether it stands still within this time.
-    pub(crate) async fn stands_still(&self, limit: Duration) -> bool {
+    pub(crate) async fn stands_still(&mut self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         while !self.running.is_stopped() {
-            if Instant::now() > deadline {
+            if Instant::now() > deadline || self.running.is_over() {
                 return false;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -143,9 +144,12 @@ impl Process {
 
     /// Kills it, as a power failure would; gives what it logged.
     pub(crate) async fn kill(self) -> String {
-        self.running.signal(Signal::KILL);
-        guard("-", self.running.process_id());
-        tokio::task::spawn_blocking(|| self.running.end().1).await.expect("no panic")
+        let mut process = self;
+        if !process.running.is_over() {
+            process.running.signal(Signal::KILL);
+        }
+        guard("-", process.running.process_id());
+        tokio::task::spawn_blocking(|| process.running.end().1).await.expect("no panic")
     }
 }
 
@@ -185,16 +189,27 @@ impl std::fmt::Debug for Slot {
 impl Fleet {
     /// So many servers that are ready.
     pub(crate) async fn start(place: &Place, settings: Settings, size: usize, tally: &Arc<Tally>) -> Arc<Self> {
-        let slots = (0..size).map(|_| Slot { process: AsyncMutex::default(), url: Mutex::default() }).collect();
-        let fleet = Self { place: place.clone(), settings, slots, tally: tally.clone() };
+        let fleet = Self::empty(place, settings, size, tally);
         for slot in 0..size {
             fleet.restart(slot).await;
         }
-        Arc::new(fleet)
+        fleet
+    }
+
+    /// Room for so many servers.
+    pub(crate) fn empty(place: &Place, settings: Settings, size: usize, tally: &Arc<Tally>) -> Arc<Self> {
+        let slots = (0..size).map(|_| Slot { process: AsyncMutex::default(), url: Mutex::default() }).collect();
+        Arc::new(Self { place: place.clone(), settings, slots, tally: tally.clone() })
     }
 
     pub(crate) fn size(&self) -> usize {
         self.slots.len()
+    }
+
+    /// What a deletion makes of an organization: these servers' settings say.
+    pub(crate) fn life_after_delete(&self) -> Life {
+        let keeps = self.settings.iter().any(|(name, value)| *name == "DELETE_GRACE_DAYS" && value != "0");
+        if keeps { Life::PutAway } else { Life::Gone }
     }
 
     /// Where the server of this slot is, or was.
@@ -212,9 +227,53 @@ impl Fleet {
 
     /// Puts a fresh server into this slot.
     pub(crate) async fn restart(&self, slot: usize) {
-        let process = self.place.start(&self.settings).await;
+        self.start_in(slot, &[]).await;
+    }
+
+    /// Puts a server with these settings more into this slot.
+    pub(crate) async fn start_in(&self, slot: usize, more: &[(&'static str, String)]) {
+        let mut settings = self.settings.clone();
+        settings.extend(more.iter().cloned());
+        let process = self.place.start(&settings).await;
         self.slots[slot].url.lock().expect("no panic").clone_from(&process.url);
         *self.slots[slot].process.lock().await = Some(process);
+    }
+
+    /// What the server of this slot has logged.
+    pub(crate) async fn log(&self, slot: usize) -> String {
+        self.slots[slot].process.lock().await.as_ref().map(Process::log).unwrap_or_default()
+    }
+
+    /// Whether the server of this slot dies within this time, by its own hand; then the slot is empty.
+    pub(crate) async fn dies(&self, slot: usize, limit: Duration) -> bool {
+        let mut place = self.slots[slot].process.lock().await;
+        let has_died = match place.as_mut() {
+            Some(process) => process.dies(limit).await,
+            None => true,
+        };
+        if has_died && let Some(process) = place.take() {
+            count(&self.tally.kills);
+            check_log(&process.kill().await, "a server's log", &self.tally);
+        }
+        has_died
+    }
+
+    /// Whether the server of this slot stands still within this time, by its own hand.
+    pub(crate) async fn stands_still(&self, slot: usize, limit: Duration) -> bool {
+        match self.slots[slot].process.lock().await.as_mut() {
+            Some(process) => process.stands_still(limit).await,
+            None => false,
+        }
+    }
+
+    /// Stops the server of this slot where it is.
+    pub(crate) async fn stop(&self, slot: usize) {
+        self.slots[slot].process.lock().await.as_ref().inspect(|process| process.stop());
+    }
+
+    /// Lets the server of this slot go on.
+    pub(crate) async fn go_on(&self, slot: usize) {
+        self.slots[slot].process.lock().await.as_ref().inspect(|process| process.go_on());
     }
 
     /// Stops the server of this slot for so long.

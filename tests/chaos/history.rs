@@ -53,6 +53,17 @@ impl<T: Ord + Clone> Possible<T> {
     }
 }
 
+/// Whether an organization is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Life {
+    /// It was never made, or is deleted for good.
+    Gone,
+    /// Everybody finds it.
+    Live,
+    /// It was deleted, and its admin can bring it back.
+    PutAway,
+}
+
 /// What a rename or a change of credentials changes, all at once.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Shape {
@@ -68,7 +79,7 @@ pub(crate) struct Record {
     pub(crate) key: String,
     pub(crate) id: Option<String>,
     pub(crate) token: Option<String>,
-    pub(crate) exists: Possible<bool>,
+    pub(crate) life: Possible<Life>,
     pub(crate) shape: Possible<Shape>,
     /// The value in the field `v` of each document, or nothing where there is none.
     pub(crate) documents: BTreeMap<String, Possible<Option<i64>>>,
@@ -97,7 +108,7 @@ impl SharedRecord {
             key: key.to_owned(),
             id: None,
             token: None,
-            exists: Possible::certainly(false),
+            life: Possible::certainly(Life::Gone),
             shape: Possible::certainly(shape),
             documents: BTreeMap::new(),
             is_retired: false,
@@ -162,7 +173,7 @@ impl Record {
             lines.push(format!("({skipped} earlier events)"));
             lines.extend(events.iter().skip(skipped).cloned());
         }
-        lines.push(format!("so it exists: {:?}, as {:?}", self.exists.all(), self.shape.all()));
+        lines.push(format!("so it is {:?}, as {:?}", self.life.all(), self.shape.all()));
         lines
     }
 
@@ -173,7 +184,7 @@ impl Record {
 
     /// Whether there is something to work with.
     pub(crate) fn is_usable(&self) -> bool {
-        !self.is_retired && self.token.is_some() && self.exists.allows(&true)
+        !self.is_retired && self.token.is_some() && self.life.allows(&Life::Live)
     }
 }
 

@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use crate::checker;
 use crate::client::{Client, Told};
 use crate::fleet::{Fleet, RECOVERY};
-use crate::history::{Shape, SharedRecord};
+use crate::history::{Life, Shape, SharedRecord};
 use crate::random::Random;
 use crate::report::{Invariant, Tally, Violation, count};
 
@@ -96,14 +96,14 @@ impl Load {
 
 /// An organization that exists lets its admin in, and takes a document.
 pub(crate) async fn check_usable(client: &Client, record: &SharedRecord) {
-    let (exists, key) = {
+    let (life, key) = {
         let record = record.lock();
-        (record.exists.clone(), record.key.clone())
+        (record.life.clone(), record.key.clone())
     };
-    if !exists.allows(&true) {
+    if !life.allows(&Life::Live) {
         return;
     }
-    let must_exist = !exists.allows(&false);
+    let must_exist = life.is_certainly(&Life::Live);
     let limit = if must_exist { RECOVERY } else { Duration::ZERO };
     let mut failure = None;
     if client.log_in_at_last(record, limit).await.is_none() {

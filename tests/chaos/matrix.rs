@@ -9,7 +9,7 @@ use bson::oid::ObjectId;
 use crate::checker;
 use crate::client::{Client, Told};
 use crate::fleet::{Fleet, Place};
-use crate::history::{Shape, SharedRecord};
+use crate::history::{Life, Shape, SharedRecord};
 use crate::load::check_usable;
 use crate::report::{Invariant, Tally, Violation, count};
 use crate::support::mongo::Mongod;
@@ -134,7 +134,7 @@ impl Bench {
             checker::check(&self.place, &self.records, &self.tally).await;
         }
         check_usable(&self.client, &act.record).await;
-        if act.record.lock().exists.allows(&true) && act.record.lock().token.is_some() {
+        if act.record.lock().life.allows(&Life::Live) && act.record.lock().token.is_some() {
             self.client.delete(&act.record, ATTEMPTS).await;
         }
         self.records.clear();

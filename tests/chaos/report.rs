@@ -123,6 +123,8 @@ pub(crate) struct Tally {
     /// Neither done nor refused: the client has to look.
     pub(crate) unknown: AtomicU64,
     violations: Mutex<Vec<Violation>>,
+    /// Violations are wanted, and not printed.
+    is_quiet: bool,
 }
 
 /// One more.
@@ -131,8 +133,15 @@ pub(crate) fn count(counter: &AtomicU64) {
 }
 
 impl Tally {
+    /// For a control, whose violations are wanted.
+    pub(crate) fn quiet() -> Self {
+        Self { is_quiet: true, ..Self::default() }
+    }
+
     pub(crate) fn violate(&self, violation: Violation) {
-        violation.print();
+        if !self.is_quiet {
+            violation.print();
+        }
         self.violations.lock().expect("no panic").push(violation);
     }
 
@@ -144,12 +153,6 @@ impl Tally {
 
     pub(crate) fn violations(&self) -> Vec<Violation> {
         self.violations.lock().expect("no panic").clone()
-    }
-
-    /// Adds what another counted, violations included.
-    pub(crate) fn add(&self, other: &Self) {
-        self.add_counts(other);
-        self.violations.lock().expect("no panic").extend(other.violations());
     }
 
     /// Adds what another counted, but not its violations: those of a control are wanted.
@@ -214,7 +217,7 @@ fn line(cells: &[String]) -> String {
 }
 
 /// How many violations of each invariant there were.
-fn by_invariant(violations: &[Violation]) -> String {
+pub(crate) fn by_invariant(violations: &[Violation]) -> String {
     let mut counts = BTreeMap::new();
     for violation in violations {
         *counts.entry(violation.invariant).or_insert(0) += 1;
