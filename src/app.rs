@@ -1,13 +1,14 @@
 //! The only wiring: opens MongoDB, makes repositories and services, serves, and stops.
 
 use std::net::{SocketAddr, TcpListener};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
+use uuid::Uuid;
 
 use crate::chaos;
 use crate::clock::SharedClock;
@@ -17,7 +18,10 @@ use crate::repo::connect::{ConnectError, check_supported};
 use crate::repo::takeover::{TakeoverError, plan, take_over};
 use crate::repo::{Database, RepoError, Repos, connect, indexes};
 use crate::service::data::CursorSealer;
-use crate::service::{AuthService, DataService, MigrationService, OrgService, PasswordHasher, TokenService};
+use crate::service::idempotency::AnswerSealer;
+use crate::service::{
+    AuthService, DataService, IdempotencyService, MigrationService, OrgRules, OrgService, PasswordHasher, TokenService,
+};
 
 /// The pause between two attempts to reach MongoDB at start.
 const REACH_EVERY: Duration = Duration::from_secs(1);
@@ -25,6 +29,8 @@ const REACH_EVERY: Duration = Duration::from_secs(1);
 fn reconcile_every() -> Duration {
     chaos::time("CHAOS_RECONCILE_MS", Duration::from_secs(5))
 }
+/// How often leftovers are looked for, which takes a look at every admin and every collection.
+const SCRUB_EVERY: Duration = Duration::from_hours(1);
 /// How often the metrics' samples are put into their buckets; they pile up until then.
 const TIDY_METRICS_EVERY: Duration = Duration::from_secs(5);
 /// How long a connection may take to send a request's head; also how long it may stay open without one.
@@ -104,6 +110,13 @@ pub async fn open(config: &Config) -> Result<Database, OpenError> {
     Ok(database)
 }
 
+/// What the server encrypts for others to keep.
+#[derive(Debug)]
+struct Sealers {
+    cursors: CursorSealer,
+    answers: AnswerSealer,
+}
+
 /// A server that has its port, and will serve on it.
 #[derive(Debug)]
 pub struct App {
@@ -111,7 +124,7 @@ pub struct App {
     clock: SharedClock,
     listener: TcpListener,
     hasher: PasswordHasher,
-    cursors: CursorSealer,
+    sealers: Sealers,
     state: HttpState,
     stop: CancellationToken,
     /// What runs beside the requests.
@@ -128,7 +141,10 @@ impl App {
             .map_err(|error| anyhow::anyhow!("cannot listen on {} (HOST, PORT): {error}", config.listen))?;
         listener.set_nonblocking(true)?;
         let hasher = PasswordHasher::start(config.salt_rounds)?;
-        let cursors = CursorSealer::new(&config.jwt_secret)?;
+        let sealers = Sealers {
+            cursors: CursorSealer::new(&config.jwt_secret)?,
+            answers: AnswerSealer::new(&config.jwt_secret)?,
+        };
         let limits = RequestLimits {
             timeout: config.request_timeout,
             max_body_bytes: config.max_body_bytes,
@@ -140,7 +156,7 @@ impl App {
         };
         let (stop, background) = (CancellationToken::new(), TaskTracker::new());
         let state = HttpState::new(limits, metrics, stop.clone());
-        Ok(Self { config, clock, listener, hasher, cursors, state, stop, background })
+        Ok(Self { config, clock, listener, hasher, sealers, state, stop, background })
     }
 
     /// Where it listens.
@@ -163,7 +179,7 @@ impl App {
     /// # Errors
     /// The database cannot be used and will not become usable by itself, or the listener failed.
     pub async fn run(self) -> anyhow::Result<()> {
-        let Self { config, clock, listener, hasher, cursors, state, stop, background } = self;
+        let Self { config, clock, listener, hasher, sealers, state, stop, background } = self;
         let handle = axum_server::Handle::<SocketAddr>::new();
         let service = router(state.clone(), &config.cors_allowed_origins)?;
         let mut server = axum_server::from_tcp(listener)?
@@ -181,10 +197,11 @@ impl App {
                 // A database that cannot be used ends the server, and so does a panic here.
                 let _ends_the_server = stop.clone().drop_guard();
                 let Some(database) = open_when_there(&config, &stop).await? else { return Ok(()) };
-                let (made, migration) = wire(database, &config, clock, hasher, cursors);
+                let (made, migration) = wire(database, &config, clock, hasher, sealers);
+                let orgs = made.orgs.clone();
                 let _first = services.set(made);
                 info!("ready");
-                resume_changes(&migration, &stop).await;
+                keep_house(&migration, &orgs, &stop).await;
                 Ok::<(), OpenError>(())
             }
         });
@@ -239,27 +256,43 @@ fn wire(
     config: &Config,
     clock: SharedClock,
     hasher: PasswordHasher,
-    cursors: CursorSealer,
+    sealers: Sealers,
 ) -> (Services, MigrationService) {
     let repos = Repos::new(&database);
     let tokens = TokenService::new(&config.jwt_secret, config.token_lifetime, clock.clone());
-    let migration = MigrationService::new(repos.clone(), clock.clone());
+    let migration = MigrationService::new(repos.clone(), clock.clone(), config.request_timeout);
     let auth =
         AuthService::new(&repos, hasher.clone(), tokens.clone(), clock.clone(), config.login_attempts_per_minute);
+    let Sealers { cursors, answers } = sealers;
     let data = DataService::new(&repos, cursors);
-    let orgs = OrgService::new(repos, migration.clone(), hasher, tokens, clock, config.max_organizations);
-    (Services { auth, orgs, data, database }, migration)
+    let idempotency = IdempotencyService::new(&repos, answers);
+    let rules = OrgRules { max_organizations: config.max_organizations, delete_grace_days: config.delete_grace_days };
+    let orgs = OrgService::new(repos, migration.clone(), auth.clone(), hasher, tokens, clock, rules);
+    (Services { auth, orgs, data, idempotency, database }, migration)
 }
 
-/// Ends abandoned changes, again and again, until the server stops. Each round is finished before it stops.
-async fn resume_changes(migration: &MigrationService, stop: &CancellationToken) {
+/// What this server does without being asked, again and again until it stops: ends abandoned changes and deletions whose
+/// time is over, clears leftovers, writes down what it counted. Each round is finished before it stops.
+async fn keep_house(migration: &MigrationService, orgs: &OrgService, stop: &CancellationToken) {
+    let scrub_every = chaos::time("CHAOS_SCRUB_MS", SCRUB_EVERY);
+    let mut scrubbed: Option<Instant> = None;
     loop {
-        if let Err(error) = migration.resume_abandoned().await {
-            warn!(%error, "cannot look for abandoned changes");
+        let ended = migration.resume_abandoned().await.and(migration.purge_expired().await);
+        if let Err(error) = ended.and(orgs.write_down_uses().await.map(|()| 0)) {
+            warn!(%error, "cannot look after the database");
         }
+        if scrubbed.is_none_or(|last| last.elapsed() > scrub_every) {
+            match migration.clear_leftovers().await {
+                Ok(_) => scrubbed = Some(Instant::now()),
+                Err(error) => warn!(%error, "cannot look for leftovers"),
+            }
+        }
+        // Not all servers at the same moment.
+        let jitter = u32::try_from(Uuid::new_v4().as_u128() % 400).unwrap_or_default();
+        let pause = reconcile_every() * (800 + jitter) / 1_000;
         tokio::select! {
             () = stop.cancelled() => return,
-            () = sleep(reconcile_every()) => {}
+            () = sleep(pause) => {}
         }
     }
 }

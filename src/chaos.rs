@@ -19,9 +19,8 @@ mod faults {
     static ORDERS: LazyLock<Vec<(String, u32, Signal)>> = LazyLock::new(|| {
         let order = |name, signal| {
             let text = variable(name)?;
-            let (point, nth) = text.split_once('#').map_or((text.as_str(), 1), |(point, nth)| {
-                (point, nth.parse().unwrap_or(1))
-            });
+            let (point, nth) =
+                text.split_once('#').map_or((text.as_str(), 1), |(point, nth)| (point, nth.parse().unwrap_or(1)));
             Some((point.to_owned(), nth, signal))
         };
         [order("CHAOS_KILL_AT", Signal::KILL), order("CHAOS_STOP_AT", Signal::STOP)].into_iter().flatten().collect()

@@ -62,6 +62,8 @@ pub struct Config {
     pub max_running_requests: usize,
     /// How many organizations this server holds.
     pub max_organizations: u64,
+    /// For how many days a deleted organization can be brought back; not at all when absent.
+    pub delete_grace_days: Option<u16>,
     /// Whether log lines are JSON objects.
     pub is_log_json: bool,
     /// Which log lines there are, as `tracing_subscriber::EnvFilter` reads it.
@@ -105,6 +107,7 @@ impl Config {
         let max_running_streams = reader.number("MAX_RUNNING_STREAMS", 64_usize, 1, 10_000);
         let max_running_requests = reader.number("MAX_RUNNING_REQUESTS", 1_000_usize, 1, 1_000_000);
         let max_organizations = reader.number("MAX_ORGANIZATIONS", 5_000_u64, 1, 1_000_000);
+        let grace_days = reader.number("DELETE_GRACE_DAYS", 0_u16, 0, 365);
         let attempts = reader.number(
             "LOGIN_ATTEMPTS_PER_MINUTE",
             NonZeroU32::MIN.saturating_add(9),
@@ -137,6 +140,7 @@ impl Config {
             max_running_streams,
             max_running_requests,
             max_organizations,
+            delete_grace_days: (grace_days > 0).then_some(grace_days),
             is_log_json: log_format == "json",
             log_filter,
             login_attempts_per_minute: attempts,
@@ -260,6 +264,7 @@ mod tests {
             ("MAX_RUNNING_STREAMS", "0"),
             ("MAX_RUNNING_REQUESTS", "0"),
             ("MAX_ORGANIZATIONS", "0"),
+            ("DELETE_GRACE_DAYS", "366"),
             ("LOGIN_ATTEMPTS_PER_MINUTE", "0"),
             ("CORS_ALLOWED_ORIGINS", "https://app.example.com/"),
             ("TRUSTED_PROXIES", "10.0.0.0/33"),

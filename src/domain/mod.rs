@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod caller;
+pub mod change;
 pub mod document;
 pub mod index;
 pub mod invalid;
@@ -17,8 +18,9 @@ pub mod tenant;
 
 pub use admin::{Admin, AdminId, Email, EmailQuery};
 pub use caller::Caller;
+pub use change::{Change, ChangeId, ChangeKind, Progress};
 pub use invalid::{FieldError, Invalid};
-pub use org::{Connection, Org, OrgId, OrgName, OrgReference, OrgState, Slug};
+pub use org::{Connection, Deletion, FoundBy, OldName, Org, OrgId, OrgName, OrgReference, OrgState, Slug};
 pub use password::{NewPassword, PasswordAttempt, PasswordHash};
 pub use tenant::{OwnerTag, Tenant, TenantCollection};
 

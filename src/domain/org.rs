@@ -1,6 +1,5 @@
 //! Organizations: their names, the slug that makes two spellings one name, and their state.
 
-use bson::oid::ObjectId;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -9,6 +8,15 @@ use super::{AdminId, Invalid, TenantCollection, object_id_newtype};
 object_id_newtype! {
     /// Names an organization for ever; never used again for another one.
     OrgId
+}
+
+impl OrgId {
+    /// The collection that holds the data of a deleted organization while it can be brought back. Tenants' collections
+    /// begin with `org_`, so no organization can ever be called so that its collection gets this name.
+    #[must_use]
+    pub fn put_away_collection_name(self) -> String {
+        format!("deleted_{self}")
+    }
 }
 
 /// The longest name that a new organization may have, in characters.
@@ -97,6 +105,19 @@ impl Slug {
         &self.0
     }
 
+    /// The slug of an organization that was deleted and is kept: one that no name has, because slugs have neither capitals
+    /// nor spaces.
+    #[must_use]
+    pub fn of_deleted(id: OrgId) -> Self {
+        Self(format!("Deleted {id}"))
+    }
+
+    /// A slug as it was stored.
+    #[must_use]
+    pub fn from_stored(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// The collection that an organization of this name has: `org_<slug>`.
     #[must_use]
     pub fn collection_name(&self) -> String {
@@ -146,6 +167,10 @@ pub enum OrgState {
     Renaming,
     /// Being deleted; it does not exist any more for anybody who asks.
     Deleting,
+    /// Deleted, and kept for a while for its admin to bring back.
+    Deleted,
+    /// Being brought back; nobody sees it before that is done.
+    Restoring,
 }
 
 impl OrgState {
@@ -154,7 +179,7 @@ impl OrgState {
     pub fn is_visible(self) -> bool {
         match self {
             Self::Active | Self::Renaming => true,
-            Self::Provisioning | Self::Deleting => false,
+            Self::Provisioning | Self::Deleting | Self::Deleted | Self::Restoring => false,
         }
     }
 }
@@ -168,6 +193,36 @@ pub struct Connection {
     pub collection_name: String,
     /// Whatever else the original or an operator kept there; only its own admin sees it.
     pub extra: bson::Document,
+}
+
+/// A name that an organization had, and still answers to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OldName {
+    /// The name as typed.
+    pub name: String,
+    /// The name without spelling.
+    pub slug: Slug,
+    /// Since when it was the organization's name.
+    pub since: OffsetDateTime,
+    /// When the organization got another.
+    pub given_up_at: OffsetDateTime,
+    /// Until when the organization answers to it and nobody else can take it.
+    pub until: OffsetDateTime,
+    /// How many calls found the organization by it.
+    pub uses: i64,
+    /// When the last of them did.
+    pub last_used_at: Option<OffsetDateTime>,
+}
+
+/// What is kept of an organization that was deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deletion {
+    /// The name that it had, as typed.
+    pub name: String,
+    /// The name without spelling.
+    pub slug: Slug,
+    /// Until when it can be brought back.
+    pub until: OffsetDateTime,
 }
 
 /// An organization as it is stored.
@@ -195,18 +250,44 @@ pub struct Org {
     pub created_at: OffsetDateTime,
     /// When its name or its admin's credentials last changed, to the millisecond.
     pub updated_at: OffsetDateTime,
+    /// Since when it has its name.
+    pub name_since: OffsetDateTime,
+    /// The names that it had and still answers to, those whose time is over included.
+    pub old_names: Vec<OldName>,
+    /// What is kept of it, after it was deleted.
+    pub deletion: Option<Deletion>,
+}
+
+/// How an organization was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FoundBy<'a> {
+    /// By the name that it has.
+    Name,
+    /// By a name that it had.
+    OldName(&'a OldName),
 }
 
 impl Org {
+    /// Whether it answers to this name, and to which of its own; `None` when the name is not its own at this time.
+    #[must_use]
+    pub fn found_by(&self, slug: &Slug, now: OffsetDateTime) -> Option<FoundBy<'_>> {
+        if self.slug == *slug {
+            return Some(FoundBy::Name);
+        }
+        self.old_names.iter().find(|old| old.slug == *slug && old.until > now).map(FoundBy::OldName)
+    }
+
+    /// The old names that it answers to at this time.
+    pub fn live_old_names(&self, now: OffsetDateTime) -> impl Iterator<Item = &OldName> {
+        self.old_names.iter().filter(move |old| old.until > now)
+    }
+
     /// The collection that holds its data; `None` only while it is being created.
     #[must_use]
     pub fn tenant_collection(&self) -> Option<TenantCollection> {
         self.collection_uuid.map(|uuid| TenantCollection { name: self.collection_name.clone(), uuid })
     }
 }
-
-/// The identity under which a change of an organization is recorded.
-pub type ChangeId = ObjectId;
 
 #[cfg(test)]
 mod tests {

@@ -27,10 +27,6 @@ pub(super) struct JsonDocument(pub(super) axum::body::Bytes);
 #[derive(Debug)]
 pub(super) struct JsonText(pub(super) axum::body::Bytes);
 
-/// The fields of a body that must be a JSON object.
-#[derive(Debug)]
-pub(super) struct JsonFields(pub(super) Fields);
-
 impl FromRequest<HttpState> for RawBody {
     type Rejection = Problem;
 
@@ -59,14 +55,6 @@ impl RawBody {
     }
 }
 
-impl FromRequest<HttpState> for JsonFields {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, state: &HttpState) -> Result<Self, Problem> {
-        RawBody::from_request(request, state).await?.json_fields().map(Self)
-    }
-}
-
 impl FromRequest<HttpState> for JsonDocument {
     type Rejection = Problem;
 
@@ -84,6 +72,12 @@ impl FromRequest<HttpState> for JsonText {
 }
 
 impl RawBody {
+    /// What was sent.
+    #[must_use]
+    pub(super) fn bytes(&self) -> axum::body::Bytes {
+        self.bytes.clone()
+    }
+
     /// Whether nothing was sent.
     #[must_use]
     pub(super) fn is_empty(&self) -> bool {

@@ -9,14 +9,45 @@ use super::observe::ORGANIZATION_ID;
 use super::problem::{Problem, kinds};
 use super::state::{HttpState, Services};
 use crate::domain::Caller;
+use crate::service::tokens::TokenClaims;
 
 impl FromRequestParts<HttpState> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Problem> {
+        let bearer = Bearer::from_request_parts(parts, state).await?;
+        let services = Services::from_request_parts(parts, state).await?;
+        bearer.recognize(&services).await
+    }
+}
+
+/// Who a request says it is, with a token that was ours to give and is not too old. Whether its admin still lives is not
+/// known: a request that is repeated can have ended its own token.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bearer(pub(super) TokenClaims);
+
+impl FromRequestParts<HttpState> for Bearer {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Problem> {
         let token = bearer_token(parts).ok_or_else(|| Problem::new(kinds::MISSING_TOKEN))?.to_owned();
         let services = Services::from_request_parts(parts, state).await?;
-        let caller = services.auth.recognize(&token).await?;
+        Ok(Self(services.auth.read(&token)?))
+    }
+}
+
+impl Bearer {
+    /// Who it is, for telling apart the requests of different people.
+    pub(super) fn subject(self) -> String {
+        format!("{}.{}", self.0.org_id, self.0.admin_id)
+    }
+
+    /// The live admin that it is.
+    ///
+    /// # Errors
+    /// It is none any more, or MongoDB could not be asked.
+    pub(super) async fn recognize(self, services: &Services) -> Result<Caller, Problem> {
+        let caller = services.auth.recognize(self.0).await?;
         Span::current().record(ORGANIZATION_ID, tracing::field::display(caller.org.id));
         Ok(caller)
     }

@@ -69,6 +69,17 @@ impl Fields {
         }
     }
 
+    /// A whole number of at most so much that may be missing or null.
+    pub(super) fn optional_number(&mut self, name: &str, most: u16) -> Option<u16> {
+        let value = self.values.remove(name).filter(|value| !value.is_null())?;
+        let number = value.as_u64().and_then(|number| u16::try_from(number).ok()).filter(|number| *number <= most);
+        if number.is_none() {
+            let code = if value.is_number() { "out_of_range" } else { "wrong_type" };
+            self.refuse(name, Invalid::new(code, format!("must be a whole number from 0 to {most}")));
+        }
+        number
+    }
+
     /// Notes that a field is not acceptable.
     pub(super) fn refuse(&mut self, name: &str, why: Invalid) {
         self.errors.push(self.place(name, why));

@@ -8,7 +8,9 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use super::idempotency::{IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED};
 use super::observe::X_REQUEST_ID;
+use super::old_names::{DEPRECATION, SUNSET};
 
 /// How long a browser may remember what CORS allows.
 const CORS_MAX_AGE: Duration = Duration::from_mins(10);
@@ -50,13 +52,17 @@ pub(super) fn cors(origins: &[HeaderValue]) -> CorsLayer {
             header::CONTENT_TYPE,
             header::IF_MATCH,
             header::IF_NONE_MATCH,
+            IDEMPOTENCY_KEY,
             X_REQUEST_ID,
         ])
         .expose_headers([
+            DEPRECATION,
             header::ETAG,
+            IDEMPOTENCY_REPLAYED,
             header::LINK,
             header::LOCATION,
             header::RETRY_AFTER,
+            SUNSET,
             header::WWW_AUTHENTICATE,
             X_REQUEST_ID,
         ])

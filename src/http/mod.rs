@@ -3,6 +3,7 @@
 mod auth;
 mod body;
 mod caller;
+mod changes;
 mod client_address;
 mod conditions;
 mod detach;
@@ -11,9 +12,12 @@ mod documents;
 mod fields;
 mod headers;
 mod health;
+mod idempotency;
 mod indexes;
 mod location;
+mod names;
 mod observe;
+mod old_names;
 mod openapi;
 mod orgs;
 mod problem;
@@ -71,6 +75,10 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(with_problems(routes!(orgs::get::get), orgs::get::PROBLEMS))
         .routes(with_problems(routes!(orgs::update::update), orgs::update::PROBLEMS))
         .routes(with_problems(routes!(orgs::delete::delete), orgs::delete::PROBLEMS))
+        .routes(with_problems(routes!(orgs::restore::restore), orgs::restore::PROBLEMS))
+        .routes(with_problems(routes!(names::list::list), names::list::PROBLEMS))
+        .routes(with_problems(routes!(names::delete::delete), names::delete::PROBLEMS))
+        .routes(with_problems(routes!(changes::get), changes::PROBLEMS))
         .merge(tenant_api())
         .routes(with_problems(routes!(auth::login::log_in), auth::login::PROBLEMS))
         .routes(with_problems(routes!(health::greet), &[]))
@@ -101,6 +109,7 @@ fn with_layers(routes: Router, state: HttpState, cors_origins: &[HeaderValue]) -
         .layer(from_fn_with_state(state, detach::detach))
         // Outside of the task, so that a panic and a timeout are problems too.
         .layer(from_fn(observe::render_problems))
+        .layer(from_fn(old_names::tell))
         .layer(from_fn(headers::harden))
         .layer(CompressionLayer::new().compress_when(SizeAbove::new(COMPRESS_FROM_BYTES).and(may_transform)));
     // Outside of all that makes answers, because a page must be able to read errors as well.

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::problem::{Problem, kinds};
 use super::streams::Streams;
 use crate::repo::Database;
-use crate::service::{AuthService, DataService, OrgService};
+use crate::service::{AuthService, DataService, IdempotencyService, OrgService};
 
 /// What handlers ask.
 #[derive(Debug, Clone)]
@@ -26,6 +26,8 @@ pub struct Services {
     pub orgs: OrgService,
     /// What is in organizations' collections.
     pub data: DataService,
+    /// What was answered to requests that carry a key.
+    pub idempotency: IdempotencyService,
     /// Asked by `/health/ready` alone.
     pub database: Database,
 }

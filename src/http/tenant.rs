@@ -4,6 +4,7 @@
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 
+use super::old_names::OldNameNote;
 use super::problem::{Problem, kinds};
 use super::state::{HttpState, Services};
 use crate::domain::document::DocumentId;
@@ -22,10 +23,9 @@ impl FromRequestParts<HttpState> for Tenant {
         // 401 first, then 404, then 403.
         let caller = <Caller as FromRequestParts<HttpState>>::from_request_parts(parts, state).await?;
         let services = Services::from_request_parts(parts, state).await?;
-        let name = path_parameter(parts, NAME_PARAMETER).await?;
-        let reference = OrgReference::parse(&name)
-            .map_err(|invalid| Problem::invalid(vec![invalid.at(format!("{{{NAME_PARAMETER}}}"))]))?;
-        Ok(services.orgs.reach(&caller, &reference).await?)
+        let reference = path_reference(parts).await?;
+        let note = OldNameNote::from_request_parts(parts, state).await.unwrap_or_default();
+        Ok(note.of(services.orgs.reach(&caller, &reference).await?))
     }
 }
 
@@ -36,6 +36,23 @@ impl FromRequestParts<HttpState> for PathId {
         let text = path_parameter(parts, "id").await?;
         DocumentId::from_path(&text).map(Self).map_err(|invalid| Problem::invalid(vec![invalid.at("{id}")]))
     }
+}
+
+/// The organization that a path names, in any spelling.
+#[derive(Debug)]
+pub(super) struct PathOrg(pub(super) OrgReference);
+
+impl FromRequestParts<HttpState> for PathOrg {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &HttpState) -> Result<Self, Problem> {
+        path_reference(parts).await.map(Self)
+    }
+}
+
+async fn path_reference(parts: &mut Parts) -> Result<OrgReference, Problem> {
+    let name = path_parameter(parts, NAME_PARAMETER).await?;
+    OrgReference::parse(&name).map_err(|invalid| Problem::invalid(vec![invalid.at(format!("{{{NAME_PARAMETER}}}"))]))
 }
 
 /// A parameter of the path, percent-decoded.

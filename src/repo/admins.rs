@@ -1,5 +1,7 @@
 //! Admins in the master database.
 
+use std::time::Duration;
+
 use bson::{DateTime, Document, doc, oid::ObjectId};
 use mongodb::Collection;
 
@@ -7,9 +9,12 @@ use super::documents::{
     ADMINS, AdminDocument, CredentialsChange, CredentialsDocument, ORGANIZATIONS, OrgDocument, decode,
 };
 use super::error::RepoError;
-use super::orgs::ChangeRef;
+use super::journal::ChangeRef;
 use super::{Database, READ_MAX_TIME, exactly_one, exists};
 use crate::domain::{Admin, AdminId, Email, Org, OrgId};
+
+/// How long the search for admins without an organization may take: it reads all of them.
+const SCRUB_MAX_TIME: Duration = Duration::from_secs(30);
 
 /// The admins.
 #[derive(Debug, Clone)]
@@ -28,8 +33,11 @@ impl AdminRepo {
     /// MongoDB could not be asked, or a document cannot be read.
     pub async fn find_with_org(&self, id: AdminId, org_id: OrgId) -> Result<Option<(Admin, Org)>, RepoError> {
         // By its id and not by the admin's field: for MongoDB that is a third of the work.
-        let of_id =
-            doc! { "from": ORGANIZATIONS, "pipeline": [{ "$match": { "_id": org_id.0 } }], "as": "organization" };
+        let of_id = doc! {
+            "from": ORGANIZATIONS,
+            "pipeline": [{ "$match": { "_id": org_id.0 } }, without_history()],
+            "as": "organization",
+        };
         self.join_org(doc! { "_id": id.0, "organization_id": org_id.0 }, of_id).await
     }
 
@@ -40,7 +48,8 @@ impl AdminRepo {
     /// MongoDB could not be asked, or a document cannot be read.
     pub async fn find_by_email_with_org(&self, email: &Email) -> Result<Option<(Admin, Org)>, RepoError> {
         let of_admin = doc! {
-            "from": ORGANIZATIONS, "localField": "organization_id", "foreignField": "_id", "as": "organization",
+            "from": ORGANIZATIONS, "localField": "organization_id", "foreignField": "_id",
+            "pipeline": [without_history()], "as": "organization",
         };
         self.join_org(doc! { "email": email.as_str() }, of_admin).await
     }
@@ -114,7 +123,44 @@ impl AdminRepo {
         Ok(())
     }
 
-    /// Removes all admins of an organization that is going.
+    /// The admin that has or claims this email, if it was made by this program: the original also kept admins of no
+    /// organization, which are not ours to remove.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked, or the document cannot be read.
+    pub async fn find_holder(&self, email: &Email) -> Result<Option<Admin>, RepoError> {
+        let query = doc! { "emails": email.as_str(), "credential_version": { "$gt": 0 } };
+        let found = self.collection.find_one(query).max_time(READ_MAX_TIME).await.map_err(RepoError::of_read)?;
+        let admin: Option<AdminDocument> = found.map(|document| decode(ADMINS, document)).transpose()?;
+        Ok(admin.map(|admin| admin.to_admin()))
+    }
+
+    /// The organizations that admins belong to which this program made, but which do not exist.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub async fn find_orphans(&self) -> Result<Vec<OrgId>, RepoError> {
+        let lookup = doc! {
+            "from": ORGANIZATIONS, "localField": "organization_id", "foreignField": "_id",
+            "pipeline": [{ "$project": { "_id": 1 } }], "as": "organization",
+        };
+        let pipeline = [
+            doc! { "$match": { "credential_version": { "$gt": 0 } } },
+            doc! { "$lookup": lookup },
+            doc! { "$match": { "organization": [] } },
+            doc! { "$limit": 100 },
+            doc! { "$project": { "organization_id": 1 } },
+        ];
+        let cursor = self.collection.aggregate(pipeline).max_time(SCRUB_MAX_TIME).await;
+        let mut cursor = cursor.map_err(RepoError::of_read)?;
+        let mut orphans = Vec::new();
+        while cursor.advance().await.map_err(RepoError::of_read)? {
+            orphans.extend(cursor.current().get_object_id("organization_id").ok().map(OrgId));
+        }
+        Ok(orphans)
+    }
+
+    /// Removes all admins of an organization that is going, or gone.
     ///
     /// # Errors
     /// MongoDB could not be asked.
@@ -139,6 +185,11 @@ impl AdminRepo {
         let org: OrgDocument = decode(ORGANIZATIONS, org)?;
         Ok(Some((admin.to_admin(), org.to_org())))
     }
+}
+
+/// A stage that leaves out of an organization what nobody asks for who looks for its admin.
+fn without_history() -> Document {
+    doc! { "$project": { "history": 0 } }
 }
 
 /// A generation that is not there counts as the lowest.

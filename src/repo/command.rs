@@ -15,7 +15,7 @@ use super::error::{RepoError, code, index_of};
 use crate::chaos;
 
 /// How long a command that changes the catalog may run inside MongoDB. Well below the lease
-/// ([`super::orgs::lease`]), so that a command cannot outlive its sender's right to send it.
+/// ([`super::journal::lease`]), so that a command cannot outlive its sender's right to send it.
 fn ddl_max_time() -> Duration {
     chaos::time("CHAOS_DDL_MS", Duration::from_secs(3))
 }

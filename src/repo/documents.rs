@@ -7,7 +7,10 @@ use bson::{DateTime, Document, oid::ObjectId};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::error::RepoError;
-use crate::domain::{Admin, AdminId, Connection, Email, Org, OrgId, OrgState, PasswordHash, Slug};
+use crate::domain::{
+    Admin, AdminId, Change, ChangeId, ChangeKind, Connection, Deletion, Email, OldName, Org, OrgId, OrgState,
+    PasswordHash, Progress, Slug,
+};
 
 /// The collection of organizations.
 pub const ORGANIZATIONS: &str = "organizations";
@@ -24,8 +27,19 @@ pub struct OrgDocument {
     pub organization_name: String,
     /// The name without spelling.
     pub slug: String,
-    /// Every slug that nobody else may take: the current one and one that a rename in progress claims.
+    /// Every slug that nobody else may take: the current one, one that a change in progress claims, the old names that are
+    /// kept, and those that cool down.
     pub names: Vec<String>,
+    /// Since when the organization has its name; absent where nobody wrote it down: since it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name_since: Option<DateTime>,
+    /// The names that it had and still answers to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub old_names: Vec<OldNameDocument>,
+    /// The names that nobody may take yet, because a command that was sent long ago could still move a collection there
+    /// or away from there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cooling: Vec<CoolingDocument>,
     /// The tenant collection's name.
     pub collection_name: String,
     /// The tenant collection's UUID; absent while the organization is being created.
@@ -43,10 +57,75 @@ pub struct OrgDocument {
     /// The change in progress; absent while there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<ChangeDocument>,
+    /// The changes that are over, the oldest first; without personal data. Not read with the rest of the organization.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<HistoryDocument>,
+    /// What is kept of a deleted organization.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion: Option<DeletionDocument>,
     /// When the organization was made.
     pub created_at: DateTime,
     /// When it last changed.
     pub updated_at: DateTime,
+}
+
+/// A name that an organization had.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OldNameDocument {
+    /// The name as typed.
+    pub organization_name: String,
+    /// The name without spelling.
+    pub slug: String,
+    /// Since when it was the organization's name.
+    pub since: DateTime,
+    /// When the organization got another.
+    pub given_up_at: DateTime,
+    /// Until when it is kept.
+    pub until: DateTime,
+    /// How many calls found the organization by it.
+    #[serde(default)]
+    pub uses: i64,
+    /// When the last of them did.
+    #[serde(default)]
+    pub last_used_at: Option<DateTime>,
+}
+
+/// A name that cools down.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CoolingDocument {
+    /// The name without spelling.
+    pub slug: String,
+    /// Until when nobody may take it.
+    pub until: DateTime,
+}
+
+/// What is kept of a deleted organization.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DeletionDocument {
+    /// The name that it had, as typed.
+    pub organization_name: String,
+    /// The name without spelling.
+    pub slug: String,
+    /// Until when it can be brought back.
+    pub until: DateTime,
+}
+
+/// A change that is over.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct HistoryDocument {
+    /// The change's identity.
+    pub id: ObjectId,
+    /// What it did.
+    pub kind: ChangeKind,
+    /// When it was recorded.
+    pub started_at: DateTime,
+    /// When it was over.
+    pub finished_at: DateTime,
+    /// How many servers worked on it.
+    pub attempts: i64,
+    /// Why it was undone; absent when it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// `connection` in a document of `organizations`.
@@ -59,18 +138,6 @@ pub struct ConnectionDocument {
     /// Whatever else was kept there.
     #[serde(default)]
     pub extra: Document,
-}
-
-/// What kind of change is in progress.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ChangeKind {
-    /// A new organization; undone when nobody finishes it.
-    Create,
-    /// A new name, new credentials, or both; finished when it was interrupted.
-    Rename,
-    /// The organization goes; finished when it was interrupted.
-    Delete,
 }
 
 /// The journal of one change: everything that somebody else needs to finish or undo it.
@@ -86,10 +153,25 @@ pub struct ChangeDocument {
     pub fence: i64,
     /// Until when the holder may work on it, by the database's clock.
     pub lease_until: DateTime,
-    /// The name before; for a rename.
+    /// When it was recorded, by the database's clock.
+    #[serde(default = "long_ago")]
+    pub started_at: DateTime,
+    /// The step that was begun last, for people who look.
+    #[serde(default)]
+    pub step: String,
+    /// Whether the answer of a command of this change was lost: it may arrive any time.
+    #[serde(default)]
+    pub is_uncertain: bool,
+    /// For how many days the name is kept that this change gives up.
+    #[serde(default)]
+    pub keep_old_name_days: i64,
+    /// For how many days a deleted organization is kept; none at all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace_days: Option<i64>,
+    /// The name before; for a change that moves the collection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<NameDocument>,
-    /// The name after; for a rename.
+    /// The name after; for a change that moves the collection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<NameDocument>,
     /// The credentials before and after, when the same change sets them.
@@ -171,7 +253,7 @@ impl OrgDocument {
         Org {
             id: OrgId(self.id),
             name: self.organization_name.clone(),
-            slug: Slug::of(&self.slug),
+            slug: Slug::from_stored(&self.slug),
             collection_name: self.collection_name.clone(),
             collection_uuid: self.collection_uuid.map(bson::Uuid::to_uuid_1),
             connection: Connection {
@@ -184,8 +266,75 @@ impl OrgDocument {
             generation: self.generation,
             created_at: self.created_at.to_time_0_3(),
             updated_at: self.updated_at.to_time_0_3(),
+            name_since: self.name_since.unwrap_or(self.created_at).to_time_0_3(),
+            old_names: self.old_names.iter().map(OldNameDocument::to_old_name).collect(),
+            deletion: self.deletion.as_ref().map(DeletionDocument::to_deletion),
         }
     }
+
+    /// A change of the organization, in progress or over.
+    #[must_use]
+    pub fn find_change(&self, id: ChangeId) -> Option<Change> {
+        let running = self.change.as_ref().filter(|change| change.id == id.0).map(ChangeDocument::to_change);
+        running.or_else(|| self.history.iter().find(|entry| entry.id == id.0).map(HistoryDocument::to_change))
+    }
+}
+
+impl OldNameDocument {
+    fn to_old_name(&self) -> OldName {
+        OldName {
+            name: self.organization_name.clone(),
+            slug: Slug::from_stored(&self.slug),
+            since: self.since.to_time_0_3(),
+            given_up_at: self.given_up_at.to_time_0_3(),
+            until: self.until.to_time_0_3(),
+            uses: self.uses,
+            last_used_at: self.last_used_at.map(DateTime::to_time_0_3),
+        }
+    }
+}
+
+impl DeletionDocument {
+    fn to_deletion(&self) -> Deletion {
+        Deletion {
+            name: self.organization_name.clone(),
+            slug: Slug::from_stored(&self.slug),
+            until: self.until.to_time_0_3(),
+        }
+    }
+}
+
+impl ChangeDocument {
+    fn to_change(&self) -> Change {
+        Change {
+            id: ChangeId(self.id),
+            kind: self.kind,
+            started_at: self.started_at.to_time_0_3(),
+            attempts: self.fence,
+            progress: Progress::Running { step: self.step.clone() },
+        }
+    }
+}
+
+impl HistoryDocument {
+    fn to_change(&self) -> Change {
+        let at = self.finished_at.to_time_0_3();
+        Change {
+            id: ChangeId(self.id),
+            kind: self.kind,
+            started_at: self.started_at.to_time_0_3(),
+            attempts: self.attempts,
+            progress: match &self.error {
+                None => Progress::Finished { at },
+                Some(why) => Progress::Undone { at, why: why.clone() },
+            },
+        }
+    }
+}
+
+/// For a change that an older server recorded, which did not write down when.
+fn long_ago() -> DateTime {
+    DateTime::from_millis(0)
 }
 
 impl From<&Org> for NameDocument {

@@ -1,5 +1,7 @@
 //! The unique indexes of the master database: the only place where uniqueness is decided.
 
+use std::time::Duration;
+
 use bson::{Document, doc};
 use mongodb::error::ErrorKind;
 use mongodb::{IndexModel, options::IndexOptions};
@@ -7,6 +9,7 @@ use mongodb::{IndexModel, options::IndexOptions};
 use super::Database;
 use super::documents::{ADMINS, ORGANIZATIONS};
 use super::error::RepoError;
+use super::idempotency::IDEMPOTENCY_KEYS;
 
 /// `IndexOptionsConflict` and `IndexKeySpecsConflict`: there is an index of that name or of those keys that is not ours.
 const INDEX_CONFLICTS: [i32; 2] = [85, 86];
@@ -16,11 +19,18 @@ struct Wanted {
     name: &'static str,
     keys: Document,
     is_unique: bool,
+    /// Documents are removed when the time in the field is over.
+    is_expiry: bool,
 }
 
-fn wanted() -> [Wanted; 7] {
-    let index =
-        |collection, name, field: &str, is_unique| Wanted { collection, name, keys: doc! { field: 1 }, is_unique };
+fn wanted() -> [Wanted; 8] {
+    let index = |collection, name, field: &str, is_unique| Wanted {
+        collection,
+        name,
+        keys: doc! { field: 1 },
+        is_unique,
+        is_expiry: false,
+    };
     [
         index(ORGANIZATIONS, "slug_1", "slug", true),
         // Present and claimed names: a claim is one update, which fails when anybody else has the name.
@@ -31,6 +41,7 @@ fn wanted() -> [Wanted; 7] {
         // Present and claimed addresses, likewise.
         index(ADMINS, "emails_1", "emails", true),
         index(ADMINS, "organization_id_1", "organization_id", false),
+        Wanted { is_expiry: true, ..index(IDEMPOTENCY_KEYS, "expires_at_1", "expires_at", false) },
     ]
 }
 
@@ -40,8 +51,10 @@ fn wanted() -> [Wanted; 7] {
 /// MongoDB could not be asked, or refused one (existing documents break it, or an index of another kind has its
 /// name).
 pub async fn ensure(database: &Database) -> Result<(), RepoError> {
-    for Wanted { collection, name, keys, is_unique } in wanted() {
-        let options = IndexOptions::builder().name(name.to_owned()).unique(is_unique).build();
+    for Wanted { collection, name, keys, is_unique, is_expiry } in wanted() {
+        let expire_after = is_expiry.then_some(Duration::ZERO);
+        let options =
+            IndexOptions::builder().name(name.to_owned()).unique(is_unique).expire_after(expire_after).build();
         let model = IndexModel::builder().keys(keys).options(options).build();
         if let Err(error) = database.collection::<Document>(collection).create_index(model).await {
             return Err(match error.kind.as_ref() {
@@ -61,7 +74,7 @@ pub async fn ensure(database: &Database) -> Result<(), RepoError> {
 /// MongoDB could not be asked.
 pub async fn missing(database: &Database) -> Result<Vec<String>, RepoError> {
     let mut missing = Vec::new();
-    for Wanted { collection, name, keys, is_unique } in wanted() {
+    for Wanted { collection, name, keys, is_unique, .. } in wanted() {
         let found = match database.collection::<Document>(collection).list_indexes().await {
             Ok(mut cursor) => {
                 let mut found = false;

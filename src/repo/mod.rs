@@ -7,7 +7,10 @@ pub(crate) mod command;
 pub mod connect;
 pub mod documents;
 pub mod error;
+pub mod idempotency;
 pub mod indexes;
+pub mod journal;
+mod names;
 pub mod orgs;
 pub mod takeover;
 pub mod tenant_data;
@@ -21,6 +24,7 @@ use mongodb::Collection;
 pub use admins::AdminRepo;
 pub use connect::{ConnectError, connect, ping};
 pub use error::RepoError;
+pub use idempotency::IdempotencyRepo;
 pub use mongodb::Database;
 pub use orgs::OrgRepo;
 pub use tenant_data::TenantDataRepo;
@@ -54,6 +58,8 @@ pub struct Repos {
     pub tenants: TenantRepo,
     /// What is in the tenant collections.
     pub data: TenantDataRepo,
+    /// The requests with idempotency keys.
+    pub idempotency: IdempotencyRepo,
 }
 
 impl Repos {
@@ -65,6 +71,7 @@ impl Repos {
             admins: AdminRepo::new(database),
             tenants: TenantRepo::new(database),
             data: TenantDataRepo::new(database),
+            idempotency: IdempotencyRepo::new(database),
         }
     }
 

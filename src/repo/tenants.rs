@@ -43,6 +43,15 @@ impl TenantRepo {
         Ok(self.list(doc! { "name": name }).await?.into_iter().next())
     }
 
+    /// The collections that say that they belong to an organization, whether it exists or not.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub async fn tagged(&self) -> Result<Vec<CollectionInfo>, RepoError> {
+        self.list(doc! { "name": { "$regex": "^(org|deleted)_" }, "options.validator.$comment": { "$exists": true } })
+            .await
+    }
+
     /// Everything that there is, by its name; `None` for what is no ordinary collection, such as a view.
     ///
     /// # Errors

@@ -8,9 +8,9 @@ use std::time::Duration;
 use super::login_limits::LoginLimits;
 use super::passwords::{PasswordError, PasswordHasher};
 use super::shared_lookups::SharedLookups;
-use super::tokens::{AccessToken, TokenService};
+use super::tokens::{AccessToken, TokenClaims, TokenService};
 use crate::clock::SharedClock;
-use crate::domain::{Admin, AdminId, Caller, EmailQuery, Org, OrgId, PasswordAttempt};
+use crate::domain::{Admin, AdminId, Caller, EmailQuery, Org, OrgId, OrgState, PasswordAttempt};
 use crate::repo::{AdminRepo, RepoError, Repos};
 
 /// Why somebody was not let in.
@@ -79,26 +79,43 @@ impl AuthService {
         password: &PasswordAttempt,
         address: IpAddr,
     ) -> Result<(Admin, AccessToken), AuthError> {
-        self.limits.count(email.email(), address).map_err(|retry_after| AuthError::TooManyAttempts { retry_after })?;
-        let admin = self
-            .admins
-            .find_by_email_with_org(email.email())
-            .await?
-            .and_then(|(admin, org)| org.state.is_visible().then_some(admin));
-        let hash = admin.as_ref().map(|admin| &admin.password_hash);
-        let may_be_cut = admin.as_ref().is_some_and(|admin| admin.credential_version == 0);
-        let is_right = self.hasher.verify(password, hash, may_be_cut).await?;
-        let admin = admin.filter(|_| is_right).ok_or(AuthError::InvalidCredentials)?;
+        let (admin, _org) = self.verify(email, password, address, OrgState::is_visible).await?;
         let token = self.tokens.issue(&admin)?;
         Ok((admin, token))
     }
 
-    /// Knows the bearer of a token: valid, of a live admin of a live organization, issued for today's password.
+    /// Checks an email and a password of an admin whose organization is in a state that it `may_be` in.
+    ///
+    /// # Errors
+    /// As [`AuthService::log_in`].
+    pub async fn verify(
+        &self,
+        email: &EmailQuery,
+        password: &PasswordAttempt,
+        address: IpAddr,
+        may_be: impl Fn(OrgState) -> bool,
+    ) -> Result<(Admin, Org), AuthError> {
+        self.limits.count(email.email(), address).map_err(|retry_after| AuthError::TooManyAttempts { retry_after })?;
+        let found = self.admins.find_by_email_with_org(email.email()).await?.filter(|(_, org)| may_be(org.state));
+        let hash = found.as_ref().map(|(admin, _)| &admin.password_hash);
+        let may_be_cut = found.as_ref().is_some_and(|(admin, _)| admin.credential_version == 0);
+        let is_right = self.hasher.verify(password, hash, may_be_cut).await?;
+        found.filter(|_| is_right).ok_or(AuthError::InvalidCredentials)
+    }
+
+    /// What a token claims, if it is one of ours and its time is not over.
+    ///
+    /// # Errors
+    /// [`AuthError::InvalidToken`].
+    pub fn read(&self, token: &str) -> Result<TokenClaims, AuthError> {
+        self.tokens.check(token).ok_or(AuthError::InvalidToken)
+    }
+
+    /// Knows the bearer of a token: a live admin of a live organization, issued for today's password.
     ///
     /// # Errors
     /// [`AuthError::InvalidToken`], or the store failed.
-    pub async fn recognize(&self, token: &str) -> Result<Caller, AuthError> {
-        let claims = self.tokens.check(token).ok_or(AuthError::InvalidToken)?;
+    pub async fn recognize(&self, claims: TokenClaims) -> Result<Caller, AuthError> {
         let ids = (claims.admin_id, claims.org_id);
         let bearer = self.bearers.get(ids, || self.admins.find_with_org(claims.admin_id, claims.org_id)).await;
         let (admin, org) = bearer?.ok_or(AuthError::InvalidToken)?;

@@ -4,16 +4,19 @@
 
 pub mod auth;
 pub mod data;
+pub mod idempotency;
 pub mod login_limits;
 pub mod migration;
 pub mod org;
 pub mod passwords;
+mod sealer;
 mod shared_lookups;
 pub mod tokens;
 
 pub use auth::{AuthError, AuthService};
 pub use data::{DataError, DataService};
+pub use idempotency::IdempotencyService;
 pub use migration::{ChangeError, MigrationService};
-pub use org::{OrgError, OrgService};
+pub use org::{OrgError, OrgRules, OrgService};
 pub use passwords::{PasswordError, PasswordHasher};
 pub use tokens::{AccessToken, TokenService};

@@ -31,6 +31,10 @@ fn table() -> Vec<(&'static str, &'static str, Access, Value)> {
         ("get", "/org/get", Access::Public, Value::Null),
         ("put", "/org/update", Access::OwnAdmin, victim.clone()),
         ("delete", "/org/delete", Access::OwnAdmin, victim),
+        ("post", "/org/restore", Access::Public, json!({ "email": "a@example.com", "password": "x" })),
+        ("get", "/org/{organization_name}/names", Access::OwnAdmin, Value::Null),
+        ("delete", "/org/{organization_name}/names/{old_name}", Access::OwnAdmin, Value::Null),
+        ("get", "/org/{organization_name}/changes/{id}", Access::OwnAdmin, Value::Null),
         ("get", "/org/{organization_name}/documents", Access::OwnAdmin, Value::Null),
         ("post", "/org/{organization_name}/documents", Access::OwnAdmin, json!({ "a": 1 })),
         ("get", "/org/{organization_name}/documents/{id}", Access::OwnAdmin, Value::Null),
@@ -50,7 +54,10 @@ fn table() -> Vec<(&'static str, &'static str, Access, Value)> {
 
 /// The path of a call about this organization; a document or an index in it does not exist.
 fn about(path: &str, organization: &str) -> String {
-    path.replace("{organization_name}", organization).replace("{id}", "nothing").replace("{name}", "nothing")
+    path.replace("{organization_name}", organization)
+        .replace("{id}", "nothing")
+        .replace("{name}", "nothing")
+        .replace("{old_name}", "nothing")
 }
 
 async fn call(server: &Server, method: &str, path: &str, token: Option<&str>, body: &Value) -> Answer {

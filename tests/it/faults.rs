@@ -8,7 +8,7 @@ use mongodb::Database;
 use serde_json::json;
 use tenantry::domain::OrgId;
 use tenantry::repo::documents::{CredentialsChange, CredentialsDocument};
-use tenantry::repo::orgs::ChangeRef;
+use tenantry::repo::journal::ChangeRef;
 use tenantry::repo::{RepoError, Repos};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -169,7 +169,7 @@ async fn a_collection_that_a_transaction_holds_is_waited_for_and_then_everything
         server.find("globex").await.problem(404, "organization_not_found");
     };
     let (answer, ()) = tokio::join!(update, others);
-    answer.problem(409, "organization_busy");
+    answer.problem(503, "collection_held");
     session.abort_transaction().await.expect("aborted");
     assert!(server.knows(&acme.token).await);
     server.log_in(&acme.email, PASSWORD).await.success(200);
@@ -432,7 +432,10 @@ async fn changes_that_a_dead_server_left_are_finished_or_undone_by_the_next() {
         second.find(gone).await.problem(404, "organization_not_found");
     }
     assert_eq!(second.count("admins").await, 2, "those of the renamed and of the held one");
-    for free in ["half-made", "half-renamed", "half-deleted"] {
+    // A command of the dead server could still arrive and look for the collection there.
+    let cools = second.create("half-renamed", "new@half-renamed.example", PASSWORD).await;
+    cools.problem(409, "organization_exists");
+    for free in ["half-made", "half-deleted"] {
         second.create(free, &format!("new@{free}.example"), PASSWORD).await.success(201);
     }
     second.create("busy", "new@busy.example", PASSWORD).await.problem(409, "organization_exists");

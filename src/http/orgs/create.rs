@@ -1,24 +1,27 @@
 //! `POST /org/create`
 
-use axum::Json;
 use axum::http::StatusCode;
+use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::OrganizationAnswer;
-use crate::domain::{Email, Invalid, NewPassword, OrgName};
-use crate::http::body::JsonFields;
+use crate::domain::{Email, Invalid, NewPassword, Org, OrgName};
+use crate::http::body::RawBody;
 use crate::http::fields::Fields;
+use crate::http::idempotency::{Answered, DESCRIPTION, Former, Once, Repeatable};
 use crate::http::problem::{Kind, Problem, kinds};
 use crate::http::state::Services;
-use crate::service::org::CreateOrg;
+use crate::service::org::{CreateOrg, NewOrgIds, Outcome};
 
 /// What this call can answer besides its success.
 pub(in crate::http) const PROBLEMS: &[Kind] = &[
     kinds::ORGANIZATION_EXISTS,
     kinds::EMAIL_TAKEN,
     kinds::COLLECTION_OCCUPIED,
+    kinds::REQUEST_IN_PROGRESS,
     kinds::VALIDATION_FAILED,
+    kinds::IDEMPOTENCY_KEY_REUSED,
     kinds::CAPACITY_REACHED,
     kinds::PASSWORD_QUEUE_FULL,
     kinds::OUTCOME_UNKNOWN,
@@ -69,23 +72,49 @@ pub(in crate::http) struct CreatedOrg {
     message: &'static str,
     /// What was created.
     organization: OrganizationAnswer,
+    /// The change that this was, for `GET /org/{organization_name}/changes/{id}`.
+    #[schema(pattern = "^[0-9a-f]{24}$", example = "691f2a3b4c5d6e7f80910a1d")]
+    change_id: String,
 }
 
 /// Create an organization with its admin
 ///
 /// Makes the organization, its admin and its own empty collection `org_<slug>`, all or nothing. A taken name is
-/// answered with 409 even when the password breaks a rule; all other broken fields are reported together.
+/// answered with 409 even when the password breaks a rule; all other broken fields are reported together. With an
+/// `Idempotency-Key` the request can be repeated safely when its answer was lost.
 #[utoipa::path(
     post, path = "/org/create", tag = "organizations", operation_id = "create_organization",
+    params(("Idempotency-Key" = Option<String>, Header, description = DESCRIPTION, min_length = 1, max_length = 255)),
     request_body = CreateOrgBody,
     responses((status = 201, description = "The organization was created", body = CreatedOrg))
 )]
-pub(in crate::http) async fn create(
-    services: Services,
-    JsonFields(fields): JsonFields,
-) -> Result<(StatusCode, Json<CreatedOrg>), Problem> {
-    let CreateOrgBody { organization_name: name, email, password } = CreateOrgBody::read(fields)?;
-    let org = services.orgs.create(CreateOrg { name, email, password }).await?;
+pub(in crate::http) async fn create(services: Services, once: Once, body: RawBody) -> Result<Response, Problem> {
+    let CreateOrgBody { organization_name: name, email, password } = CreateOrgBody::read(body.json_fields()?)?;
+    let command = CreateOrg { name, email, password };
+    let request = Repeatable {
+        call: "create_organization",
+        subject: String::new(),
+        ids: NewOrgIds::generate(),
+        content: body.bytes(),
+    };
+    let former = |ids: NewOrgIds| {
+        let services = &services;
+        async move {
+            Ok(match services.orgs.outcome(ids.org, ids.change).await? {
+                Outcome::Gone | Outcome::Nothing => Former::Nothing,
+                Outcome::Running => Former::Running,
+                Outcome::Done(org) => Former::Done(created(&org, ids)?),
+            })
+        }
+    };
+    let orgs = &services.orgs;
+    let work = |ids| async move { created(&orgs.create(ids, command).await?, ids) };
+    once.run(&services, request, former, NewOrgIds::generate, work).await
+}
+
+fn created(org: &Org, ids: NewOrgIds) -> Result<Answered, Problem> {
     let message = "Organization created successfully";
-    Ok((StatusCode::CREATED, Json(CreatedOrg { ok: true, message, organization: OrganizationAnswer::public(&org) })))
+    let organization = OrganizationAnswer::public(org);
+    let answer = CreatedOrg { ok: true, message, organization, change_id: ids.change.to_string() };
+    Answered::new(StatusCode::CREATED, &answer)
 }

@@ -1,15 +1,20 @@
 //! `DELETE /org/delete`
 
-use axum::Json;
 use axum::extract::RawQuery;
+use axum::http::StatusCode;
+use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{NAME_PARAMETER, named_in_query};
-use crate::domain::{Caller, Invalid, OrgReference};
+use super::{NAME_PARAMETER, named_in_query, rfc3339};
+use crate::domain::{Deletion, Invalid, OrgReference};
 use crate::http::body::RawBody;
+use crate::http::caller::Bearer;
+use crate::http::idempotency::{Answered, DESCRIPTION, Former, Once, Repeatable};
+use crate::http::old_names::OldNameNote;
 use crate::http::problem::{Kind, Problem, kinds};
 use crate::http::state::Services;
+use crate::service::org::{NewOrgIds, Outcome};
 
 /// What this call can answer besides its success.
 pub(in crate::http) const PROBLEMS: &[Kind] = &[
@@ -18,7 +23,9 @@ pub(in crate::http) const PROBLEMS: &[Kind] = &[
     kinds::FORBIDDEN,
     kinds::ORGANIZATION_NOT_FOUND,
     kinds::ORGANIZATION_BUSY,
+    kinds::REQUEST_IN_PROGRESS,
     kinds::VALIDATION_FAILED,
+    kinds::IDEMPOTENCY_KEY_REUSED,
     kinds::OUTCOME_UNKNOWN,
 ];
 
@@ -51,38 +58,92 @@ pub(in crate::http) struct DeletedOrg {
     /// For people.
     #[schema(value_type = String, example = "Organization and related data deleted successfully.")]
     message: &'static str,
+    /// The change that this was.
+    #[schema(pattern = "^[0-9a-f]{24}$", example = "691f2a3b4c5d6e7f80910a1d")]
+    change_id: String,
+    /// Until when `POST /org/restore` can bring it back (RFC 3339, UTC); absent when it is gone for good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime, example = "2026-12-25T09:30:00.123Z")]
+    restorable_until: Option<String>,
 }
 
 /// Delete an organization with everything that belongs to it
 ///
-/// Name it in the body or, because some proxies drop the body of a DELETE, in the query. Its collection, its admin
-/// and its tokens are gone; the name is free again.
+/// Name it in the body or, because some proxies drop the body of a DELETE, in the query. From here on no call finds it, its
+/// tokens are dead and its names are free. Its documents and its admin are gone too; or, where the server is run with
+/// `DELETE_GRACE_DAYS`, kept so long that its admin can bring everything back, and `restorable_until` says until when. With
+/// an `Idempotency-Key` the request can be repeated safely, also with the token that it ended.
 #[utoipa::path(
     delete, path = "/org/delete", tag = "organizations", operation_id = "delete_organization",
     security(("bearer" = []), ("password" = [])),
-    params((
-        "organization_name" = Option<String>, Query, description = "The organization's name, in any spelling",
-        min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$"
-    )),
+    params(
+        (
+            "organization_name" = Option<String>, Query, description = "The organization's name, in any spelling",
+            min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$"
+        ),
+        ("Idempotency-Key" = Option<String>, Header, description = DESCRIPTION, min_length = 1, max_length = 255)
+    ),
     request_body = Option<DeleteOrgBody>,
     responses((status = 200, description = "The organization is gone", body = DeletedOrg))
 )]
 pub(in crate::http) async fn delete(
-    caller: Caller,
+    bearer: Bearer,
     services: Services,
+    once: Once,
+    note: OldNameNote,
     RawQuery(query): RawQuery,
     body: RawBody,
-) -> Result<Json<DeletedOrg>, Problem> {
-    let in_query = named_in_query(query.as_deref())?;
-    let in_body = DeleteOrgBody::read(&body)?.organization_name;
-    let refused = |why: Invalid| Err(Problem::invalid(vec![why.at(format!("/{NAME_PARAMETER}"))]));
-    let reference = match (in_query, in_body) {
-        (Some(one), Some(other)) if one != other => {
-            return refused(Invalid::new("contradiction", "differs from the one in the query"));
-        }
-        (Some(reference), _) | (None, Some(reference)) => reference,
-        (None, None) => return refused(Invalid::new("required", "is required, here or in the query")),
+) -> Result<Response, Problem> {
+    let query = query.unwrap_or_default();
+    let request = Repeatable {
+        call: "delete_organization",
+        subject: bearer.subject(),
+        ids: NewOrgIds::of(bearer.0.org_id),
+        content: [query.as_bytes(), b"\n", &body.bytes()].concat().into(),
     };
-    services.orgs.delete(&caller, &reference).await?;
-    Ok(Json(DeletedOrg { ok: true, message: "Organization and related data deleted successfully." }))
+    let former = |ids: NewOrgIds| {
+        let services = &services;
+        async move {
+            Ok(match services.orgs.outcome(ids.org, ids.change).await? {
+                Outcome::Nothing => Former::Nothing,
+                Outcome::Running => Former::Running,
+                Outcome::Gone => Former::Done(deleted(ids, None)?),
+                Outcome::Done(org) => Former::Done(deleted(ids, org.deletion.as_ref())?),
+            })
+        }
+    };
+    let work = |ids: NewOrgIds| {
+        let services = &services;
+        async move {
+            let caller = bearer.recognize(services).await?;
+            let reference = named(&query, &body)?;
+            let done = services.orgs.delete(ids.change, &caller, &reference).await?;
+            deleted(ids, note.of(done).as_ref())
+        }
+    };
+    once.run(&services, request, former, || NewOrgIds::of(bearer.0.org_id), work).await
+}
+
+/// The organization that is named in the query or in the body, or in both alike.
+fn named(query: &str, body: &RawBody) -> Result<OrgReference, Problem> {
+    let in_query = named_in_query(Some(query))?;
+    let in_body = DeleteOrgBody::read(body)?.organization_name;
+    let refused = |why: Invalid| Err(Problem::invalid(vec![why.at(format!("/{NAME_PARAMETER}"))]));
+    match (in_query, in_body) {
+        (Some(one), Some(other)) if one != other => {
+            refused(Invalid::new("contradiction", "differs from the one in the query"))
+        }
+        (Some(reference), _) | (None, Some(reference)) => Ok(reference),
+        (None, None) => refused(Invalid::new("required", "is required, here or in the query")),
+    }
+}
+
+fn deleted(ids: NewOrgIds, deletion: Option<&Deletion>) -> Result<Answered, Problem> {
+    let answer = DeletedOrg {
+        ok: true,
+        message: "Organization and related data deleted successfully.",
+        change_id: ids.change.to_string(),
+        restorable_until: deletion.map(|deletion| rfc3339(deletion.until)),
+    };
+    Answered::new(StatusCode::OK, &answer)
 }

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::{OrganizationAnswer, invalid_parameter, named_in_query};
 use crate::domain::{Caller, Invalid};
+use crate::http::old_names::OldNameNote;
 use crate::http::problem::{Kind, Problem, kinds};
 use crate::http::state::Services;
 
@@ -39,11 +40,12 @@ pub(in crate::http) struct FoundOrg {
 pub(in crate::http) async fn get(
     services: Services,
     caller: Option<Caller>,
+    note: OldNameNote,
     RawQuery(query): RawQuery,
 ) -> Result<Json<FoundOrg>, Problem> {
     let reference =
         named_in_query(query.as_deref())?.ok_or_else(|| invalid_parameter(Invalid::new("required", "is required")))?;
-    let org = services.orgs.get(&reference).await?;
+    let org = note.of(services.orgs.get(&reference).await?);
     let organization = match caller.filter(|caller| caller.org.id == org.id) {
         Some(caller) => OrganizationAnswer::for_admin(&org, &caller.admin),
         None => OrganizationAnswer::public(&org),

@@ -3,6 +3,7 @@
 pub(super) mod create;
 pub(super) mod delete;
 pub(super) mod get;
+pub(super) mod restore;
 pub(super) mod update;
 
 use serde::Serialize;
@@ -104,7 +105,7 @@ impl OrganizationAnswer {
 }
 
 /// A time as the answers show it. Only years that RFC 3339 cannot write (after 9999) come out empty.
-fn rfc3339(time: OffsetDateTime) -> String {
+pub(super) fn rfc3339(time: OffsetDateTime) -> String {
     time.format(&Rfc3339).unwrap_or_default()
 }
 

@@ -1,18 +1,22 @@
 //! `PUT /org/update`
 
-use axum::Json;
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::StatusCode;
+use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::OrganizationAnswer;
+use crate::domain::change::OLD_NAME_MAX_DAYS;
 use crate::domain::{Caller, Email, NewPassword, OrgName, OrgReference};
 use crate::http::auth::TokenAnswer;
-use crate::http::body::JsonFields;
+use crate::http::body::RawBody;
+use crate::http::caller::Bearer;
 use crate::http::fields::Fields;
+use crate::http::idempotency::{Answered, DESCRIPTION, Former, Once, Repeatable};
+use crate::http::old_names::OldNameNote;
 use crate::http::problem::{Kind, Problem, kinds};
 use crate::http::state::Services;
-use crate::service::org::UpdateOrg;
+use crate::service::org::{self as service, ByOldName, NewOrgIds, Outcome, UpdateOrg};
 
 /// What this call can answer besides its success.
 pub(in crate::http) const PROBLEMS: &[Kind] = &[
@@ -23,15 +27,20 @@ pub(in crate::http) const PROBLEMS: &[Kind] = &[
     kinds::NEW_NAME_TAKEN,
     kinds::EMAIL_TAKEN,
     kinds::COLLECTION_OCCUPIED,
+    kinds::TOO_MANY_OLD_NAMES,
     kinds::ORGANIZATION_BUSY,
+    kinds::REQUEST_IN_PROGRESS,
     kinds::VALIDATION_FAILED,
+    kinds::IDEMPOTENCY_KEY_REUSED,
     kinds::PASSWORD_QUEUE_FULL,
     kinds::OUTCOME_UNKNOWN,
+    kinds::COLLECTION_HELD,
     kinds::TENANT_COLLECTION_REPLACED,
 ];
 
 /// What changes; what is left out or null stays.
-#[derive(Debug, ToSchema)]
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents the body; `read` reads it")]
 pub(in crate::http) struct UpdateOrgBody {
     /// The organization's present name, in any spelling.
     #[schema(value_type = String, min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$", example = "amazon")]
@@ -42,6 +51,10 @@ pub(in crate::http) struct UpdateOrgBody {
         pattern = "^[A-Za-z0-9]([A-Za-z0-9 _-]{0,62}[A-Za-z0-9])?$", example = "amazon_global"
     )]
     new_organization_name: Option<OrgName>,
+    /// For how many days the name that a rename gives up still leads to the organization, and nobody else can take it; 0
+    /// frees it at once. Without effect when the name stays.
+    #[schema(value_type = Option<u16>, minimum = 0, maximum = 365, default = 0, example = 30)]
+    keep_old_name_days: u16,
     /// The address that its admin gets.
     #[schema(value_type = Option<String>, format = Email, max_length = 254, example = "admin@amazon.example")]
     email: Option<Email>,
@@ -50,17 +63,6 @@ pub(in crate::http) struct UpdateOrgBody {
         value_type = Option<String>, format = Password, min_length = 8, max_length = 72, pattern = r"^[^\u0000]*$", example = "a finer password"
     )]
     password: Option<NewPassword>,
-}
-
-impl UpdateOrgBody {
-    fn read(mut fields: Fields) -> Result<Self, Problem> {
-        let reference = fields.required("organization_name", OrgReference::parse);
-        let new_organization_name = fields.optional("new_organization_name", OrgName::parse);
-        let email = fields.optional("email", Email::parse);
-        let password = fields.optional("password", NewPassword::parse);
-        let organization_name = fields.finish(reference)?;
-        Ok(Self { organization_name, new_organization_name, email, password })
-    }
 }
 
 /// The organization was updated.
@@ -74,6 +76,10 @@ pub(in crate::http) struct UpdatedOrg {
     message: &'static str,
     /// What it is now.
     organization: OrganizationAnswer,
+    /// The change that this was, for `GET /org/{organization_name}/changes/{id}`; absent when there was nothing to change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, pattern = "^[0-9a-f]{24}$", example = "691f2a3b4c5d6e7f80910a1d")]
+    change_id: Option<String>,
     /// A fresh token, only when the password was changed: that ends every older one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI2OTFmIn0.c2lnbmF0dXJl")]
@@ -91,32 +97,77 @@ pub(in crate::http) struct UpdatedOrg {
 /// Rename an organization, or change its admin's email or password
 ///
 /// Everything that is given happens, or nothing does: a 409 on one part leaves the others untouched. A rename moves
-/// the organization's collection with all its documents and indexes, and tokens go on working. A new password ends
-/// every token; the answer then has a fresh one.
+/// the organization's collection with all its documents and indexes, and tokens go on working. The old name can be kept for
+/// a while: every call finds the organization by it, and says so in `Deprecation`, `Sunset` and `Link`. A new password ends
+/// every token; the answer then has a fresh one. With an `Idempotency-Key` the request can be repeated safely, also with the
+/// token that it ended.
 #[utoipa::path(
     put, path = "/org/update", tag = "organizations", operation_id = "update_organization",
     security(("bearer" = []), ("password" = [])),
+    params(("Idempotency-Key" = Option<String>, Header, description = DESCRIPTION, min_length = 1, max_length = 255)),
     request_body = UpdateOrgBody,
     responses((status = 200, description = "The organization was updated", body = UpdatedOrg))
 )]
 pub(in crate::http) async fn update(
-    caller: Caller,
+    bearer: Bearer,
     services: Services,
-    JsonFields(fields): JsonFields,
-) -> Result<([(HeaderName, HeaderValue); 1], Json<UpdatedOrg>), Problem> {
-    let UpdateOrgBody { organization_name, new_organization_name: new_name, email, password } =
-        UpdateOrgBody::read(fields)?;
-    let updated = services.orgs.update(caller, &organization_name, UpdateOrg { new_name, email, password }).await?;
-    let Caller { admin, org } = &updated.caller;
-    let fresh = updated.access_token.as_ref().map(TokenAnswer::from);
+    once: Once,
+    note: OldNameNote,
+    body: RawBody,
+) -> Result<Response, Problem> {
+    let request = Repeatable {
+        call: "update_organization",
+        subject: bearer.subject(),
+        ids: NewOrgIds::of(bearer.0.org_id),
+        content: body.bytes(),
+    };
+    let former = |ids: NewOrgIds| {
+        let services = &services;
+        async move {
+            Ok(match services.orgs.outcome(ids.org, ids.change).await? {
+                Outcome::Gone | Outcome::Nothing => Former::Nothing,
+                Outcome::Running => Former::Running,
+                Outcome::Done(_) => Former::Done(updated(&services.orgs.updated(bearer.0, ids.change).await?)?),
+            })
+        }
+    };
+    let work = |ids: NewOrgIds| {
+        let services = &services;
+        async move {
+            let caller = bearer.recognize(services).await?;
+            let (reference, command) = read(body.json_fields()?)?;
+            let done = services.orgs.update(ids.change, caller, &reference, command).await?;
+            // The name that it has now, not the one that it had when it was found.
+            let current = done.caller.org.name.clone();
+            note.leave(done.by.clone().map(|by| ByOldName { current, ..by }));
+            updated(&done)
+        }
+    };
+    once.run(&services, request, former, || NewOrgIds::of(bearer.0.org_id), work).await
+}
+
+fn read(mut fields: Fields) -> Result<(OrgReference, UpdateOrg), Problem> {
+    let reference = fields.required("organization_name", OrgReference::parse);
+    let new_name = fields.optional("new_organization_name", OrgName::parse);
+    let keep_old_name_days = fields.optional_number("keep_old_name_days", OLD_NAME_MAX_DAYS).unwrap_or_default();
+    let email = fields.optional("email", Email::parse);
+    let password = fields.optional("password", NewPassword::parse);
+    let reference = fields.finish(reference)?;
+    Ok((reference, UpdateOrg { new_name, keep_old_name_days, email, password }))
+}
+
+fn updated(done: &service::UpdatedOrg) -> Result<Answered, Problem> {
+    let Caller { admin, org } = &done.caller;
+    let fresh = done.access_token.as_ref().map(TokenAnswer::from);
     let answer = UpdatedOrg {
         ok: true,
         message: "Organization updated successfully",
         organization: OrganizationAnswer::for_admin(org, admin),
+        change_id: done.change_id.map(|id| id.to_string()),
         token_type: fresh.as_ref().map(|token| token.token_type),
         expires_in: fresh.as_ref().map(|token| token.expires_in),
         access_token: fresh.map(|token| token.access_token),
     };
     // The answer may hold a token.
-    Ok(([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], Json(answer)))
+    Ok(Answered::new(StatusCode::OK, &answer)?.secret())
 }

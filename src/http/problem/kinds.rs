@@ -46,6 +46,8 @@ kinds! {
     INVALID_CREDENTIALS = UNAUTHORIZED, "invalid_credentials", "Invalid credentials";
     FORBIDDEN = FORBIDDEN, "forbidden", "This token belongs to another organization";
     ORGANIZATION_NOT_FOUND = NOT_FOUND, "organization_not_found", "Organization not found";
+    NAME_NOT_FOUND = NOT_FOUND, "name_not_found", "The organization has no such old name";
+    CHANGE_NOT_FOUND = NOT_FOUND, "change_not_found", "The organization has no such change, or it was too long ago";
     DOCUMENT_NOT_FOUND = NOT_FOUND, "document_not_found", "There is no document of this id";
     INDEX_NOT_FOUND = NOT_FOUND, "index_not_found", "There is no index of this name";
     SCHEMA_NOT_FOUND = NOT_FOUND, "schema_not_found", "The organization has set no schema";
@@ -59,6 +61,12 @@ kinds! {
         "There is a collection of that name already, which is not this organization's; choose another name";
     ORGANIZATION_BUSY = CONFLICT, "organization_busy",
         "The organization is being changed by another call; try again";
+    REQUEST_IN_PROGRESS = CONFLICT, "request_in_progress",
+        "A request with this Idempotency-Key is not over yet; repeat it later";
+    TOO_MANY_OLD_NAMES = CONFLICT, "too_many_old_names",
+        "The organization has as many old names as it may; give one up first, or keep none";
+    NAME_IN_USE = CONFLICT, "name_in_use", "This is the organization's present name; rename it to give the name up";
+    NOT_DELETED = CONFLICT, "not_deleted", "The organization is not deleted; log in";
     DOCUMENT_EXISTS = CONFLICT, "document_exists", "There is a document of this id already";
     NOT_UNIQUE = CONFLICT, "not_unique", "A unique index has this value already";
     DOCUMENT_BUSY = CONFLICT, "document_busy", "The document is changed by too many at once; try again";
@@ -75,6 +83,8 @@ kinds! {
     UNSUPPORTED_MEDIA_TYPE = UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type",
         "Send the body as one of the types that this call documents, such as application/json, and say so in Content-Type";
     VALIDATION_FAILED = UNPROCESSABLE_ENTITY, "validation_failed", "Some fields are missing or not valid";
+    IDEMPOTENCY_KEY_REUSED = UNPROCESSABLE_ENTITY, "idempotency_key_reused",
+        "This Idempotency-Key was used for a request that said something else; use another key";
     SCHEMA_VIOLATED = UNPROCESSABLE_ENTITY, "schema_violated", "The document breaks the organization's schema";
     TOO_MANY_ATTEMPTS = TOO_MANY_REQUESTS, "too_many_attempts",
         "Too many attempts to log in; wait as long as Retry-After says";
@@ -90,6 +100,8 @@ kinds! {
         "The query took too long; narrow its filter, or create an index for it";
     TENANT_MOVING = SERVICE_UNAVAILABLE, "tenant_moving",
         "The organization's collection is being changed; nothing was done, try again";
+    COLLECTION_HELD = SERVICE_UNAVAILABLE, "collection_held",
+        "A transaction or an index build holds the organization's collection; nothing was changed, try again";
     SERVER_STOPPING = SERVICE_UNAVAILABLE, "server_stopping", "The server is stopping; go on with another, or later";
     PASSWORD_QUEUE_FULL = SERVICE_UNAVAILABLE, "password_queue_full",
         "Too many passwords are being checked; try again";

@@ -73,7 +73,13 @@ impl From<OrgError> for Problem {
             OrgError::NameTaken => Self::new(kinds::ORGANIZATION_EXISTS),
             OrgError::CapacityReached => Self::new(kinds::CAPACITY_REACHED),
             OrgError::BadPassword(invalid) => Self::invalid(vec![invalid.at("/password")]),
+            OrgError::TooManyOldNames => Self::new(kinds::TOO_MANY_OLD_NAMES),
+            OrgError::NameNotFound => Self::new(kinds::NAME_NOT_FOUND),
+            OrgError::NameInUse => Self::new(kinds::NAME_IN_USE),
+            OrgError::ChangeNotFound => Self::new(kinds::CHANGE_NOT_FOUND),
+            OrgError::NotDeleted => Self::new(kinds::NOT_DELETED),
             OrgError::Change(error) => error.into(),
+            OrgError::Auth(error) => error.into(),
             OrgError::Password(error) => error.into(),
             OrgError::Token(error) => unsigned(&error),
             OrgError::Repo(error) => error.into(),
@@ -91,12 +97,13 @@ impl From<ChangeError> for Problem {
                 error!(%error, "an operator must look at an organization's collection");
                 kinds::TENANT_COLLECTION_REPLACED
             }
+            ChangeError::CollectionHeld => kinds::COLLECTION_HELD,
             ChangeError::Busy => kinds::ORGANIZATION_BUSY,
             ChangeError::Gone => kinds::ORGANIZATION_NOT_FOUND,
             // Recorded, so another server or the next start ends it: whatever stopped us, "try again" would be wrong.
-            ChangeError::Undecided(error) => {
-                error!(%error, "a recorded change was not finished");
-                kinds::OUTCOME_UNKNOWN
+            ChangeError::Undecided { change_id, cause } => {
+                error!(error = %cause, %change_id, "a recorded change was not finished");
+                return Self::new(kinds::OUTCOME_UNKNOWN).with_change(change_id);
             }
             ChangeError::Repo(error) => return error.into(),
         })

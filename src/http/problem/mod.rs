@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::domain::FieldError;
+use crate::domain::{ChangeId, FieldError, Invalid};
 pub(super) use kinds::Kind;
 pub(super) use mapping::not_json;
 
@@ -35,6 +35,7 @@ pub struct Problem {
     detail: Cow<'static, str>,
     retry_after: Option<Duration>,
     errors: Vec<FieldError>,
+    change_id: Option<ChangeId>,
 }
 
 impl Problem {
@@ -42,9 +43,11 @@ impl Problem {
     #[must_use]
     pub(super) fn new(kind: Kind) -> Self {
         // "Busy" is the one kind of conflict that goes away by itself.
-        let is_busy = [kinds::ORGANIZATION_BUSY, kinds::DOCUMENT_BUSY, kinds::INDEX_BUILDING].contains(&kind);
+        let is_busy =
+            [kinds::ORGANIZATION_BUSY, kinds::REQUEST_IN_PROGRESS, kinds::DOCUMENT_BUSY, kinds::INDEX_BUILDING]
+                .contains(&kind);
         let retry_after = (kind.status == StatusCode::SERVICE_UNAVAILABLE || is_busy).then_some(RETRY_AFTER);
-        Self { kind, detail: Cow::Borrowed(kind.detail), retry_after, errors: Vec::new() }
+        Self { kind, detail: Cow::Borrowed(kind.detail), retry_after, errors: Vec::new(), change_id: None }
     }
 
     /// Whether it says that there is no valid token.
@@ -63,6 +66,25 @@ impl Problem {
     #[must_use]
     pub(super) fn with_retry_after(self, after: Duration) -> Self {
         Self { retry_after: Some(after), ..self }
+    }
+
+    /// The same problem, about a change that can be looked at.
+    #[must_use]
+    pub(super) fn with_change(self, id: ChangeId) -> Self {
+        Self { change_id: Some(id), ..self }
+    }
+
+    /// Whether nobody knows yet what became of the request.
+    #[must_use]
+    pub(super) fn is_undecided(&self) -> bool {
+        self.kind == kinds::OUTCOME_UNKNOWN
+    }
+
+    /// An idempotency key that belongs to another request.
+    #[must_use]
+    pub(super) fn key_reused() -> Self {
+        let why = Invalid::new("reused", "was used with another body");
+        Self { errors: vec![why.at("Idempotency-Key")], ..Self::new(kinds::IDEMPOTENCY_KEY_REUSED) }
     }
 
     /// Broken fields, all of them.
@@ -108,6 +130,7 @@ impl Problem {
             code: self.kind.code,
             request_id: request_id.to_owned(),
             errors: errors.map(FieldProblem::from).collect(),
+            change_id: self.change_id.map(|id| id.to_string()),
         };
         let mut response = (self.kind.status, Json(body)).into_response();
         let headers = response.headers_mut();
@@ -157,6 +180,10 @@ pub(super) struct ProblemBody {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     errors: Vec<FieldProblem>,
+    /// The change to look at, with `GET /org/{organization_name}/changes/{id}`; only with `outcome_unknown`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "691f2a3b4c5d6e7f80910a1d")]
+    change_id: Option<String>,
 }
 
 impl From<FieldError> for FieldProblem {
@@ -183,7 +210,8 @@ pub(super) struct Failure {
 /// One field that was wrong.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct FieldProblem {
-    /// Where: a JSON Pointer (RFC 6901) into the body, or `?name` for a parameter of the query.
+    /// Where: a JSON Pointer (RFC 6901) into the body, `?name` for a parameter of the query, `{name}` for one of the path, or
+    /// a header's name.
     #[schema(example = "/organization_name")]
     pointer: String,
     /// What was wrong, for programs; stable.

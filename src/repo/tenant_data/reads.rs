@@ -108,6 +108,14 @@ impl TenantDataRepo {
         Ok(counted.first().map(|counted| number(counted, "count")).unwrap_or_default())
     }
 
+    /// Whether there is no document at all.
+    ///
+    /// # Errors
+    /// The collection is elsewhere, or MongoDB could not be asked.
+    pub async fn is_empty(&self, at: &TenantCollection) -> Result<bool, RepoError> {
+        Ok(self.aggregate(at, &[doc! { "$limit": 1 }]).await?.is_empty())
+    }
+
     /// How large the collection is.
     ///
     /// # Errors

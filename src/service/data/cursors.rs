@@ -1,15 +1,13 @@
 //! Cursors: where a page ended, in the client's hands. Encrypted, because they hold values of documents and stand in URLs, and
 //! bound to the organization and the query, so that no other can be continued with them.
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
-use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bson::{Bson, Document, doc};
-use secrecy::{ExposeSecret, SecretString};
-use std::sync::Arc;
+use secrecy::SecretString;
 
 use crate::domain::OrgId;
+use crate::service::sealer::Sealer;
 
 /// The longest cursor, in characters: it has to fit in a URL with the rest of the query.
 const MAX_CHARS: usize = 3_000;
@@ -17,22 +15,10 @@ const MAX_CHARS: usize = 3_000;
 /// What the key is for, so that it is no other's key.
 const KEY_INFO: &[u8] = b"tenantry document cursor v1";
 
-/// How many bytes of a sealed cursor are its nonce (AES-GCM).
-const NONCE_BYTES: usize = 12;
-
 /// Makes cursors and opens them.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct CursorSealer {
-    key: Arc<RandomizedNonceKey>,
-}
-
-/// The length of the key, as the key derivation asks for it.
-struct KeyBytes;
-
-impl KeyType for KeyBytes {
-    fn len(&self) -> usize {
-        32
-    }
+    sealer: Sealer,
 }
 
 impl CursorSealer {
@@ -41,28 +27,21 @@ impl CursorSealer {
     /// # Errors
     /// The cryptographic library failed.
     pub fn new(secret: &SecretString) -> Result<Self, aws_lc_rs::error::Unspecified> {
-        let mut key = [0; 32];
-        let derived = Salt::new(HKDF_SHA256, &[]).extract(secret.expose_secret().as_bytes());
-        derived.expand(&[KEY_INFO], KeyBytes)?.fill(&mut key)?;
-        Ok(Self { key: Arc::new(RandomizedNonceKey::new(&AES_256_GCM, &key)?) })
+        Ok(Self { sealer: Sealer::new(secret, KEY_INFO)? })
     }
 
     /// A cursor with these values, for this organization and purpose; `None` when it would be too long.
     #[must_use]
     pub fn seal(&self, org: OrgId, purpose: &[u8], values: &[Bson]) -> Option<String> {
-        let mut sealed = doc! { "v": values }.to_vec().ok()?;
-        let nonce = self.key.seal_in_place_append_tag(bound_to(org, purpose), &mut sealed).ok()?;
-        let text = URL_SAFE_NO_PAD.encode([nonce.as_ref().as_slice(), &sealed].concat());
+        let sealed = self.sealer.seal(&bound_to(org, purpose), doc! { "v": values }.to_vec().ok()?)?;
+        let text = URL_SAFE_NO_PAD.encode(sealed);
         (text.len() <= MAX_CHARS).then_some(text)
     }
 
     /// The values of a cursor; `None` when it was not made for this organization and purpose, or was altered.
     #[must_use]
     pub fn open(&self, org: OrgId, purpose: &[u8], cursor: &str) -> Option<Vec<Bson>> {
-        let mut bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
-        let (nonce, sealed) = bytes.split_at_mut_checked(NONCE_BYTES)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        let opened = self.key.open_in_place(nonce, bound_to(org, purpose), sealed).ok()?;
+        let opened = self.sealer.open(&bound_to(org, purpose), URL_SAFE_NO_PAD.decode(cursor).ok()?)?;
         let mut document = Document::from_reader(&*opened).ok()?;
         match document.remove("v")? {
             Bson::Array(values) => Some(values),
@@ -71,14 +50,8 @@ impl CursorSealer {
     }
 }
 
-fn bound_to(org: OrgId, purpose: &[u8]) -> Aad<Vec<u8>> {
-    Aad::from([org.0.bytes().as_slice(), purpose].concat())
-}
-
-impl std::fmt::Debug for CursorSealer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("CursorSealer(hidden)")
-    }
+fn bound_to(org: OrgId, purpose: &[u8]) -> Vec<u8> {
+    [org.0.bytes().as_slice(), purpose].concat()
 }
 
 #[cfg(test)]

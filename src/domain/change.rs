@@ -1,0 +1,86 @@
+//! Changes of organizations, as somebody who watches them sees them.
+
+use time::OffsetDateTime;
+
+use super::object_id_newtype;
+
+object_id_newtype! {
+    /// Names a change for ever: the answer of the call that made it says it.
+    ChangeId
+}
+
+/// The longest time that an organization can keep an old name, in days.
+pub const OLD_NAME_MAX_DAYS: u16 = 365;
+
+/// How many old names an organization can have at once: enough for every real history, too few to hoard names.
+pub const MAX_OLD_NAMES: usize = 20;
+
+/// What a change does. Stored as lower-case text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChangeKind {
+    /// A new organization; undone when nobody finishes it.
+    Create,
+    /// A new name, new credentials, or both; finished when it was interrupted.
+    Rename,
+    /// The organization goes, at once or with a time to bring it back; finished when it was interrupted.
+    Delete,
+    /// A deleted organization comes back; finished when it was interrupted.
+    Restore,
+    /// A deleted organization goes for good; finished when it was interrupted.
+    Purge,
+    /// The collection goes back to where the organization says that it is; finished when it was interrupted.
+    Repair,
+}
+
+impl ChangeKind {
+    /// The kind's name, as it is stored.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Rename => "rename",
+            Self::Delete => "delete",
+            Self::Restore => "restore",
+            Self::Purge => "purge",
+            Self::Repair => "repair",
+        }
+    }
+}
+
+/// How far a change is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// It is being carried out, or waits for a server to go on with it.
+    Running {
+        /// The step that was begun last.
+        step: String,
+    },
+    /// It was made.
+    Finished {
+        /// When.
+        at: OffsetDateTime,
+    },
+    /// It was refused, and everything is as it was before.
+    Undone {
+        /// When.
+        at: OffsetDateTime,
+        /// Why: a stable code.
+        why: String,
+    },
+}
+
+/// A change of an organization.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Its identity.
+    pub id: ChangeId,
+    /// What it does.
+    pub kind: ChangeKind,
+    /// When it was recorded, by the database's clock.
+    pub started_at: OffsetDateTime,
+    /// How many servers have worked on it, one after another.
+    pub attempts: i64,
+    /// How far it is.
+    pub progress: Progress,
+}

@@ -1,0 +1,217 @@
+//! `Idempotency-Key`: a request that is repeated with the same key and the same body is carried out once and answered each
+//! time as the first time (draft-ietf-httpapi-idempotency-key-header).
+//!
+//! Only successes are kept. A refused request changed nothing, so repeating it may well succeed; its key is free again.
+
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
+use tracing::{error, warn};
+
+use super::problem::{Problem, kinds};
+use super::state::{HttpState, Services};
+use crate::service::idempotency::{Attempt, Begun, KeyedRequest};
+use crate::service::org::NewOrgIds;
+
+/// The header with the client's key.
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// The header of an answer that was given before.
+pub(super) const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// The longest key, in characters.
+const KEY_MAX_CHARS: usize = 255;
+
+/// The pause between two looks at a request that somebody else works on.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a call says for its document.
+pub(super) const DESCRIPTION: &str = "A key of the client's own for this request, such as a UUID: 1 to 255 visible ASCII \
+    characters. Repeated within 24 hours with the same body, the request is not carried out again but answered as before, \
+    with `Idempotency-Replayed: true`; with another body it is refused. What was refused can be repeated with the same key.";
+
+/// The key of a request, if it has one, and how long to wait for another that has the same.
+#[derive(Debug)]
+pub(super) struct Once {
+    key: Option<String>,
+    patience: Duration,
+}
+
+impl FromRequestParts<HttpState> for Once {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Problem> {
+        let patience = state.limits.timeout / 2;
+        let mut sent = parts.headers.get_all(IDEMPOTENCY_KEY).iter();
+        let Some(first) = sent.next() else { return Ok(Self { key: None, patience }) };
+        let key = first.to_str().unwrap_or_default();
+        let is_valid = (1..=KEY_MAX_CHARS).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
+        if is_valid && sent.next().is_none() {
+            return Ok(Self { key: Some(key.to_owned()), patience });
+        }
+        let detail = "Idempotency-Key must be sent once, as 1 to 255 visible ASCII characters";
+        Err(Problem::new(kinds::BAD_REQUEST).with_detail(detail))
+    }
+}
+
+/// A successful answer that can be given again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Answered {
+    status: u16,
+    /// Whether it holds a token, which no cache may keep.
+    is_secret: bool,
+    body: String,
+}
+
+impl Answered {
+    /// An answer with this JSON.
+    ///
+    /// # Errors
+    /// It is not JSON: a defect.
+    pub(super) fn new(status: StatusCode, body: &impl Serialize) -> Result<Self, Problem> {
+        match serde_json::to_string(body) {
+            Ok(body) => Ok(Self { status: status.as_u16(), is_secret: false, body }),
+            Err(error) => {
+                error!(%error, "an answer cannot be written");
+                Err(Problem::new(kinds::INTERNAL_ERROR))
+            }
+        }
+    }
+
+    /// The same answer, for no cache to keep.
+    pub(super) fn secret(self) -> Self {
+        Self { is_secret: true, ..self }
+    }
+}
+
+impl IntoResponse for Answered {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
+        let mut response = (status, self.body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if self.is_secret {
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+        response
+    }
+}
+
+/// What became of an attempt that nobody heard of any more.
+#[derive(Debug)]
+pub(super) enum Former {
+    /// It did nothing.
+    Nothing,
+    /// It is going on.
+    Running,
+    /// It succeeded, with this answer.
+    Done(Answered),
+}
+
+/// A request that may be repeated: which call, whose, with which identities of what it makes, and all that it says.
+#[derive(Debug)]
+pub(super) struct Repeatable {
+    pub(super) call: &'static str,
+    pub(super) subject: String,
+    pub(super) ids: NewOrgIds,
+    pub(super) content: Bytes,
+}
+
+impl Once {
+    /// Carries a request out, unless it was before. `former` says what became of an attempt that was begun and never
+    /// answered; `new_ids` are for what is made anew after one that came to nothing.
+    ///
+    /// # Errors
+    /// What `work` is refused with; or the key belongs to another request, or to one that is not over.
+    pub(super) async fn run<F, W>(
+        self,
+        services: &Services,
+        request: Repeatable,
+        former: impl Fn(NewOrgIds) -> F,
+        new_ids: impl FnOnce() -> NewOrgIds,
+        work: impl FnOnce(NewOrgIds) -> W,
+    ) -> Result<Response, Problem>
+    where
+        F: Future<Output = Result<Former, Problem>>,
+        W: Future<Output = Result<Answered, Problem>>,
+    {
+        let Repeatable { call, subject, ids, content } = request;
+        let Some(key) = self.key else { return Ok(work(ids).await?.into_response()) };
+        let keyed = KeyedRequest { call, subject: &subject, key: &key, content: &content };
+        let began = Instant::now();
+        let attempt = loop {
+            match services.idempotency.begin(&keyed, ids).await? {
+                Begun::First(attempt) => break attempt,
+                Begun::Answered(answer) => return replay(&answer),
+                Begun::Reused => return Err(Problem::key_reused()),
+                Begun::Again(attempt) => match former(attempt.ids).await {
+                    Ok(Former::Done(answer)) => {
+                        keep(services, &attempt, &answer).await;
+                        return Ok(replayed(answer));
+                    }
+                    Ok(Former::Nothing) => break services.idempotency.renumber(attempt, new_ids()).await?,
+                    Ok(Former::Running) => give_back(services, &attempt).await,
+                    Err(problem) => {
+                        give_back(services, &attempt).await;
+                        return Err(problem);
+                    }
+                },
+                Begun::Running => {}
+            }
+            if began.elapsed() > self.patience {
+                return Err(Problem::new(kinds::REQUEST_IN_PROGRESS));
+            }
+            sleep(LOOK_PAUSE).await;
+        };
+        let result = work(attempt.ids).await;
+        match &result {
+            Ok(answer) => keep(services, &attempt, answer).await,
+            Err(problem) if problem.is_undecided() => give_back(services, &attempt).await,
+            Err(_refused) => {
+                if let Err(error) = services.idempotency.forget(&attempt).await {
+                    warn!(%error, "the key of a refused request is kept for a while");
+                }
+            }
+        }
+        Ok(result?.into_response())
+    }
+}
+
+/// Keeps an answer. When that fails, the change itself tells later that it was made.
+async fn keep(services: &Services, attempt: &Attempt, answer: &Answered) {
+    let kept = match serde_json::to_vec(answer) {
+        Ok(text) => services.idempotency.keep(attempt, &text).await,
+        Err(_) => return,
+    };
+    if let Err(error) = kept {
+        warn!(%error, "an answer is not kept for those who repeat the request");
+    }
+}
+
+/// Lets others look at once what became of an attempt.
+async fn give_back(services: &Services, attempt: &Attempt) {
+    if let Err(error) = services.idempotency.give_back(attempt).await {
+        warn!(%error, "an attempt is held for a while");
+    }
+}
+
+fn replay(answer: &[u8]) -> Result<Response, Problem> {
+    match serde_json::from_slice::<Answered>(answer) {
+        Ok(answer) => Ok(replayed(answer)),
+        Err(error) => {
+            error!(%error, "a kept answer cannot be read");
+            Err(Problem::new(kinds::INTERNAL_ERROR))
+        }
+    }
+}
+
+fn replayed(answer: Answered) -> Response {
+    let mut response = answer.into_response();
+    response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+    response
+}

@@ -1,0 +1,70 @@
+//! `DELETE /org/{organization_name}/names/{old_name}`
+
+use axum::extract::FromRequestParts;
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+
+use crate::domain::{Caller, OrgReference};
+use crate::http::old_names::OldNameNote;
+use crate::http::problem::{Kind, Problem, kinds};
+use crate::http::state::{HttpState, Services};
+use crate::http::tenant::{PathOrg, path_parameter};
+
+/// What this call can answer besides its success.
+pub(in crate::http) const PROBLEMS: &[Kind] = &[
+    kinds::BAD_REQUEST,
+    kinds::MISSING_TOKEN,
+    kinds::INVALID_TOKEN,
+    kinds::FORBIDDEN,
+    kinds::ORGANIZATION_NOT_FOUND,
+    kinds::NAME_NOT_FOUND,
+    kinds::NAME_IN_USE,
+    kinds::VALIDATION_FAILED,
+    kinds::OUTCOME_UNKNOWN,
+];
+
+/// The parameter of the path that names what is given up.
+const OLD_NAME: &str = "old_name";
+
+/// The old name in a path.
+#[derive(Debug)]
+pub(in crate::http) struct PathOldName(OrgReference);
+
+impl FromRequestParts<HttpState> for PathOldName {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &HttpState) -> Result<Self, Problem> {
+        let name = path_parameter(parts, OLD_NAME).await?;
+        let reference = OrgReference::parse(&name);
+        reference.map(Self).map_err(|invalid| Problem::invalid(vec![invalid.at(format!("{{{OLD_NAME}}}"))]))
+    }
+}
+
+/// Give up an old name
+///
+/// It does not lead to the organization any more, and anybody can take it.
+#[utoipa::path(
+    delete, path = "/org/{organization_name}/names/{old_name}", tag = "organizations", operation_id = "give_up_name",
+    security(("bearer" = []), ("password" = [])),
+    params(
+        (
+            "organization_name" = String, Path, description = "The organization's name, in any spelling",
+            min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$", example = "amazon_global"
+        ),
+        (
+            "old_name" = String, Path, description = "The old name, in any spelling",
+            min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$", example = "amazon"
+        )
+    ),
+    responses((status = 204, description = "The name is free"))
+)]
+pub(in crate::http) async fn delete(
+    caller: Caller,
+    services: Services,
+    note: OldNameNote,
+    PathOrg(reference): PathOrg,
+    PathOldName(name): PathOldName,
+) -> Result<StatusCode, Problem> {
+    note.leave(services.orgs.give_up_name(&caller, &reference, &name).await?);
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,112 @@
+//! Says in an answer that the organization was found by a name that it gave up: since when (`Deprecation`, RFC 9745), until
+//! when that name still leads to it (`Sunset`, RFC 8594), and where the same is found by its present name
+//! (`Link: …; rel="canonical"`, RFC 6596).
+
+use std::convert::Infallible;
+use std::sync::{Arc, OnceLock};
+
+use axum::extract::{FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, Uri, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+
+use super::location::beneath;
+use super::state::HttpState;
+use crate::service::org::{ByOldName, Reached};
+
+/// Since when the name that a request used is given up.
+pub(super) const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
+/// Until when it leads anywhere.
+pub(super) const SUNSET: HeaderName = HeaderName::from_static("sunset");
+
+/// A time as HTTP's headers have it (RFC 9110, section 5.6.7).
+const HTTP_DATE: &[BorrowedFormatItem<'_>] =
+    format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
+
+/// Where a handler leaves word of the old name by which a request found an organization.
+#[derive(Debug, Clone, Default)]
+pub(super) struct OldNameNote(Arc<OnceLock<ByOldName>>);
+
+impl OldNameNote {
+    /// Leaves word, if there was an old name.
+    pub(super) fn leave(&self, by: Option<ByOldName>) {
+        if let Some(by) = by {
+            // A request names one organization; whoever reads it first is right.
+            let _first = self.0.set(by);
+        }
+    }
+
+    /// What was reached, with word left of how.
+    pub(super) fn of<T>(&self, reached: Reached<T>) -> T {
+        self.leave(reached.by);
+        reached.what
+    }
+}
+
+impl FromRequestParts<HttpState> for OldNameNote {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &HttpState) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
+    }
+}
+
+/// Adds the headers to answers of which word was left.
+pub(super) async fn tell(mut request: Request, next: Next) -> Response {
+    let note = OldNameNote::default();
+    request.extensions_mut().insert(note.clone());
+    let uri = request.uri().clone();
+    let mut response = next.run(request).await;
+    if let Some(ByOldName { old, current }) = note.0.get() {
+        let headers = response.headers_mut();
+        let values = [
+            (DEPRECATION, Some(format!("@{}", old.given_up_at.unix_timestamp()))),
+            (SUNSET, http_date(old.until)),
+            (header::LINK, Some(format!("<{}>; rel=\"canonical\"", canonical(&uri, current)))),
+        ];
+        for (name, value) in values {
+            if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
+                headers.append(name, value);
+            }
+        }
+    }
+    response
+}
+
+/// Where the same is found by the organization's present name.
+fn canonical(uri: &Uri, current: &str) -> String {
+    let below = uri.path().strip_prefix("/org/").and_then(|rest| rest.split_once('/'));
+    let Some((_old, rest)) = below else {
+        let name = form_urlencoded::Serializer::new(String::new()).append_pair("organization_name", current).finish();
+        return format!("/org/get?{name}");
+    };
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    format!("{}/{rest}{query}", beneath("/org", current))
+}
+
+fn http_date(time: OffsetDateTime) -> Option<String> {
+    time.to_offset(time::UtcOffset::UTC).format(HTTP_DATE).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_canonical_place_is_the_same_with_the_present_name() {
+        let canonical = |uri: &str| canonical(&uri.parse().expect("a URI"), "New Name");
+        assert_eq!(canonical("/org/old/documents/a%2Fb?x=1"), "/org/New%20Name/documents/a%2Fb?x=1");
+        assert_eq!(canonical("/org/get?organization_name=old"), "/org/get?organization_name=New+Name");
+        assert_eq!(canonical("/org/update"), "/org/get?organization_name=New+Name");
+    }
+
+    #[test]
+    fn a_time_is_written_as_http_has_it() {
+        let time = OffsetDateTime::from_unix_timestamp(784_111_777).expect("a time");
+        assert_eq!(http_date(time).as_deref(), Some("Sun, 06 Nov 1994 08:49:37 GMT"));
+    }
+}

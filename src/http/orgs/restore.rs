@@ -1,0 +1,129 @@
+//! `POST /org/restore`
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::OrganizationAnswer;
+use crate::domain::{EmailQuery, Org, OrgName, PasswordAttempt};
+use crate::http::body::RawBody;
+use crate::http::client_address::ClientAddress;
+use crate::http::fields::Fields;
+use crate::http::idempotency::{Answered, DESCRIPTION, Former, Once, Repeatable};
+use crate::http::problem::{Kind, Problem, kinds};
+use crate::http::state::Services;
+use crate::service::org::{NewOrgIds, Outcome, RestoreOrg};
+
+/// What this call can answer besides its success.
+pub(in crate::http) const PROBLEMS: &[Kind] = &[
+    kinds::INVALID_CREDENTIALS,
+    kinds::ORGANIZATION_NOT_FOUND,
+    kinds::NOT_DELETED,
+    kinds::ORGANIZATION_EXISTS,
+    kinds::COLLECTION_OCCUPIED,
+    kinds::ORGANIZATION_BUSY,
+    kinds::REQUEST_IN_PROGRESS,
+    kinds::VALIDATION_FAILED,
+    kinds::IDEMPOTENCY_KEY_REUSED,
+    kinds::TOO_MANY_ATTEMPTS,
+    kinds::PASSWORD_QUEUE_FULL,
+    kinds::OUTCOME_UNKNOWN,
+    kinds::COLLECTION_HELD,
+    kinds::TENANT_COLLECTION_REPLACED,
+];
+
+/// Who wants a deleted organization back.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents the body; `read` reads it")]
+pub(in crate::http) struct RestoreOrgBody {
+    /// The address of its admin; its case does not matter.
+    #[schema(value_type = String, max_length = 254, pattern = r"^[^\u0000]*@[^\u0000]*$", example = "admin@amazon.example")]
+    email: EmailQuery,
+    /// The password of its admin.
+    #[schema(value_type = String, format = Password, example = "a fine password")]
+    password: PasswordAttempt,
+    /// The name that it gets, if the one that it had was taken meanwhile.
+    #[schema(
+        value_type = Option<String>, min_length = 1, max_length = 64,
+        pattern = "^[A-Za-z0-9]([A-Za-z0-9 _-]{0,62}[A-Za-z0-9])?$", example = "amazon_reborn"
+    )]
+    organization_name: Option<OrgName>,
+}
+
+/// The organization is back.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct RestoredOrg {
+    /// Always true.
+    #[schema(example = true)]
+    ok: bool,
+    /// For people.
+    #[schema(value_type = String, example = "Organization restored successfully")]
+    message: &'static str,
+    /// What came back.
+    organization: OrganizationAnswer,
+    /// The change that this was, for `GET /org/{organization_name}/changes/{id}`.
+    #[schema(pattern = "^[0-9a-f]{24}$", example = "691f2a3b4c5d6e7f80910a1d")]
+    change_id: String,
+}
+
+/// Bring a deleted organization back
+///
+/// With all its documents, indexes and its admin, while `restorable_until` of its deletion is not over. Old names that it had
+/// kept are gone. Tokens of its former life stay dead: log in. Attempts are limited as those of a login are.
+#[utoipa::path(
+    post, path = "/org/restore", tag = "organizations", operation_id = "restore_organization",
+    params(("Idempotency-Key" = Option<String>, Header, description = DESCRIPTION, min_length = 1, max_length = 255)),
+    request_body = RestoreOrgBody,
+    responses((status = 200, description = "The organization is back", body = RestoredOrg))
+)]
+pub(in crate::http) async fn restore(
+    services: Services,
+    once: Once,
+    ClientAddress(address): ClientAddress,
+    body: RawBody,
+) -> Result<Response, Problem> {
+    let (email, password, new_name) = read(body.json_fields()?)?;
+    let command = RestoreOrg { email, password, address, new_name };
+    // Which organization it is, only its admin's password tells; that is asked again when a lost attempt is looked for.
+    let request = Repeatable {
+        call: "restore_organization",
+        subject: String::new(),
+        ids: NewOrgIds::generate(),
+        content: body.bytes(),
+    };
+    let former = |ids: NewOrgIds| {
+        let (services, command) = (&services, &command);
+        async move {
+            let Some(org_id) = services.orgs.whose(command).await? else { return Ok(Former::Nothing) };
+            Ok(match services.orgs.outcome(org_id, ids.change).await? {
+                Outcome::Gone | Outcome::Nothing => Former::Nothing,
+                Outcome::Running => Former::Running,
+                Outcome::Done(org) => Former::Done(restored(&org, ids)?),
+            })
+        }
+    };
+    let work = |ids: NewOrgIds| {
+        let (services, command) = (&services, &command);
+        async move { restored(&services.orgs.restore(ids.change, command).await?, ids) }
+    };
+    once.run(&services, request, former, NewOrgIds::generate, work).await
+}
+
+fn read(mut fields: Fields) -> Result<(EmailQuery, PasswordAttempt, Option<OrgName>), Problem> {
+    let email = fields.required("email", EmailQuery::parse);
+    let password = fields.required("password", |text| Ok(PasswordAttempt::new(text)));
+    let new_name = fields.optional("organization_name", OrgName::parse);
+    let (email, password) = fields.finish(email.zip(password))?;
+    Ok((email, password, new_name))
+}
+
+fn restored(org: &Org, ids: NewOrgIds) -> Result<Answered, Problem> {
+    let answer = RestoredOrg {
+        ok: true,
+        message: "Organization restored successfully",
+        organization: OrganizationAnswer::public(org),
+        change_id: ids.change.to_string(),
+    };
+    Answered::new(StatusCode::OK, &answer)
+}

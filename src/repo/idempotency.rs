@@ -1,0 +1,160 @@
+//! Which requests were answered how, for clients that repeat them: one document for each idempotency key, for a day.
+//!
+//! Nothing in it can be read: keys and bodies are kept as authentication codes, answers encrypted.
+
+use std::time::Duration;
+
+use bson::spec::BinarySubtype;
+use bson::{Binary, Bson, Document, doc, oid::ObjectId};
+use mongodb::Collection;
+use mongodb::options::ReturnDocument;
+use serde::Deserialize;
+
+use super::documents::decode;
+use super::error::RepoError;
+use super::journal::lease;
+use super::{Database, exactly_one};
+
+/// The collection of idempotency keys.
+pub const IDEMPOTENCY_KEYS: &str = "idempotency_keys";
+
+/// How long an answer is kept.
+pub(super) const KEPT_FOR: Duration = Duration::from_hours(24);
+
+/// What identifies a request, or its body: an authentication code.
+pub type Code = [u8; 32];
+
+/// A request that carries a key, as it is stored.
+#[derive(Debug, Clone, Deserialize)]
+pub struct KeyDocument {
+    /// The body's code.
+    pub fingerprint: Binary,
+    /// Who works on the request, or did.
+    pub holder: ObjectId,
+    /// The organization that it makes or changes.
+    pub org_id: ObjectId,
+    /// The change that it makes.
+    pub change_id: ObjectId,
+    /// Which attempt this is; the first is 1.
+    pub attempt: i64,
+    /// The answer; absent while there is none.
+    #[serde(default)]
+    pub answer: Option<Binary>,
+}
+
+/// The requests with idempotency keys.
+#[derive(Debug, Clone)]
+pub struct IdempotencyRepo {
+    collection: Collection<Document>,
+}
+
+impl IdempotencyRepo {
+    pub(crate) fn new(database: &Database) -> Self {
+        Self { collection: database.collection(IDEMPOTENCY_KEYS) }
+    }
+
+    /// Takes a request on, if nobody else works on it and it was not answered; gives what is stored now, which tells by
+    /// its holder whether it was taken on. A record whose day is over counts as none.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub async fn claim(
+        &self,
+        key: &Code,
+        fingerprint: &Code,
+        holder: ObjectId,
+        (org_id, change_id): (ObjectId, ObjectId),
+    ) -> Result<KeyDocument, RepoError> {
+        let is_new = doc! { "$not": [{ "$gt": ["$expires_at", "$$NOW"] }] };
+        let is_abandoned = doc! { "$and": [
+            { "$eq": [{ "$type": "$answer" }, "missing"] },
+            { "$lt": ["$lease_until", "$$NOW"] },
+            { "$eq": ["$fingerprint", binary(fingerprint)] },
+        ] };
+        let when_new = |value: Bson, otherwise: Bson| doc! { "$cond": ["$is_new", value, otherwise] };
+        let when_taken = |value: Bson, otherwise: &str| {
+            doc! { "$cond": [{ "$or": ["$is_new", "$is_abandoned"] }, value, otherwise] }
+        };
+        let set = doc! {
+            "fingerprint": when_new(binary(fingerprint), "$fingerprint".into()),
+            "org_id": when_new(org_id.into(), "$org_id".into()),
+            "change_id": when_new(change_id.into(), "$change_id".into()),
+            "answer": when_new("$$REMOVE".into(), "$answer".into()),
+            "expires_at": when_new(doc! { "$add": ["$$NOW", millis(KEPT_FOR)] }.into(), "$expires_at".into()),
+            "attempt": when_new(1_i64.into(), doc! { "$cond": ["$is_abandoned", { "$add": ["$attempt", 1_i64] }, "$attempt"] }.into()),
+            "holder": when_taken(holder.into(), "$holder"),
+            "lease_until": when_taken(doc! { "$add": ["$$NOW", lease_millis()] }.into(), "$lease_until"),
+        };
+        let pipeline = vec![
+            doc! { "$set": { "is_new": is_new, "is_abandoned": is_abandoned } },
+            doc! { "$set": set },
+            doc! { "$unset": ["is_new", "is_abandoned"] },
+        ];
+        let claim = self.collection.find_one_and_update(doc! { "_id": binary(key) }, pipeline);
+        match claim.upsert(true).return_document(ReturnDocument::After).await? {
+            Some(stored) => decode(IDEMPOTENCY_KEYS, stored),
+            None => Err(RepoError::Refused { summary: "an upsert gave no document".to_owned() }),
+        }
+    }
+
+    /// Sets the identities of what a further attempt makes anew.
+    ///
+    /// # Errors
+    /// [`RepoError::TakenOver`] when another attempt was begun meanwhile.
+    pub async fn renumber(
+        &self,
+        key: &Code,
+        holder: ObjectId,
+        (org_id, change_id): (ObjectId, ObjectId),
+    ) -> Result<(), RepoError> {
+        let set = doc! { "$set": { "org_id": org_id, "change_id": change_id } };
+        exactly_one(self.collection.update_one(held(key, holder), set).await?.matched_count)
+    }
+
+    /// Keeps the answer.
+    ///
+    /// # Errors
+    /// [`RepoError::TakenOver`] when another attempt was begun meanwhile.
+    pub async fn answer(&self, key: &Code, holder: ObjectId, answer: Vec<u8>) -> Result<(), RepoError> {
+        let answer = Binary { subtype: BinarySubtype::Generic, bytes: answer };
+        let set = doc! { "$set": { "answer": answer } };
+        exactly_one(self.collection.update_one(held(key, holder), set).await?.matched_count)
+    }
+
+    /// Ends an attempt's time.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub async fn give_back(&self, key: &Code, holder: ObjectId) -> Result<(), RepoError> {
+        let over = vec![doc! { "$set": { "lease_until": { "$subtract": ["$$NOW", 1_i64] } } }];
+        self.collection.update_one(held(key, holder), over).await?;
+        Ok(())
+    }
+
+    /// Forgets a request that did nothing.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub async fn forget(&self, key: &Code, holder: ObjectId) -> Result<(), RepoError> {
+        self.collection.delete_one(held(key, holder)).await?;
+        Ok(())
+    }
+}
+
+fn held(key: &Code, holder: ObjectId) -> Document {
+    doc! { "_id": binary(key), "holder": holder }
+}
+
+fn binary(code: &Code) -> Bson {
+    Bson::Binary(Binary { subtype: BinarySubtype::Generic, bytes: code.to_vec() })
+}
+
+/// How long an attempt has before another may look what became of it: as long as a change has twice, because it also
+/// waits for passwords to be hashed. An attempt that takes longer harms nobody: the changes themselves are fenced.
+fn lease_millis() -> i64 {
+    2 * millis(lease())
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,346 @@
+//! The journal of an organization's changes, in its own document.
+//!
+//! Every step of a change is one conditional update of one document, with the change's id and fence in its filter,
+//! so that a holder who was overtaken changes nothing. Leases go by the database's clock (`$$NOW`).
+
+use std::time::Duration;
+
+use bson::{Bson, DateTime, Document, doc, oid::ObjectId};
+
+use super::documents::{ChangeDocument, NameDocument, ORGANIZATIONS, OrgDocument, decode};
+use super::error::RepoError;
+use super::names::{cooled, kept, live, unless_empty, without};
+use super::orgs::OrgRepo;
+use super::{exactly_one, names};
+use crate::chaos;
+use crate::domain::{ChangeKind, Org, OrgId, OrgState};
+
+/// For how long a change that is over can be looked at.
+const HISTORY_AGE: Duration = Duration::from_hours(90 * 24);
+/// How many changes that are over are kept for an organization.
+const HISTORY_MAX: i32 = 100;
+
+/// How long a server may work on a change without renewing its right to it. Longer than any single command of a
+/// change can live (its `maxTimeMS` plus the write concern's time-out).
+#[must_use]
+pub fn lease() -> Duration {
+    chaos::time("CHAOS_LEASE_MS", Duration::from_secs(15))
+}
+
+/// The right to go on with one change: all three must still match for a step to happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChangeRef {
+    /// The organization.
+    pub org_id: OrgId,
+    /// The change.
+    pub change_id: ObjectId,
+    /// The holder's fencing token.
+    pub fence: i64,
+    /// The organization's generation while it is being changed; a later change has a higher one.
+    pub generation: i64,
+}
+
+impl ChangeRef {
+    /// The right to the change that a document holds, for whom its present fence belongs to.
+    #[must_use]
+    pub fn of(org: &OrgDocument, change: &ChangeDocument) -> Self {
+        Self { org_id: OrgId(org.id), change_id: change.id, fence: change.fence, generation: org.generation }
+    }
+}
+
+/// In which state an organization must be for a change of this kind to begin, and in which it is meanwhile.
+fn states(kind: ChangeKind) -> (OrgState, OrgState) {
+    match kind {
+        ChangeKind::Create => (OrgState::Provisioning, OrgState::Provisioning),
+        ChangeKind::Rename | ChangeKind::Repair => (OrgState::Active, OrgState::Renaming),
+        ChangeKind::Delete => (OrgState::Active, OrgState::Deleting),
+        ChangeKind::Restore => (OrgState::Deleted, OrgState::Restoring),
+        ChangeKind::Purge => (OrgState::Deleted, OrgState::Deleting),
+    }
+}
+
+impl OrgRepo {
+    /// Records a new organization and claims its name, with the lease of its creation running.
+    ///
+    /// # Errors
+    /// [`RepoError::Duplicate`] when the name or the collection belongs to another organization.
+    pub async fn insert_provisioning(&self, document: &OrgDocument) -> Result<ChangeRef, RepoError> {
+        let Some(change) = &document.change else {
+            return Err(RepoError::Refused { summary: "a new organization needs its change".to_owned() });
+        };
+        let at = ChangeRef::of(document, change);
+        // An upsert of a pipeline rather than an insert, because only a pipeline can ask the database's clock.
+        let whole = doc! { "$mergeObjects": [{ "$literal": encode(document)? }, { "change": recorded(change)? }] };
+        let pipeline = vec![doc! { "$replaceWith": whole }];
+        self.collection.update_one(doc! { "_id": document.id }, pipeline).upsert(true).await?;
+        Ok(at)
+    }
+
+    /// Begins a change of an organization that is at rest and still of the generation that the caller read; claims the
+    /// name that it gets. `None` when it was changed or removed meanwhile, is being changed, or when that name is its own
+    /// and still cools down.
+    ///
+    /// # Errors
+    /// [`RepoError::Duplicate`] when the claimed name belongs to another organization.
+    pub async fn begin(&self, org: &Org, change: &ChangeDocument) -> Result<Option<ChangeRef>, RepoError> {
+        let (from, to) = states(change.kind);
+        let mut filter = doc! { "_id": org.id.0, "state": encode_state(from)?, "generation": org.generation };
+        let mut conditions = Vec::new();
+        if let Some(name) = change.to.as_ref().filter(|name| name.slug != org.slug.as_str()) {
+            let cooling = names::slugs(&live("$cooling").into());
+            conditions.push(doc! { "$not": [{ "$in": [{ "$literal": &name.slug }, cooling] }] });
+        }
+        match change.kind {
+            ChangeKind::Restore => conditions.push(doc! { "$gt": ["$deletion.until", "$$NOW"] }),
+            ChangeKind::Purge => conditions.push(doc! { "$lte": ["$deletion.until", "$$NOW"] }),
+            ChangeKind::Create | ChangeKind::Rename | ChangeKind::Delete | ChangeKind::Repair => {}
+        }
+        if !conditions.is_empty() {
+            filter.insert("$expr", doc! { "$and": conditions });
+        }
+        let set = doc! {
+            "state": encode_state(to)?,
+            "generation": { "$add": ["$generation", 1_i64] },
+            "change": recorded(change)?,
+            "old_names": unless_empty(live("$old_names")),
+            "cooling": unless_empty(live("$cooling")),
+        };
+        let result = self.collection.update_one(filter, vec![doc! { "$set": set }, names::claimed()]).await?;
+        Ok((result.matched_count == 1).then_some(ChangeRef {
+            org_id: org.id,
+            change_id: change.id,
+            fence: change.fence,
+            generation: org.generation + 1,
+        }))
+    }
+
+    /// Takes over a change whose lease ran out: raises its fence, so that its former holder can do nothing more.
+    /// `None` when somebody else was faster or it is finished.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked, or the document cannot be read.
+    pub async fn take_over(&self, id: OrgId, holder: &str) -> Result<Option<OrgDocument>, RepoError> {
+        let mut filter = abandoned();
+        filter.insert("_id", id.0);
+        let set = doc! {
+            "change.fence": { "$add": ["$change.fence", 1_i64] },
+            "change.holder": { "$literal": holder },
+            "change.lease_until": lease_end(),
+        };
+        let result = self
+            .collection
+            .find_one_and_update(filter, vec![doc! { "$set": set }])
+            .return_document(mongodb::options::ReturnDocument::After)
+            .await?;
+        result.map(|document| decode(ORGANIZATIONS, document)).transpose()
+    }
+
+    /// Renews the right to go on with a change, and notes the step that it is for. Comes immediately before every
+    /// command that changes the catalog.
+    ///
+    /// # Errors
+    /// [`RepoError::TakenOver`] when the change is not the caller's any more.
+    pub async fn renew(&self, at: ChangeRef, step: &str) -> Result<(), RepoError> {
+        self.step(filter_of(at), vec![doc! { "$set": renewed(step) }]).await
+    }
+
+    /// The same after the answer of a command was lost: it may still be on its way, so the name that the change gives up
+    /// will have to cool down.
+    ///
+    /// # Errors
+    /// [`RepoError::TakenOver`] when the change is not the caller's any more.
+    pub async fn renew_uncertain(&self, at: ChangeRef, step: &str) -> Result<(), RepoError> {
+        let mut set = renewed(step);
+        set.insert("change.is_uncertain", true);
+        self.step(filter_of(at), vec![doc! { "$set": set }]).await
+    }
+
+    /// Records which collection was made for an organization.
+    ///
+    /// # Errors
+    /// [`RepoError::TakenOver`] when the change is not the caller's any more.
+    pub async fn record_collection(&self, at: ChangeRef, uuid: bson::Uuid) -> Result<(), RepoError> {
+        let record = vec![doc! { "$set": { "collection_uuid": { "$literal": uuid } } }];
+        self.step(in_state(at, OrgState::Provisioning)?, record).await
+    }
+
+    /// Finishes the creation of an organization: from here on it exists.
+    ///
+    /// # Errors
+    /// [`RepoError::TakenOver`] when the change is not the caller's any more.
+    pub async fn activate(&self, at: ChangeRef) -> Result<(), RepoError> {
+        let mut set = over(OrgState::Active, None)?;
+        set.insert("name_since", "$$NOW");
+        self.step(in_state(at, OrgState::Provisioning)?, vec![doc! { "$set": set }, without_change()]).await
+    }
+
+    /// Finishes a change that moved the organization's collection, or only its name's spelling: what it is called now
+    /// counts, and what it was called is kept, cools down or is free.
+    ///
+    /// # Errors
+    /// [`RepoError::TakenOver`] when the change is not the caller's any more.
+    pub async fn finish_move(&self, at: ChangeRef, change: &ChangeDocument, now: DateTime) -> Result<(), RepoError> {
+        let (from, to) = moved(change)?;
+        let (_, meanwhile) = states(change.kind);
+        let after = if change.kind == ChangeKind::Delete { OrgState::Deleted } else { OrgState::Active };
+        let mut set = over(after, None)?;
+        set.extend(named(to));
+        set.insert("updated_at", now);
+        if from.slug != to.slug {
+            set.insert("name_since", "$$NOW");
+            set.insert("cooling", unless_empty(cooled(&from.slug, Some(&to.slug))));
+            let old_names = match change.kind {
+                // Nobody asks for what is deleted.
+                ChangeKind::Delete => doc! { "$literal": [] },
+                _ if change.keep_old_name_days > 0 => kept(from, &to.slug, change.keep_old_name_days),
+                _ => without(live("$old_names"), &to.slug),
+            };
+            set.insert("old_names", unless_empty(old_names));
+        }
+        let mut gone = vec!["change"];
+        match change.kind {
+            ChangeKind::Delete => {
+                let until = doc! { "$add": ["$$NOW", change.grace_days.unwrap_or_default() * names::DAY_MS] };
+                let literal = |text: &str| doc! { "$literal": text };
+                let name = literal(&from.organization_name);
+                let deletion = doc! { "organization_name": name, "slug": literal(&from.slug), "until": until };
+                set.insert("deletion", deletion);
+            }
+            ChangeKind::Restore => gone.push("deletion"),
+            ChangeKind::Create | ChangeKind::Rename | ChangeKind::Purge | ChangeKind::Repair => {}
+        }
+        let pipeline = vec![doc! { "$set": set }, doc! { "$unset": gone }, names::claimed()];
+        self.step(in_state(at, meanwhile)?, pipeline).await
+    }
+
+    /// Gives a change up that moved nothing: everything is as it was before it began, and the claimed name is free, or
+    /// cools down when somebody could still move the collection there. `why` is what whoever watches the change is told.
+    ///
+    /// # Errors
+    /// [`RepoError::TakenOver`] when the change is not the caller's any more.
+    pub async fn undo_move(&self, at: ChangeRef, change: &ChangeDocument, why: &str) -> Result<(), RepoError> {
+        let (from, to) = moved(change)?;
+        let (before, meanwhile) = states(change.kind);
+        let mut set = over(before, Some(why))?;
+        if from.slug != to.slug {
+            set.insert("cooling", unless_empty(cooled(&to.slug, None)));
+        }
+        let pipeline = vec![doc! { "$set": set }, without_change(), names::claimed()];
+        self.step(in_state(at, meanwhile)?, pipeline).await
+    }
+
+    /// Turns a creation into its removal; from here on it can only go.
+    ///
+    /// # Errors
+    /// [`RepoError::TakenOver`] when the change is not the caller's any more.
+    pub async fn mark_deleting(&self, at: ChangeRef) -> Result<(), RepoError> {
+        let mark = vec![doc! { "$set": { "state": "deleting", "change.lease_until": lease_end() } }];
+        self.step(filter_of(at), mark).await
+    }
+
+    /// Removes an organization that is being deleted; the last step, which frees its name.
+    ///
+    /// # Errors
+    /// [`RepoError::TakenOver`] when the change is not the caller's any more.
+    pub async fn remove(&self, at: ChangeRef) -> Result<(), RepoError> {
+        let result = self.collection.delete_one(in_state(at, OrgState::Deleting)?).await?;
+        exactly_one(result.deleted_count)
+    }
+
+    async fn step(&self, filter: Document, pipeline: Vec<Document>) -> Result<(), RepoError> {
+        let result = self.collection.update_one(filter, pipeline).await?;
+        exactly_one(result.matched_count)
+    }
+}
+
+/// Changes whose lease ran out. A document without a lease is not one of them: a missing date would count as past.
+pub(super) fn abandoned() -> Document {
+    doc! {
+        "state": { "$in": ["provisioning", "renaming", "deleting", "restoring"] },
+        "change.lease_until": { "$type": "date" },
+        "$expr": { "$lt": ["$change.lease_until", "$$NOW"] },
+    }
+}
+
+/// The names before and after a change that has both.
+fn moved(change: &ChangeDocument) -> Result<(&NameDocument, &NameDocument), RepoError> {
+    let names = change.from.as_ref().zip(change.to.as_ref());
+    names.ok_or_else(|| RepoError::Refused { summary: "a change without its names".to_owned() })
+}
+
+/// A change as it is recorded: its lease and its beginning by the database's clock.
+fn recorded(change: &ChangeDocument) -> Result<Document, RepoError> {
+    let times = doc! { "lease_until": lease_end(), "started_at": "$$NOW" };
+    Ok(doc! { "$mergeObjects": [{ "$literal": encode(change)? }, times] })
+}
+
+fn renewed(step: &str) -> Document {
+    doc! { "change.lease_until": lease_end(), "change.step": { "$literal": step } }
+}
+
+/// What is set by the end of every change: the state after it, and what is remembered of it.
+fn over(state: OrgState, error: Option<&str>) -> Result<Document, RepoError> {
+    let mut entry = doc! {
+        "id": "$change.id",
+        "kind": "$change.kind",
+        "started_at": { "$ifNull": ["$change.started_at", "$$NOW"] },
+        "finished_at": "$$NOW",
+        "attempts": "$change.fence",
+    };
+    if let Some(error) = error {
+        entry.insert("error", doc! { "$literal": error });
+    }
+    let age = i64::try_from(HISTORY_AGE.as_millis()).unwrap_or(i64::MAX);
+    let young = doc! { "$gt": ["$$this.finished_at", { "$subtract": ["$$NOW", age] }] };
+    let remembered = doc! { "$filter": { "input": { "$ifNull": ["$history", []] }, "cond": young } };
+    let history = doc! { "$slice": [{ "$concatArrays": [remembered, [entry]] }, -HISTORY_MAX] };
+    Ok(doc! {
+        "state": encode_state(state)?,
+        "generation": { "$add": ["$generation", 1_i64] },
+        "history": history,
+    })
+}
+
+fn without_change() -> Document {
+    doc! { "$unset": "change" }
+}
+
+/// The fields that say what an organization is called.
+fn named(to: &NameDocument) -> Document {
+    let literal = |text: &str| doc! { "$literal": text };
+    doc! {
+        "organization_name": literal(&to.organization_name),
+        "slug": literal(&to.slug),
+        "collection_name": literal(&to.collection_name),
+        "connection.collection_name": literal(&to.collection_name),
+    }
+}
+
+/// The same, for a step that belongs to one state: one that arrives late, after the change went on, does nothing.
+fn in_state(at: ChangeRef, state: OrgState) -> Result<Document, RepoError> {
+    let mut filter = filter_of(at);
+    filter.insert("state", encode_state(state)?);
+    Ok(filter)
+}
+
+fn filter_of(at: ChangeRef) -> Document {
+    doc! { "_id": at.org_id.0, "change.id": at.change_id, "change.fence": at.fence }
+}
+
+/// When a lease that begins now ends, as an expression for the database to compute.
+fn lease_end() -> Document {
+    doc! { "$add": ["$$NOW", i64::try_from(lease().as_millis()).unwrap_or(i64::MAX)] }
+}
+
+/// A document as BSON. In a pipeline it must stand inside `$literal`, because a text that begins with `$` (every
+/// bcrypt hash does) would be read as the name of a field.
+fn encode<T: serde::Serialize>(value: &T) -> Result<Document, RepoError> {
+    bson::serialize_to_document(value)
+        .map_err(|_error| RepoError::Refused { summary: "a document could not be encoded".to_owned() })
+}
+
+/// A state as its documents have it.
+fn encode_state(state: OrgState) -> Result<Bson, RepoError> {
+    bson::serialize_to_bson(&state)
+        .map_err(|_error| RepoError::Refused { summary: "a state could not be encoded".to_owned() })
+}

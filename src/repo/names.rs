@@ -1,0 +1,124 @@
+//! What becomes of an organization's names: the one that it has, those that it had and still answers to, and those that
+//! cool down. All of them stand in `names`, whose unique index lets nobody else have them.
+
+use std::time::Duration;
+
+use bson::{Bson, DateTime, Document, doc};
+
+use super::documents::NameDocument;
+use super::error::RepoError;
+use super::orgs::OrgRepo;
+use crate::chaos;
+use crate::domain::{OrgId, Slug};
+
+/// A day in milliseconds, in which MongoDB counts.
+pub(super) const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+
+/// How long a name stays reserved that a change gave up which was taken over, or a command of which was never answered.
+/// Longer than a server can be thought to stall between renewing its lease and sending a command, plus the longest that
+/// such a command can live: one that arrives later could move the collection of a name that was taken again.
+fn cooling_time() -> Duration {
+    chaos::time("CHAOS_COOLING_MS", Duration::from_mins(1))
+}
+
+impl OrgRepo {
+    /// Frees a name if it was only kept or cooling down and its time is over.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub async fn free_expired(&self, slug: &Slug) -> Result<(), RepoError> {
+        let list = |field: &str| doc! { "$ifNull": [field, []] };
+        let is_over = doc! { "$and": [
+            { "$eq": ["$$this.slug", { "$literal": slug.as_str() }] },
+            { "$lte": ["$$this.until", "$$NOW"] },
+        ] };
+        let reserved = doc! { "$concatArrays": [list("$old_names"), list("$cooling")] };
+        let over = doc! { "$filter": { "input": reserved, "cond": is_over } };
+        let filter = doc! { "names": slug.as_str(), "$expr": { "$gt": [{ "$size": over }, 0] } };
+        let tidy = doc! { "$set": { "old_names": unless_empty(live("$old_names")), "cooling": unless_empty(live("$cooling")) } };
+        self.collection.update_one(filter, vec![tidy, claimed()]).await?;
+        Ok(())
+    }
+
+    /// Gives an old name up before its time; false when the organization does not have it.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub async fn give_up_old_name(&self, id: OrgId, slug: &Slug) -> Result<bool, RepoError> {
+        let filter = doc! { "_id": id.0, "old_names.slug": slug.as_str() };
+        let given_up = doc! { "$set": { "old_names": unless_empty(without(live("$old_names"), slug.as_str())) } };
+        Ok(self.collection.update_one(filter, vec![given_up, claimed()]).await?.matched_count == 1)
+    }
+
+    /// Counts calls that found an organization by an old name.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub async fn count_uses(&self, id: OrgId, slug: &Slug, uses: i64, last: DateTime) -> Result<(), RepoError> {
+        let filter = doc! { "_id": id.0, "old_names.slug": slug.as_str() };
+        let count = doc! { "$inc": { "old_names.$.uses": uses }, "$max": { "old_names.$.last_used_at": last } };
+        self.collection.update_one(filter, count).await?;
+        Ok(())
+    }
+}
+
+/// A stage that sets `names` to what the document says at the time: the name that it has, the one that a change claims,
+/// those that are kept and those that cool down.
+pub(super) fn claimed() -> Document {
+    let list = |field: &str| doc! { "$ifNull": [field, []] };
+    let claim = doc! { "$cond": [{ "$gt": ["$change.to.slug", Bson::Null] }, ["$change.to.slug"], []] };
+    let (old, cooling) = (slugs(&list("$old_names").into()), slugs(&list("$cooling").into()));
+    doc! { "$set": { "names": { "$setUnion": [["$slug"], claim, old, cooling] } } }
+}
+
+/// A list, or no field at all when there is nothing in it.
+pub(super) fn unless_empty(list: impl Into<Bson>) -> Document {
+    let value = doc! { "$cond": [{ "$eq": [{ "$size": "$$list" }, 0] }, "$$REMOVE", "$$list"] };
+    doc! { "$let": { "vars": { "list": list.into() }, "in": value } }
+}
+
+/// The slugs of a list.
+pub(super) fn slugs(list: &Bson) -> Document {
+    doc! { "$map": { "input": list, "in": "$$this.slug" } }
+}
+
+/// The entries of a list whose time is not over.
+pub(super) fn live(field: &str) -> Document {
+    let cond = doc! { "$gt": ["$$this.until", "$$NOW"] };
+    doc! { "$filter": { "input": { "$ifNull": [field, []] }, "cond": cond } }
+}
+
+/// The entries of a list but for that of this slug.
+pub(super) fn without(list: impl Into<Bson>, slug: &str) -> Document {
+    let cond = doc! { "$ne": ["$$this.slug", { "$literal": slug }] };
+    doc! { "$filter": { "input": list.into(), "cond": cond } }
+}
+
+/// The old names after a rename that keeps the name that it gives up.
+pub(super) fn kept(from: &NameDocument, to: &str, days: i64) -> Document {
+    let literal = |text: &str| doc! { "$literal": text };
+    let entry = doc! {
+        "organization_name": literal(&from.organization_name),
+        "slug": literal(&from.slug),
+        "since": { "$ifNull": ["$name_since", "$created_at"] },
+        "given_up_at": "$$NOW",
+        "until": { "$add": ["$$NOW", days * DAY_MS] },
+        "uses": 0_i64,
+        "last_used_at": Bson::Null,
+    };
+    let others = without(without(live("$old_names"), to), &from.slug);
+    doc! { "$concatArrays": [others, [entry]] }
+}
+
+/// The names that cool down after a change of which a command may still be on its way: this one too. One that the
+/// organization got itself does not cool any more.
+pub(super) fn cooled(slug: &str, got: Option<&str>) -> Document {
+    let may_arrive = doc! { "$or": [{ "$gt": ["$change.fence", 1_i64] }, { "$eq": ["$change.is_uncertain", true] }] };
+    let time = i64::try_from(cooling_time().as_millis()).unwrap_or(i64::MAX);
+    let entry = doc! { "slug": { "$literal": slug }, "until": { "$add": ["$$NOW", time] } };
+    let still = match got {
+        Some(got) => without(live("$cooling"), got),
+        None => live("$cooling"),
+    };
+    doc! { "$concatArrays": [still, { "$cond": [may_arrive, [entry], []] }] }
+}

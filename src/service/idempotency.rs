@@ -1,0 +1,169 @@
+//! Requests that a client repeats because it did not hear the answer: with the same `Idempotency-Key` it gets the first
+//! answer, from whichever server, also when the first one died in between.
+//!
+//! A key belongs to one call and to whoever sends it. What is stored of it can be read by nobody without the server's
+//! secret: the key and the body as authentication codes, the answer encrypted, because it may hold a token.
+
+use std::sync::Arc;
+
+use aws_lc_rs::hmac;
+use bson::oid::ObjectId;
+use secrecy::SecretString;
+
+use super::org::NewOrgIds;
+use super::sealer::{Sealer, derive_key};
+use crate::domain::{ChangeId, OrgId};
+use crate::repo::idempotency::{Code, IdempotencyRepo, KeyDocument};
+use crate::repo::{RepoError, Repos};
+
+/// A request with its key: which call, whose, and what it asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyedRequest<'a> {
+    /// The call's name.
+    pub call: &'static str,
+    /// Who sends it: an identity, or nothing when anybody may.
+    pub subject: &'a str,
+    /// The client's key.
+    pub key: &'a str,
+    /// All that the request says.
+    pub content: &'a [u8],
+}
+
+/// What is to be done about a request with a key.
+#[derive(Debug)]
+pub enum Begun {
+    /// Nobody has tried it: do it, as this attempt.
+    First(Attempt),
+    /// An attempt was begun and never ended: look what became of it, and do it if nothing did.
+    Again(Attempt),
+    /// It was answered so.
+    Answered(Vec<u8>),
+    /// Somebody works on it.
+    Running,
+    /// The key was used for another request.
+    Reused,
+}
+
+/// One attempt at a request with a key.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    key: Code,
+    holder: ObjectId,
+    /// The identities of what it makes.
+    pub ids: NewOrgIds,
+}
+
+/// Remembers answers.
+#[derive(Debug, Clone)]
+pub struct IdempotencyService {
+    repo: IdempotencyRepo,
+    sealer: AnswerSealer,
+}
+
+/// Makes codes of requests, and seals their answers.
+#[derive(Clone)]
+pub struct AnswerSealer {
+    code_key: Arc<hmac::Key>,
+    sealer: Sealer,
+}
+
+impl std::fmt::Debug for AnswerSealer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AnswerSealer(hidden)")
+    }
+}
+
+impl IdempotencyService {
+    /// Remembers answers in these repositories.
+    #[must_use]
+    pub fn new(repos: &Repos, sealer: AnswerSealer) -> Self {
+        Self { repo: repos.idempotency.clone(), sealer }
+    }
+
+    /// Takes a request on, or says why not. `ids` are those of what it will make.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked; nothing was begun.
+    pub async fn begin(&self, request: &KeyedRequest<'_>, ids: NewOrgIds) -> Result<Begun, RepoError> {
+        let key = self.sealer.code(&[request.call.as_bytes(), request.subject.as_bytes(), request.key.as_bytes()]);
+        let fingerprint = self.sealer.code(&[request.content]);
+        let holder = ObjectId::new();
+        let stored = self.repo.claim(&key, &fingerprint, holder, (ids.org.0, ids.change.0)).await?;
+        if stored.fingerprint.bytes != fingerprint {
+            return Ok(Begun::Reused);
+        }
+        if let Some(answer) = &stored.answer {
+            // Sealed with another secret: then nobody knows it any more, and what was done must not be done again.
+            return Ok(self.sealer.sealer.open(&key, answer.bytes.clone()).map_or(Begun::Reused, Begun::Answered));
+        }
+        let KeyDocument { org_id, change_id, attempt, .. } = stored;
+        let ids = NewOrgIds { org: OrgId(org_id), change: ChangeId(change_id) };
+        let begun = Attempt { key, holder, ids };
+        Ok(match (stored.holder == holder, attempt) {
+            (true, 1) => Begun::First(begun),
+            (true, _) => Begun::Again(begun),
+            (false, _) => Begun::Running,
+        })
+    }
+
+    /// The same attempt with new identities: what the former one began did not come to be, and its identities must not be
+    /// used again.
+    ///
+    /// # Errors
+    /// [`RepoError::TakenOver`] when another attempt was begun meanwhile.
+    pub async fn renumber(&self, attempt: Attempt, ids: NewOrgIds) -> Result<Attempt, RepoError> {
+        self.repo.renumber(&attempt.key, attempt.holder, (ids.org.0, ids.change.0)).await?;
+        Ok(Attempt { ids, ..attempt })
+    }
+
+    /// Keeps an answer.
+    ///
+    /// # Errors
+    /// [`RepoError::TakenOver`] when another attempt was begun meanwhile.
+    pub async fn keep(&self, attempt: &Attempt, answer: &[u8]) -> Result<(), RepoError> {
+        let Some(sealed) = self.sealer.sealer.seal(&attempt.key, answer.to_vec()) else {
+            return Err(RepoError::Refused { summary: "an answer could not be sealed".to_owned() });
+        };
+        self.repo.answer(&attempt.key, attempt.holder, sealed).await
+    }
+
+    /// Lets others look at once what became of an attempt that did not come to its end.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub async fn give_back(&self, attempt: &Attempt) -> Result<(), RepoError> {
+        self.repo.give_back(&attempt.key, attempt.holder).await
+    }
+
+    /// Forgets a request that did nothing: it can be tried again, with the same body or another.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub async fn forget(&self, attempt: &Attempt) -> Result<(), RepoError> {
+        self.repo.forget(&attempt.key, attempt.holder).await
+    }
+}
+
+impl AnswerSealer {
+    /// Seals what every server with this secret can open.
+    ///
+    /// # Errors
+    /// The cryptographic library failed.
+    pub fn new(secret: &SecretString) -> Result<Self, aws_lc_rs::error::Unspecified> {
+        let code_key = derive_key(secret, b"tenantry idempotency code v1")?;
+        let code_key = Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &code_key));
+        Ok(Self { code_key, sealer: Sealer::new(secret, b"tenantry idempotent answer v1")? })
+    }
+
+    /// A code that only this secret makes, of parts that cannot run into each other.
+    fn code(&self, parts: &[&[u8]]) -> Code {
+        let mut context = hmac::Context::with_key(&self.code_key);
+        for part in parts {
+            context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            context.update(part);
+        }
+        let mut code = [0; 32];
+        code.copy_from_slice(context.sign().as_ref());
+        code
+    }
+}

@@ -1,0 +1,106 @@
+//! Deleting: from its first step on, nobody sees the organization any more. At once, or with a time to bring it back.
+
+use super::error::Refusal;
+use super::moves::Move;
+use super::step::{Step, take};
+use super::{ChangeError, MigrationService, undecided};
+use crate::domain::{ChangeId, ChangeKind, Deletion, Org, OwnerTag, Slug};
+use crate::repo::RepoError;
+use crate::repo::documents::{ChangeDocument, NameDocument, OrgDocument};
+use crate::repo::journal::ChangeRef;
+
+impl MigrationService {
+    /// Deletes an organization. With `grace_days` it can be brought back so long: its collection is put away under a name
+    /// that only it can have, and its admin keeps its email; without, everything is gone. Gives until when.
+    ///
+    /// # Errors
+    /// See [`ChangeError`]. After `Undecided` the organization is gone for everybody who asks, and its name will be
+    /// free.
+    pub async fn delete(
+        &self,
+        id: ChangeId,
+        org: &Org,
+        grace_days: Option<u16>,
+    ) -> Result<Option<Deletion>, ChangeError> {
+        let mut change = self.new_change(id, ChangeKind::Delete);
+        if let Some(days) = grace_days {
+            change.grace_days = Some(days.into());
+            change.from = Some(NameDocument::from(org));
+            change.to = Some(put_away_name(org));
+        }
+        let at = self.begin(org, &change).await?;
+        let undecided = undecided(&change);
+        let document = self.repos.orgs.find_document(org.id).await.map_err(&undecided)?;
+        let document = document.ok_or(ChangeError::Gone)?;
+        self.carry_delete(at, &change, &document).await.map_err(&undecided)?;
+        if grace_days.is_none() {
+            return Ok(None);
+        }
+        let deleted = self.repos.orgs.find(org.id).await.map_err(&undecided)?;
+        Ok(deleted.and_then(|org| org.deletion))
+    }
+
+    /// Goes on with a deletion.
+    pub(super) async fn carry_delete(
+        &self,
+        at: ChangeRef,
+        change: &ChangeDocument,
+        org: &OrgDocument,
+    ) -> Result<(), RepoError> {
+        let Some(put_away) = Move::of(at, change, &org.to_org()) else {
+            return self.finish_delete(at, change.kind, org).await;
+        };
+        match self.carry_over(&put_away).await {
+            Ok(()) => Ok(()),
+            // There is nothing to put away.
+            Err(Refusal::CollectionReplaced) => self.finish_delete(at, change.kind, org).await,
+            Err(refusal) => Err(refusal.into_cause()),
+        }
+    }
+
+    /// Removes everything of an organization; its own document last, which frees its name.
+    pub(super) async fn finish_delete(
+        &self,
+        at: ChangeRef,
+        kind: ChangeKind,
+        org: &OrgDocument,
+    ) -> Result<(), RepoError> {
+        let drop = (kind, Step::DropCollection);
+        if let Some(collection) = org.to_org().tenant_collection() {
+            self.repeatable(at, drop, || self.repos.tenants.drop(&collection)).await?;
+        } else if let Some(made) = self.repos.tenants.find(&org.collection_name).await?
+            && made.owner == Some(OwnerTag(at.org_id))
+        {
+            // Made for this organization, but the UUID was not recorded any more.
+            self.repeatable(at, drop, || self.repos.tenants.drop(&made.collection)).await?;
+        }
+        self.repeatable(at, (kind, Step::RemoveAdmins), || self.repos.admins.remove_of(at.org_id)).await?;
+        take(kind, Step::RemoveOrg, self.repos.orgs.remove(at)).await
+    }
+
+    /// Ends what nobody can bring back any more. Gives how many organizations are gone.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub async fn purge_expired(&self) -> Result<usize, RepoError> {
+        let mut gone = 0;
+        for id in self.repos.orgs.find_purgeable().await? {
+            let Some(org) = self.repos.orgs.find_document(id).await? else { continue };
+            let change = self.new_change(ChangeId::generate(), ChangeKind::Purge);
+            // Another server was faster, or its admin was.
+            let Ok(at) = self.begin(&org.to_org(), &change).await else { continue };
+            self.finish_delete(at, change.kind, &org).await?;
+            gone += 1;
+        }
+        Ok(gone)
+    }
+}
+
+/// What a deleted organization is called: names that no other can have.
+fn put_away_name(org: &Org) -> NameDocument {
+    NameDocument {
+        organization_name: org.name.clone(),
+        slug: Slug::of_deleted(org.id).as_str().to_owned(),
+        collection_name: org.id.put_away_collection_name(),
+    }
+}

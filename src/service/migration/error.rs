@@ -1,0 +1,120 @@
+//! Why a change did not happen.
+
+use crate::domain::ChangeId;
+use crate::repo::RepoError;
+
+/// Why a change did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// The new name belongs to another organization.
+    #[error("the name is taken")]
+    NameTaken,
+    /// The email belongs to another admin.
+    #[error("the email is taken")]
+    EmailTaken,
+    /// There is a collection of the new name that no organization owns; nothing was changed.
+    #[error("a collection of that name exists")]
+    CollectionOccupied,
+    /// The organization's collection is gone, or another one stands in its place; nothing was changed.
+    #[error("the organization's collection was replaced")]
+    CollectionReplaced,
+    /// A transaction or an index build holds the organization's collection; nothing was changed.
+    #[error("the organization's collection is held")]
+    CollectionHeld,
+    /// Another change of the same organization is in progress, or the name cools down; nothing was changed.
+    #[error("the organization is being changed")]
+    Busy,
+    /// The organization is gone.
+    #[error("the organization does not exist")]
+    Gone,
+    /// The change was recorded; whether it is finished or undone is being decided elsewhere.
+    #[error("the outcome of the change is not known yet")]
+    Undecided {
+        /// Which change to look at.
+        change_id: ChangeId,
+        /// Why this server does not know.
+        #[source]
+        cause: RepoError,
+    },
+    /// The store failed; nothing was changed.
+    #[error("the change could not be made")]
+    Repo(#[from] RepoError),
+}
+
+/// Why a recorded change did not come to its end. After all but `Unfinished` nothing of it was done that cannot be
+/// given back, and it is.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    EmailTaken,
+    CollectionOccupied,
+    CollectionReplaced,
+    CollectionHeld,
+    /// MongoDB refused a command for good: a missing privilege, say.
+    Refused(RepoError),
+    /// What was sent may have been done, or this server lost its right: the change goes on later, or elsewhere.
+    Unfinished(RepoError),
+}
+
+impl Refusal {
+    /// What whoever watches the change is told: the codes that the call would have been answered with.
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Self::EmailTaken => "email_taken",
+            Self::CollectionOccupied => "collection_occupied",
+            Self::CollectionReplaced => "tenant_collection_replaced",
+            Self::CollectionHeld => "collection_held",
+            Self::Refused(_) | Self::Unfinished(_) => "internal_error",
+        }
+    }
+}
+
+impl From<RepoError> for Refusal {
+    fn from(error: RepoError) -> Self {
+        match error {
+            RepoError::CollectionBusy { .. } => Self::CollectionHeld,
+            RepoError::CollectionMismatch { .. } | RepoError::NamespaceNotFound => Self::CollectionReplaced,
+            RepoError::NamespaceExists => Self::CollectionOccupied,
+            RepoError::Duplicate { .. }
+            | RepoError::GivenUp { .. }
+            | RepoError::IndexConflict { .. }
+            | RepoError::Undecodable { .. }
+            | RepoError::DocumentRefused { .. }
+            | RepoError::DocumentTooLarge
+            | RepoError::IndexNotFound
+            | RepoError::IndexExists
+            | RepoError::NotAccepted { .. }
+            | RepoError::Unauthorized { .. }
+            | RepoError::Refused { .. } => Self::Refused(error),
+            RepoError::TakenOver
+            | RepoError::Unavailable { .. }
+            | RepoError::Unreachable { .. }
+            | RepoError::QueryEnded { .. }
+            | RepoError::OutcomeUnknown { .. } => Self::Unfinished(error),
+        }
+    }
+}
+
+impl Refusal {
+    /// What the caller of the change is told, once everything was given back.
+    pub(super) fn into_error(self, change_id: ChangeId) -> ChangeError {
+        match self {
+            Self::EmailTaken => ChangeError::EmailTaken,
+            Self::CollectionOccupied => ChangeError::CollectionOccupied,
+            Self::CollectionReplaced => ChangeError::CollectionReplaced,
+            Self::CollectionHeld => ChangeError::CollectionHeld,
+            Self::Refused(error) => ChangeError::Repo(error),
+            Self::Unfinished(cause) => ChangeError::Undecided { change_id, cause },
+        }
+    }
+
+    /// The same for a server that goes on with an abandoned change: what keeps it from doing so.
+    pub(super) fn into_cause(self) -> RepoError {
+        match self {
+            Self::Refused(error) | Self::Unfinished(error) => error,
+            Self::CollectionHeld => RepoError::CollectionBusy { summary: "it is held".to_owned() },
+            Self::EmailTaken | Self::CollectionOccupied | Self::CollectionReplaced => {
+                RepoError::Refused { summary: self.code().to_owned() }
+            }
+        }
+    }
+}

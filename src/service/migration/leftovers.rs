@@ -1,0 +1,96 @@
+//! What servers leave behind that stalled in the middle of a creation which another server undid meanwhile: an admin, or
+//! an empty collection, of an organization that does not exist. Identities are never used again, so such an organization
+//! will never exist, and what it left may go.
+
+use tracing::info;
+
+use super::MigrationService;
+use super::step::{Step, take};
+use crate::domain::{ChangeKind, Email, OwnerTag};
+use crate::repo::RepoError;
+use crate::repo::tenants::CollectionInfo;
+
+impl MigrationService {
+    /// Whether another admin than `except` has or claims this email. A leftover that does is removed first.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub async fn is_email_taken(
+        &self,
+        kind: ChangeKind,
+        email: &Email,
+        except: Option<crate::domain::AdminId>,
+    ) -> Result<bool, RepoError> {
+        let is_taken = self.repos.admins.is_email_taken(email, except).await?;
+        Ok(is_taken && !self.clear_orphan(kind, email).await?)
+    }
+
+    /// Whether there is a collection of this name. A leftover is dropped first.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub async fn is_occupied(&self, kind: ChangeKind, collection_name: &str) -> Result<bool, RepoError> {
+        match self.repos.tenants.find(collection_name).await? {
+            Some(found) => Ok(!self.clear_leftover(kind, &found).await?),
+            None => Ok(false),
+        }
+    }
+
+    /// Removes the admin that holds an email, if its organization does not exist; false when there is nothing to remove.
+    pub(super) async fn clear_orphan(&self, kind: ChangeKind, email: &Email) -> Result<bool, RepoError> {
+        let Some(admin) = self.repos.admins.find_holder(email).await? else { return Ok(false) };
+        if self.repos.orgs.is_there(admin.org_id).await? {
+            return Ok(false);
+        }
+        take(kind, Step::RemoveOrphan, self.repos.admins.remove_of(admin.org_id)).await?;
+        info!(organization_id = %admin.org_id, "removed an admin whose organization does not exist");
+        Ok(true)
+    }
+
+    /// The same for whatever collection has a name.
+    pub(super) async fn clear_name(&self, kind: ChangeKind, name: &str) -> Result<bool, RepoError> {
+        match self.repos.tenants.find(name).await? {
+            Some(found) => self.clear_leftover(kind, &found).await,
+            None => Ok(true),
+        }
+    }
+
+    /// Drops a collection, by its UUID, if it is empty and says that it belongs to an organization that does not exist;
+    /// false when it stays.
+    pub(super) async fn clear_leftover(&self, kind: ChangeKind, found: &CollectionInfo) -> Result<bool, RepoError> {
+        let Some(OwnerTag(owner)) = found.owner else { return Ok(false) };
+        let is_leftover = !self.repos.orgs.is_there(owner).await?
+            && !self.repos.orgs.is_collection_recorded(found.collection.uuid).await?
+            && self.repos.data.is_empty(&found.collection).await?;
+        if is_leftover {
+            take(kind, Step::DropLeftover, self.repos.tenants.drop(&found.collection)).await?;
+            info!(organization_id = %owner, "dropped an empty collection whose organization does not exist");
+        }
+        Ok(is_leftover)
+    }
+
+    /// Clears all leftovers that there are. Gives how many.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub async fn clear_leftovers(&self) -> Result<usize, RepoError> {
+        let kind = ChangeKind::Create;
+        let mut cleared = 0;
+        for org_id in self.repos.admins.find_orphans().await? {
+            if !self.repos.orgs.is_there(org_id).await? {
+                take(kind, Step::RemoveOrphan, self.repos.admins.remove_of(org_id)).await?;
+                info!(organization_id = %org_id, "removed an admin whose organization does not exist");
+                cleared += 1;
+            }
+        }
+        for found in self.repos.tenants.tagged().await? {
+            // It may have gone or moved since it was listed.
+            match self.clear_leftover(kind, &found).await {
+                Ok(is_cleared) => cleared += usize::from(is_cleared),
+                Err(RepoError::CollectionMismatch { .. }) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(cleared)
+    }
+}

@@ -1,0 +1,161 @@
+//! Carries out the changes of organizations: changes of several documents and a collection, step by step.
+//!
+//! Each change is recorded in the organization's own document before anything else happens, and each step is safe
+//! to repeat. A creation that was interrupted is undone, because nobody was told of it; every other change is
+//! finished. See docs/ARCHITECTURE.md for the states and the order of the steps.
+
+mod create;
+mod delete;
+mod error;
+mod leftovers;
+mod moves;
+mod resume;
+mod step;
+
+use std::time::{Duration, Instant};
+
+use bson::DateTime;
+
+pub use error::ChangeError;
+pub use moves::Rename;
+pub use step::Step;
+
+use crate::clock::SharedClock;
+use crate::domain::{ChangeId, ChangeKind, Org, OrgId, Slug};
+use crate::repo::documents::ChangeDocument;
+use crate::repo::journal::{ChangeRef, lease};
+use crate::repo::{RepoError, Repos};
+
+use step::take;
+
+/// Carries changes out.
+#[derive(Debug, Clone)]
+pub struct MigrationService {
+    repos: Repos,
+    clock: SharedClock,
+    holder: String,
+    /// How long a collection that is held (by a transaction or an index build) is asked for before a change is given up.
+    held_limit: Duration,
+}
+
+impl MigrationService {
+    /// Changes in these repositories, in the name of a server of its own, for clients that wait so long for an answer.
+    #[must_use]
+    pub fn new(repos: Repos, clock: SharedClock, request_timeout: Duration) -> Self {
+        let holder = format!("tenantry-{}", uuid::Uuid::new_v4().simple());
+        // Half of it, so that the client still hears that everything was given back.
+        Self { repos, clock, holder, held_limit: request_timeout / 2 }
+    }
+
+    fn now(&self) -> DateTime {
+        DateTime::from_time_0_3(self.clock.now())
+    }
+
+    fn new_change(&self, id: ChangeId, kind: ChangeKind) -> ChangeDocument {
+        // The times are set by the database's clock when the change is recorded.
+        let not_yet = DateTime::from_millis(0);
+        ChangeDocument {
+            id: id.0,
+            kind,
+            holder: self.holder.clone(),
+            fence: 1,
+            lease_until: not_yet,
+            started_at: not_yet,
+            step: Step::Begin.name().to_owned(),
+            is_uncertain: false,
+            keep_old_name_days: 0,
+            grace_days: None,
+            from: None,
+            to: None,
+            credentials: None,
+        }
+    }
+
+    /// Records a change, which claims the name that the organization gets.
+    async fn begin(&self, org: &Org, change: &ChangeDocument) -> Result<ChangeRef, ChangeError> {
+        let attempt = || take(change.kind, Step::Begin, self.repos.orgs.begin(org, change));
+        let begun = match (attempt().await, &change.to) {
+            (Err(RepoError::Duplicate { .. }), Some(to)) => {
+                self.free_expired(change.kind, &Slug::from_stored(&to.slug)).await?;
+                attempt().await
+            }
+            (other, _) => other,
+        };
+        match begun {
+            Ok(Some(at)) => Ok(at),
+            Ok(None) => Err(self.why_not_begun(org.id).await?),
+            Err(RepoError::Duplicate { .. }) => Err(ChangeError::NameTaken),
+            Err(cause @ RepoError::OutcomeUnknown { .. }) => Err(undecided(change)(cause)),
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    /// Frees a name that was kept or cooled down, if its time is over.
+    async fn free_expired(&self, kind: ChangeKind, slug: &Slug) -> Result<(), RepoError> {
+        take(kind, Step::FreeName, self.repos.orgs.free_expired(slug)).await
+    }
+
+    async fn why_not_begun(&self, id: OrgId) -> Result<ChangeError, ChangeError> {
+        let now = self.repos.orgs.find(id).await?;
+        Ok(if now.is_some_and(|org| org.state.is_visible()) { ChangeError::Busy } else { ChangeError::Gone })
+    }
+
+    /// Whether anybody has or claims this name. One whose time is over is freed first.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub async fn is_name_taken(&self, kind: ChangeKind, slug: &Slug) -> Result<bool, RepoError> {
+        if !self.repos.orgs.is_name_taken(slug).await? {
+            return Ok(false);
+        }
+        self.free_expired(kind, slug).await?;
+        self.repos.orgs.is_name_taken(slug).await
+    }
+
+    /// Does what the driver does not repeat by itself but is safe to repeat: once more, when its answer was lost. The
+    /// right to it is renewed immediately before each attempt.
+    async fn repeatable<F: Future<Output = Result<(), RepoError>>>(
+        &self,
+        at: ChangeRef,
+        (kind, step): (ChangeKind, Step),
+        attempt: impl Fn() -> F,
+    ) -> Result<(), RepoError> {
+        self.renew(at, (kind, step)).await?;
+        match take(kind, step, attempt()).await {
+            Err(unknown @ RepoError::OutcomeUnknown { .. }) => {
+                take(kind, Step::Renew, self.repos.orgs.renew_uncertain(at, step.name())).await?;
+                match take(kind, step, attempt()).await {
+                    // These say what became of the first attempt, or that the second one did its work.
+                    decided @ (Ok(())
+                    | Err(
+                        RepoError::CollectionMismatch { .. }
+                        | RepoError::NamespaceExists
+                        | RepoError::NamespaceNotFound
+                        | RepoError::TakenOver,
+                    )) => decided,
+                    // These speak of the second attempt alone.
+                    Err(_) => Err(unknown),
+                }
+            }
+            decided => decided,
+        }
+    }
+
+    /// Renews the lease. A server that stalled meanwhile does so again: what it sends next must reach MongoDB while the
+    /// lease is young.
+    async fn renew(&self, at: ChangeRef, (kind, step): (ChangeKind, Step)) -> Result<(), RepoError> {
+        loop {
+            let asked = Instant::now();
+            take(kind, Step::Renew, self.repos.orgs.renew(at, step.name())).await?;
+            if asked.elapsed() < lease() / 3 {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Says of a change that was recorded that it is not over.
+fn undecided(change: &ChangeDocument) -> impl Fn(RepoError) -> ChangeError {
+    let change_id = ChangeId(change.id);
+    move |cause| ChangeError::Undecided { change_id, cause }
+}

@@ -1,0 +1,87 @@
+//! Taking over what another server began: its lease ran out, so it died, or stalled.
+
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+
+use super::MigrationService;
+use super::error::Refusal;
+use super::moves::Move;
+use crate::chaos;
+use crate::domain::{OrgId, OrgState};
+use crate::repo::RepoError;
+use crate::repo::documents::{ChangeDocument, OrgDocument};
+use crate::repo::journal::ChangeRef;
+
+/// How many abandoned changes are worked on at once: one that waits for its collection must not keep the others waiting.
+const AT_ONCE: usize = 8;
+
+impl MigrationService {
+    /// Takes over every change that nobody works on any more, and finishes or undoes it. Gives the number of changes
+    /// that were brought to an end.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked; a change that cannot be finished now is logged and tried again next time.
+    pub async fn resume_abandoned(&self) -> Result<usize, RepoError> {
+        let mut ended = 0;
+        let mut running = JoinSet::new();
+        for id in self.repos.orgs.find_abandoned().await? {
+            if running.len() >= AT_ONCE {
+                ended += usize::from(running.join_next().await.is_some_and(|is_ended| matches!(is_ended, Ok(true))));
+            }
+            let migration = self.clone();
+            running.spawn(async move { migration.resume_one(id).await });
+        }
+        while let Some(is_ended) = running.join_next().await {
+            ended += usize::from(matches!(is_ended, Ok(true)));
+        }
+        Ok(ended)
+    }
+
+    /// Takes one change over and brings it to its end; `false` when another server was faster, or it cannot be now.
+    async fn resume_one(&self, id: OrgId) -> bool {
+        match self.take_over(id).await {
+            Ok(is_ended) => is_ended,
+            // A document that cannot be read, say.
+            Err(error) => {
+                warn!(organization_id = %id, %error, "cannot finish an abandoned change yet");
+                false
+            }
+        }
+    }
+
+    async fn take_over(&self, id: OrgId) -> Result<bool, RepoError> {
+        chaos::pass("resume", "take-over", "before");
+        let taken = self.repos.orgs.take_over(id, &self.holder).await;
+        chaos::pass("resume", "take-over", "after");
+        let Some(org) = taken? else { return Ok(false) };
+        let Some(change) = org.change.clone() else { return Ok(false) };
+        let at = ChangeRef::of(&org, &change);
+        self.resume(at, &org, &change).await?;
+        info!(organization_id = %id, change_id = %change.id, kind = change.kind.name(), "ended an abandoned change");
+        Ok(true)
+    }
+
+    async fn resume(&self, at: ChangeRef, org: &OrgDocument, change: &ChangeDocument) -> Result<(), RepoError> {
+        match org.state {
+            OrgState::Active | OrgState::Deleted => Ok(()),
+            OrgState::Provisioning => self.undo_create(at, org).await,
+            OrgState::Deleting => self.carry_delete(at, change, org).await,
+            OrgState::Renaming | OrgState::Restoring => {
+                let Some(moved) = Move::of(at, change, &org.to_org()) else {
+                    return Err(RepoError::Refused { summary: "a change without its names".to_owned() });
+                };
+                match self.carry_over(&moved).await {
+                    Ok(()) => Ok(()),
+                    Err(refusal @ (Refusal::CollectionHeld | Refusal::Unfinished(_))) => Err(refusal.into_cause()),
+                    Err(refusal) => {
+                        warn!(
+                            organization_id = %at.org_id, change_id = %at.change_id, why = refusal.code(),
+                            "gives an abandoned change up"
+                        );
+                        self.undo_move(&moved, &refusal).await
+                    }
+                }
+            }
+        }
+    }
+}

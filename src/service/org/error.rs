@@ -1,0 +1,57 @@
+//! Why a call on an organization did not give its answer.
+
+use crate::domain::Invalid;
+use crate::repo::RepoError;
+use crate::service::auth::AuthError;
+use crate::service::migration::ChangeError;
+use crate::service::passwords::PasswordError;
+
+/// Why a call did not give its answer.
+#[derive(Debug, thiserror::Error)]
+pub enum OrgError {
+    /// There is no such organization.
+    #[error("the organization does not exist")]
+    NotFound,
+    /// The caller belongs to another organization.
+    #[error("the caller belongs to another organization")]
+    Forbidden,
+    /// The name of a new or restored organization is taken.
+    #[error("the name is taken")]
+    NameTaken,
+    /// A change did not happen; in a rename [`ChangeError::NameTaken`] is about the new name.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// The password of a new organization's admin breaks a rule.
+    #[error("the password breaks a rule")]
+    BadPassword(Invalid),
+    /// There are as many organizations as this server may hold.
+    #[error("the server holds as many organizations as it may")]
+    CapacityReached,
+    /// The organization has as many old names as it may.
+    #[error("the organization has as many old names as it may")]
+    TooManyOldNames,
+    /// The organization has no such old name.
+    #[error("the organization has no such old name")]
+    NameNotFound,
+    /// The name is the one that the organization has.
+    #[error("the name is the one that the organization has")]
+    NameInUse,
+    /// The organization has no such change, or it was forgotten.
+    #[error("the organization has no such change")]
+    ChangeNotFound,
+    /// The organization is not deleted.
+    #[error("the organization is not deleted")]
+    NotDeleted,
+    /// Whoever wants an organization back was not let in.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    /// The password could not be hashed.
+    #[error("the password could not be hashed")]
+    Password(#[from] PasswordError),
+    /// The token could not be signed.
+    #[error("the token could not be issued")]
+    Token(#[from] jsonwebtoken::errors::Error),
+    /// The store failed.
+    #[error("the store failed")]
+    Repo(#[from] RepoError),
+}

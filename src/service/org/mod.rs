@@ -1,0 +1,141 @@
+//! Organizations, as their people see them: create, get, update, delete, restore; their names and their changes.
+
+mod create;
+mod delete;
+mod error;
+mod names;
+mod old_name_uses;
+mod outcome;
+mod update;
+
+use std::sync::Arc;
+
+pub use create::{CreateOrg, NewOrgIds};
+pub use delete::RestoreOrg;
+pub use error::OrgError;
+pub use outcome::Outcome;
+pub use update::{UpdateOrg, UpdatedOrg};
+
+use super::auth::AuthService;
+use super::migration::{ChangeError, MigrationService};
+use super::passwords::PasswordHasher;
+use super::tokens::TokenService;
+use crate::clock::SharedClock;
+use crate::domain::{Caller, ChangeKind, FoundBy, OldName, Org, OrgId, OrgReference, Tenant};
+use crate::repo::Repos;
+use crate::repo::documents::NameDocument;
+
+use old_name_uses::OldNameUses;
+
+/// What an operator decided about organizations.
+#[derive(Debug, Clone, Copy)]
+pub struct OrgRules {
+    /// How many organizations there may be.
+    pub max_organizations: u64,
+    /// For how many days a deleted organization can be brought back; not at all when absent.
+    pub delete_grace_days: Option<u16>,
+}
+
+/// Serves organizations.
+#[derive(Debug, Clone)]
+pub struct OrgService {
+    repos: Repos,
+    migration: MigrationService,
+    auth: AuthService,
+    hasher: PasswordHasher,
+    tokens: TokenService,
+    clock: SharedClock,
+    rules: OrgRules,
+    uses: Arc<OldNameUses>,
+}
+
+/// A name by which a request found an organization that is called otherwise now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ByOldName {
+    /// The name that the request used.
+    pub old: OldName,
+    /// What the organization is called.
+    pub current: String,
+}
+
+/// What a request names, and whether it named it by an old name.
+#[derive(Debug, Clone)]
+pub struct Reached<T> {
+    /// What was named.
+    pub what: T,
+    /// The old name, if it was one.
+    pub by: Option<ByOldName>,
+}
+
+impl OrgService {
+    /// Serves the organizations of these repositories.
+    #[must_use]
+    pub fn new(
+        repos: Repos,
+        migration: MigrationService,
+        auth: AuthService,
+        hasher: PasswordHasher,
+        tokens: TokenService,
+        clock: SharedClock,
+        rules: OrgRules,
+    ) -> Self {
+        Self { repos, migration, auth, hasher, tokens, clock, rules, uses: Arc::default() }
+    }
+
+    /// The organization of this name, in any spelling: one that it has, or one that it had and keeps.
+    ///
+    /// # Errors
+    /// [`OrgError::NotFound`], or the store failed.
+    pub async fn get(&self, reference: &OrgReference) -> Result<Reached<Org>, OrgError> {
+        let found = self.repos.orgs.find_by_name(reference.slug()).await?;
+        let org = found.filter(|org| org.state.is_visible()).ok_or(OrgError::NotFound)?;
+        let by = self.found_by(&org, reference)?;
+        Ok(Reached { what: org, by })
+    }
+
+    /// The data of the organization that a request names, if it is the caller's own.
+    ///
+    /// # Errors
+    /// See [`OrgError`].
+    pub async fn reach(&self, caller: &Caller, reference: &OrgReference) -> Result<Reached<Tenant>, OrgError> {
+        let by = self.authorize(caller, reference).await?;
+        // A caller's organization is a finished one, so it has its collection.
+        Ok(Reached { what: Tenant::of(caller).ok_or(OrgError::NotFound)?, by })
+    }
+
+    /// Whether the caller may act on the organization that a request names: first whether it exists, then whose it is.
+    async fn authorize(&self, caller: &Caller, reference: &OrgReference) -> Result<Option<ByOldName>, OrgError> {
+        if let Ok(by) = self.found_by(&caller.org, reference) {
+            return Ok(by);
+        }
+        let named = self.get(reference).await?;
+        // It can be the caller's own all the same: renamed after the caller was recognized.
+        if named.what.id == caller.org.id { Ok(named.by) } else { Err(OrgError::Forbidden) }
+    }
+
+    /// By which old name a request names this organization, if it is one. Counts the uses of old names.
+    ///
+    /// # Errors
+    /// [`OrgError::NotFound`]: it names another, or none.
+    fn found_by(&self, org: &Org, reference: &OrgReference) -> Result<Option<ByOldName>, OrgError> {
+        let now = self.clock.now();
+        Ok(match org.found_by(reference.slug(), now).ok_or(OrgError::NotFound)? {
+            FoundBy::Name => None,
+            FoundBy::OldName(old) => {
+                self.uses.note(org.id, &old.slug, now);
+                Some(ByOldName { old: old.clone(), current: org.name.clone() })
+            }
+        })
+    }
+
+    /// Whether an organization could be called so now. A cheap look, in the order in which the original answers; the
+    /// indexes and the catalog decide.
+    async fn check_free(&self, kind: ChangeKind, org_id: OrgId, from: &str, to: &NameDocument) -> Result<(), OrgError> {
+        if to.collection_name == from {
+            return Ok(());
+        }
+        let is_occupied = self.migration.is_occupied(kind, &to.collection_name).await?
+            || self.repos.orgs.is_collection_owned(&to.collection_name, org_id).await?;
+        if is_occupied { Err(ChangeError::CollectionOccupied.into()) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,66 @@
+//! The names that an organization has and had, and the changes that were made of it.
+
+use super::{ByOldName, OrgError, OrgService, Reached};
+use crate::domain::{Caller, Change, ChangeId, OldName, Org, OrgReference};
+use crate::repo::RepoError;
+
+impl OrgService {
+    /// The caller's organization with the old names that it answers to, and how often it did.
+    ///
+    /// # Errors
+    /// See [`OrgError`].
+    pub async fn names(
+        &self,
+        caller: &Caller,
+        reference: &OrgReference,
+    ) -> Result<Reached<(Org, Vec<OldName>)>, OrgError> {
+        let by = self.authorize(caller, reference).await?;
+        // What this server has counted and not yet written down; others do so within seconds.
+        self.write_down_uses().await?;
+        let org = self.repos.orgs.find(caller.org.id).await?.ok_or(OrgError::NotFound)?;
+        let old = org.live_old_names(self.clock.now()).cloned().collect();
+        Ok(Reached { what: (org, old), by })
+    }
+
+    /// Gives up an old name of the caller's organization: from here on anybody can take it.
+    ///
+    /// # Errors
+    /// See [`OrgError`].
+    pub async fn give_up_name(
+        &self,
+        caller: &Caller,
+        reference: &OrgReference,
+        name: &OrgReference,
+    ) -> Result<Option<ByOldName>, OrgError> {
+        let by = self.authorize(caller, reference).await?;
+        if caller.org.slug == *name.slug() {
+            return Err(OrgError::NameInUse);
+        }
+        let is_given_up = self.repos.orgs.give_up_old_name(caller.org.id, name.slug()).await?;
+        if is_given_up { Ok(by) } else { Err(OrgError::NameNotFound) }
+    }
+
+    /// A change of the caller's organization, in progress or over; there is none without an id.
+    ///
+    /// # Errors
+    /// See [`OrgError`].
+    pub async fn change(
+        &self,
+        caller: &Caller,
+        reference: &OrgReference,
+        id: Option<ChangeId>,
+    ) -> Result<Reached<Change>, OrgError> {
+        let by = self.authorize(caller, reference).await?;
+        let id = id.ok_or(OrgError::ChangeNotFound)?;
+        let change = self.repos.orgs.find_change(caller.org.id, id).await?;
+        Ok(Reached { what: change.ok_or(OrgError::ChangeNotFound)?, by })
+    }
+
+    /// Writes down how often organizations were found by old names.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked; what was not written down will be next time.
+    pub async fn write_down_uses(&self) -> Result<(), RepoError> {
+        self.uses.write_down(&self.repos.orgs).await
+    }
+}

@@ -1,0 +1,66 @@
+//! How often organizations are found by old names: counted in memory and written down now and then, so that a call by an
+//! old name costs no write. A server that dies forgets the last seconds.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bson::DateTime;
+use time::OffsetDateTime;
+
+use crate::domain::{OrgId, Slug};
+use crate::repo::{OrgRepo, RepoError};
+
+/// The uses of one old name since they were last written down.
+#[derive(Debug, Clone, Copy)]
+struct Uses {
+    count: i64,
+    last: OffsetDateTime,
+}
+
+/// The uses of old names that are not written down yet.
+#[derive(Debug, Default)]
+pub(super) struct OldNameUses {
+    counted: Mutex<HashMap<(OrgId, Slug), Uses>>,
+}
+
+impl OldNameUses {
+    /// Counts a use.
+    pub(super) fn note(&self, org_id: OrgId, slug: &Slug, now: OffsetDateTime) {
+        self.add((org_id, slug.clone()), Uses { count: 1, last: now });
+    }
+
+    /// Writes everything down.
+    pub(super) async fn write_down(&self, orgs: &OrgRepo) -> Result<(), RepoError> {
+        let counted = std::mem::take(&mut *self.lock());
+        let mut result = Ok(());
+        for ((org_id, slug), uses) in counted {
+            let written = match &result {
+                Ok(()) => orgs.count_uses(org_id, &slug, uses.count, DateTime::from_time_0_3(uses.last)).await,
+                Err(_) => Err(RepoError::Unavailable { summary: "not tried".to_owned() }),
+            };
+            if let Err(error) = written {
+                self.add((org_id, slug), uses);
+                result = result.and(Err(error));
+            }
+        }
+        result
+    }
+
+    fn add(&self, key: (OrgId, Slug), uses: Uses) {
+        match self.lock().entry(key) {
+            Entry::Vacant(new) => {
+                new.insert(uses);
+            }
+            Entry::Occupied(mut known) => {
+                let known = known.get_mut();
+                *known = Uses { count: known.count + uses.count, last: known.last.max(uses.last) };
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(OrgId, Slug), Uses>> {
+        // Whoever panicked did so between two whole states of the map.
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

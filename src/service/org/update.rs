@@ -1,0 +1,124 @@
+//! Changing an organization's name and its admin's credentials.
+
+use super::{ByOldName, OrgError, OrgService};
+use crate::domain::change::MAX_OLD_NAMES;
+use crate::domain::{
+    Admin, Caller, ChangeId, ChangeKind, Email, NewPassword, Org, OrgName, OrgReference, PasswordHash,
+};
+use crate::repo::documents::{CredentialsChange, CredentialsDocument, NameDocument};
+use crate::service::migration::{ChangeError, Rename};
+use crate::service::tokens::AccessToken;
+
+/// What an update changes. Everything is optional.
+#[derive(Debug, Clone, Default)]
+pub struct UpdateOrg {
+    /// The name that it gets.
+    pub new_name: Option<OrgName>,
+    /// For how many days the name is kept that it gives up.
+    pub keep_old_name_days: u16,
+    /// The address that its admin gets.
+    pub email: Option<Email>,
+    /// The password that its admin gets.
+    pub password: Option<NewPassword>,
+}
+
+/// What an update did.
+#[derive(Debug, Clone)]
+pub struct UpdatedOrg {
+    /// The organization and its admin, as they are now.
+    pub caller: Caller,
+    /// A fresh token, when the password was changed and every older one is worthless.
+    pub access_token: Option<AccessToken>,
+    /// The change, unless there was nothing to change.
+    pub change_id: Option<ChangeId>,
+    /// The old name by which the organization was named, if it was one.
+    pub by: Option<ByOldName>,
+}
+
+impl OrgService {
+    /// Changes the caller's organization: its name, its admin's email and password, whole or not at all.
+    ///
+    /// # Errors
+    /// See [`OrgError`]; but for [`ChangeError::Undecided`], nothing was changed.
+    pub async fn update(
+        &self,
+        change_id: ChangeId,
+        caller: Caller,
+        reference: &OrgReference,
+        update: UpdateOrg,
+    ) -> Result<UpdatedOrg, OrgError> {
+        let by = self.authorize(&caller, reference).await?;
+        let Caller { admin, org } = caller;
+        let to = update.new_name.as_ref().map_or_else(|| NameDocument::from(&org), |name| name_after(&org, name));
+        self.check_name(&org, &to, &update).await?;
+        let email = update.email.filter(|email| *email != admin.email);
+        if let Some(email) = &email
+            && self.migration.is_email_taken(ChangeKind::Rename, email, Some(admin.id)).await?
+        {
+            return Err(ChangeError::EmailTaken.into());
+        }
+        self.check_free(ChangeKind::Rename, org.id, &org.collection_name, &to).await?;
+        let new_hash = self.new_hash(&admin, update.password.as_ref()).await?;
+        let is_new_password = new_hash.is_some();
+        let changed = changed_admin(&admin, email, new_hash);
+        let credentials = changed.as_ref().map(|changed| CredentialsChange {
+            admin_id: admin.id.0,
+            from_version: admin.credential_version,
+            after: CredentialsDocument::from(changed),
+        });
+        if credentials.is_none() && to == NameDocument::from(&org) {
+            return Ok(UpdatedOrg { caller: Caller { admin, org }, access_token: None, change_id: None, by });
+        }
+        let rename = Rename { to, credentials, keep_old_name_days: update.keep_old_name_days };
+        let org = self.migration.rename(change_id, &org, rename).await?;
+        let admin = changed.unwrap_or(admin);
+        let access_token = if is_new_password { Some(self.tokens.issue(&admin)?) } else { None };
+        Ok(UpdatedOrg { caller: Caller { admin, org }, access_token, change_id: Some(change_id), by })
+    }
+
+    /// Whether the organization can get this name, as far as names go.
+    async fn check_name(&self, org: &Org, to: &NameDocument, update: &UpdateOrg) -> Result<(), OrgError> {
+        let Some(name) = update.new_name.as_ref().filter(|_| to.slug != org.slug.as_str()) else { return Ok(()) };
+        let slug = name.slug();
+        let now = self.clock.now();
+        // One that it had and keeps is its own.
+        if org.found_by(&slug, now).is_none() && self.migration.is_name_taken(ChangeKind::Rename, &slug).await? {
+            return Err(ChangeError::NameTaken.into());
+        }
+        if update.keep_old_name_days > 0 && org.live_old_names(now).count() >= MAX_OLD_NAMES {
+            return Err(OrgError::TooManyOldNames);
+        }
+        Ok(())
+    }
+
+    /// The hash of a password that differs from the present one; sending the present one again changes nothing.
+    async fn new_hash(&self, admin: &Admin, password: Option<&NewPassword>) -> Result<Option<PasswordHash>, OrgError> {
+        let Some(password) = password else { return Ok(None) };
+        let is_present = self.hasher.verify(&password.as_attempt(), Some(&admin.password_hash), false).await?;
+        if is_present { Ok(None) } else { Ok(Some(self.hasher.hash(password).await?)) }
+    }
+}
+
+/// The admin with its new credentials; `None` when they stay.
+fn changed_admin(admin: &Admin, email: Option<Email>, hash: Option<PasswordHash>) -> Option<Admin> {
+    if email.is_none() && hash.is_none() {
+        return None;
+    }
+    let mut changed = admin.clone();
+    if let Some(email) = email {
+        changed.email = email;
+    }
+    if let Some(hash) = hash {
+        changed.password_hash = hash;
+        changed.credential_version += 1;
+    }
+    Some(changed)
+}
+
+/// What an organization is called after a rename. Another spelling of the same name keeps the collection, also where
+/// the original called it otherwise than we would.
+fn name_after(org: &Org, name: &OrgName) -> NameDocument {
+    let slug = name.slug();
+    let collection_name = if slug == org.slug { org.collection_name.clone() } else { slug.collection_name() };
+    NameDocument { organization_name: name.as_str().to_owned(), slug: slug.as_str().to_owned(), collection_name }
+}
