@@ -28,9 +28,9 @@ struct Stored {
 
 /// Everything in a database but the documents of tenants.
 #[derive(Debug)]
-pub(crate) struct Snapshot {
-    pub(crate) orgs: Vec<Document>,
-    pub(crate) admins: Vec<Document>,
+struct Snapshot {
+    orgs: Vec<Document>,
+    admins: Vec<Document>,
     collections: BTreeMap<String, Stored>,
 }
 
@@ -50,7 +50,7 @@ fn texts_of(document: &Document, field: &str) -> Vec<String> {
 
 impl Snapshot {
     /// Reads it. Not of one moment: two that differ mean that somebody still works on it.
-    pub(crate) async fn take(database: &Database) -> mongodb::error::Result<Self> {
+    async fn take(database: &Database) -> mongodb::error::Result<Self> {
         let orgs = database.collection("organizations").find(doc! {}).await?.try_collect().await?;
         let admins = database.collection("admins").find(doc! {}).await?.try_collect().await?;
         let mut collections = BTreeMap::new();
@@ -67,23 +67,13 @@ impl Snapshot {
         Ok(Self { orgs, admins, collections })
     }
 
-    /// Whether nobody is working on any organization.
-    fn is_at_rest(&self) -> bool {
-        self.orgs.iter().all(|org| AT_REST.contains(&text_of(org, "state")) && !org.contains_key("change"))
-    }
-
-    /// The names of the tenant collections.
-    pub(crate) fn collection_names(&self) -> Vec<&str> {
-        self.collections.keys().map(String::as_str).collect()
-    }
-
     /// What of it cannot be at rest: I0, I2, I3, I5 and I6.
-    pub(crate) fn violations(&self) -> Vec<Violation> {
+    fn violations(&self, by_hand: Option<&str>) -> Vec<Violation> {
         let mut found = Vec::new();
         for org in &self.orgs {
             self.check_org(org, &mut found);
         }
-        self.check_strays(&mut found);
+        self.check_strays(by_hand, &mut found);
         self.check_admins(&mut found);
         self.check_names(&mut found);
         found
@@ -112,8 +102,9 @@ impl Snapshot {
         }
     }
 
-    fn check_strays(&self, found: &mut Vec<Violation>) {
-        let owned: BTreeSet<&str> = self.orgs.iter().map(|org| text_of(org, "collection_name")).collect();
+    fn check_strays(&self, by_hand: Option<&str>, found: &mut Vec<Violation>) {
+        let mut owned: BTreeSet<&str> = self.orgs.iter().map(|org| text_of(org, "collection_name")).collect();
+        owned.extend(by_hand);
         for (name, stored) in self.collections.iter().filter(|(name, _)| !owned.contains(name.as_str())) {
             found.push(Violation::new(Invariant::NoStray, name, format!("nobody's: {stored:?}")));
         }
@@ -182,33 +173,14 @@ fn shown(org: &Document) -> String {
     org.to_string()
 }
 
-/// Waits until all is at rest and in order, but no longer than it may take; what is then still wrong is.
-pub(crate) async fn wait_for_rest(place: &Place) -> Result<Snapshot, Vec<Violation>> {
-    let deadline = Instant::now() + RECOVERY;
-    loop {
-        let found = match Snapshot::take(&place.database).await {
-            Ok(snapshot) => {
-                let found = snapshot.violations();
-                if snapshot.is_at_rest() && found.is_empty() {
-                    return Ok(snapshot);
-                }
-                found
-            }
-            Err(error) => vec![Violation::new(Invariant::Broken, "the check", error.to_string())],
-        };
-        if Instant::now() > deadline {
-            return Err(found);
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-/// Checks all invariants; every organization in the database must be one of these records.
+/// Checks all invariants; every organization in the database must be one of these records. What was interrupted may take its
+/// time to come to its end, but no more than that: what is wrong then is a violation.
 pub(crate) async fn check(place: &Place, records: &[SharedRecord], tally: &Tally) {
-    let mut found = wait_for_rest(place).await.err().unwrap_or_default();
-    match Snapshot::take(&place.database).await {
-        Ok(snapshot) => found.extend(check_records(place, &snapshot, records).await),
-        Err(error) => found.push(Violation::new(Invariant::Broken, "the check", error.to_string())),
+    let deadline = Instant::now() + RECOVERY;
+    let mut found = look(place, records).await;
+    while !found.is_empty() && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        found = look(place, records).await;
     }
     for violation in &mut found {
         if violation.history.is_empty() {
@@ -217,6 +189,20 @@ pub(crate) async fn check(place: &Place, records: &[SharedRecord], tally: &Tally
         }
     }
     tally.violate_all(found);
+}
+
+/// What is wrong now.
+async fn look(place: &Place, records: &[SharedRecord]) -> Vec<Violation> {
+    match Snapshot::take(&place.database).await {
+        Ok(snapshot) => {
+            let mut found = snapshot.violations(place.by_hand);
+            if found.is_empty() {
+                found = check_records(place, &snapshot, records).await;
+            }
+            found
+        }
+        Err(error) => vec![Violation::new(Invariant::Broken, "the check", error.to_string())],
+    }
 }
 
 /// `tenantry doctor` finds nothing.

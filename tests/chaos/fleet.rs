@@ -27,7 +27,7 @@ pub(crate) const COOLING: Duration = Duration::from_secs(6);
 const SCRUB: Duration = Duration::from_secs(1);
 /// Until when a change that was abandoned must be over: its lease, a look, the change itself, and much for a machine that
 /// does other things too.
-pub(crate) const RECOVERY: Duration = Duration::from_secs(30);
+pub(crate) const RECOVERY: Duration = Duration::from_secs(10);
 
 /// What a server's environment has beside what every one has.
 pub(crate) type Settings = Vec<(&'static str, String)>;
@@ -37,9 +37,15 @@ pub(crate) type Settings = Vec<(&'static str, String)>;
 pub(crate) struct Place {
     pub(crate) uri: String,
     pub(crate) database: Database,
+    /// A collection that somebody made by hand and that no organization owns.
+    pub(crate) by_hand: Option<&'static str>,
 }
 
 impl Place {
+    pub(crate) fn new(uri: String, database: Database) -> Self {
+        Self { uri, database, by_hand: None }
+    }
+
     /// All settings of a server, these included.
     fn settings(&self, more: &[(&'static str, String)]) -> Settings {
         let milliseconds = |time: Duration| time.as_millis().to_string();

@@ -73,7 +73,7 @@ pub(crate) struct Shape {
 }
 
 /// Everything that is known of one organization to the clients that made it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Record {
     /// Unique; stands in its email and in the field `org` of each of its documents.
     pub(crate) key: String,
@@ -120,6 +120,11 @@ impl SharedRecord {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Record> {
         self.0.lock().expect("no panic")
+    }
+
+    /// One of the same history, which goes its own way from here.
+    pub(crate) fn copy(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.lock().clone())))
     }
 
     pub(crate) fn key(&self) -> String {

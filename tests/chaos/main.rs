@@ -18,6 +18,7 @@ mod proxy;
 mod random;
 mod replica_set;
 mod report;
+mod scenario;
 #[path = "../it/support/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "shared with the other tests, which use all of it")]
 mod support;
@@ -62,6 +63,8 @@ async fn run_part(part: Part, plan: &Plan, tally: &Arc<Tally>) {
         Part::Failover => parts::failover::run(plan, tally).await,
         Part::Failpoints => parts::failpoints::run(plan, tally).await,
         Part::LostReplies => parts::lost_replies::run(plan, tally).await,
-        _ => {}
+        Part::Sweep => parts::sweep::run(plan, tally).await,
+        Part::Zombies => parts::zombies::run(plan, tally).await,
+        Part::Controls => parts::controls::run(plan, tally).await,
     }
 }

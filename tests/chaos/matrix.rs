@@ -85,7 +85,7 @@ impl Bench {
     /// One server that finds MongoDB by this connection string, perhaps through a proxy.
     pub(crate) async fn new(mongod: &Mongod, uri: &str, tally: &Arc<Tally>) -> Self {
         let database = mongod.client().await.database(&format!("chaos_{}", ObjectId::new()));
-        let place = Place { uri: uri.to_owned(), database };
+        let place = Place::new(uri.to_owned(), database);
         let fleet = Fleet::start(&place, Vec::new(), 1, tally).await;
         let client = Client::new(&fleet, 0, tally);
         Self { place, fleet, client, tally: tally.clone(), records: Vec::new() }

@@ -169,7 +169,7 @@ impl Scenario {
         }
     }
 
-    fn creates(self) -> bool {
+    pub(crate) fn creates(self) -> bool {
         matches!(
             self,
             Self::Create
@@ -180,7 +180,7 @@ impl Scenario {
         )
     }
 
-    fn renames(self) -> bool {
+    pub(crate) fn renames(self) -> bool {
         matches!(
             self,
             Self::Rename
@@ -191,11 +191,11 @@ impl Scenario {
         )
     }
 
-    fn deletes(self) -> bool {
+    pub(crate) fn deletes(self) -> bool {
         matches!(self, Self::Delete | Self::SoftDelete | Self::ResumeDelete | Self::ResumeSoftDelete)
     }
 
-    fn restores(self) -> bool {
+    pub(crate) fn restores(self) -> bool {
         matches!(self, Self::Restore | Self::ResumeRestore)
     }
 
@@ -226,6 +226,7 @@ pub(crate) struct Stage {
     pub(crate) others: Vec<SharedRecord>,
     /// What a rename makes of it.
     to: Shape,
+    before: Shape,
     is_disturbed: bool,
 }
 
@@ -233,13 +234,15 @@ impl Stage {
     /// An empty one.
     pub(crate) async fn new(scenario: Scenario, mongod: &Mongod, more: &Settings, tally: &Arc<Tally>) -> Self {
         let database = mongod.client().await.database(&format!("stage_{}", ObjectId::new()));
-        let place = Place { uri: mongod.uri(), database };
+        let by_hand = (scenario == Scenario::RenameOccupied).then_some("org_after");
+        let place = Place { uri: mongod.uri(), database, by_hand };
         let grace = if scenario.keeps() { "1" } else { "0" };
         let mut settings = vec![("DELETE_GRACE_DAYS", grace.to_owned()), ("CHAOS_COOLING_MS", COOLING_MS.to_owned())];
         settings.extend(more.iter().cloned());
         let fleet = Fleet::empty(&place, settings, 3, tally);
         let record = SharedRecord::new("it", "before");
-        let mut to = record.lock().any_shape().expect("a shape");
+        let before = record.lock().any_shape().expect("a shape");
+        let mut to = before.clone();
         if scenario.renames() {
             "after".clone_into(&mut to.name);
         }
@@ -247,7 +250,7 @@ impl Stage {
             "it-after@chaos.example".clone_into(&mut to.email);
             "another fine password".clone_into(&mut to.password);
         }
-        Self { scenario, place, fleet, tally: tally.clone(), record, others: Vec::new(), to, is_disturbed: false }
+        Self { scenario, place, fleet, tally: tally.clone(), record, others: Vec::new(), to, before, is_disturbed: false }
     }
 
     /// A client of the server in this slot alone.
@@ -272,7 +275,7 @@ impl Stage {
         }
         if let Some(point) = self.scenario.left_at() {
             self.fleet.start_in(FIRST, &[("CHAOS_KILL_AT", point.to_owned())]).await;
-            let _unknown = self.request(FIRST, &self.record, 1).await;
+            let _unknown = self.request_of(FIRST, &self.record, 1).await;
             if !self.fleet.dies(FIRST, RECOVERY).await {
                 self.violate(Invariant::Guarded, format!("{point} was not reached"));
             }
@@ -344,16 +347,23 @@ impl Stage {
     }
 
     /// A client asks the server in this slot for the change.
-    pub(crate) async fn request(&self, slot: usize, record: &SharedRecord, attempts: u32) -> Told {
-        let (client, scenario) = (self.client(slot), self.scenario);
-        if scenario.creates() {
-            client.create(record, attempts).await
-        } else if scenario.renames() {
-            client.update(record, &self.to, attempts).await
-        } else if scenario.deletes() {
-            client.delete(record, attempts).await
-        } else {
-            client.restore(record, attempts).await
+    pub(crate) fn request_of(
+        &self,
+        slot: usize,
+        record: &SharedRecord,
+        attempts: u32,
+    ) -> impl Future<Output = Told> + Send + use<> {
+        let (client, scenario, record, to) = (self.client(slot), self.scenario, record.clone(), self.to.clone());
+        async move {
+            if scenario.creates() {
+                client.create(&record, attempts).await
+            } else if scenario.renames() {
+                client.update(&record, &to, attempts).await
+            } else if scenario.deletes() {
+                client.delete(&record, attempts).await
+            } else {
+                client.restore(&record, attempts).await
+            }
         }
     }
 
@@ -395,9 +405,7 @@ impl Stage {
         } else if scenario.renames() && is_made {
             record.shape = Possible::certainly(self.to.clone());
         } else if scenario.renames() {
-            let to = &self.to;
-            let before = record.shape.all().into_iter().find(|shape| shape != to);
-            record.shape = Possible::certainly(before.expect("what it was before"));
+            record.shape = Possible::certainly(self.before.clone());
         } else if scenario.deletes() {
             let life = if !is_made { Life::Live } else { self.fleet.life_after_delete() };
             record.life = Possible::certainly(life);
@@ -409,6 +417,11 @@ impl Stage {
         if record.life.is_certainly(&Life::Gone) {
             record.documents.clear();
         }
+    }
+
+    /// What it was called before.
+    pub(crate) fn shape_before(&self) -> Shape {
+        self.before.clone()
     }
 
     /// All records; every organization must be one of them.
@@ -431,8 +444,7 @@ impl Stage {
         let scenario = self.scenario;
         let free_name = match (scenario.renames(), is_made) {
             (true, true) => Some(from),
-            (true, false) if scenario != Scenario::RenameOccupied => Some(to.name.clone()),
-            (true, false) => None,
+            (true, false) => Some(to.name.clone()),
             (false, _) => (!life.is_certainly(&Life::Live)).then_some(from),
         };
         if let Some(name) = free_name {

@@ -56,7 +56,7 @@ fn must_be_noticed(control: &str, found: &Tally, wanted: &[Invariant], tally: &T
 /// Documents are written by their collection's name alone while it is renamed.
 async fn documents_by_name(plan: &Plan, tally: &Arc<Tally>) -> Arc<Tally> {
     let mongod = Mongod::started().await;
-    let place = Place { uri: mongod.uri(), database: empty_database(&mongod).await };
+    let place = Place::new(mongod.uri(), empty_database(&mongod).await);
     let (found, settings) = (Arc::new(Tally::quiet()), vec![("CHAOS_BY_NAME", "1".to_owned())]);
     let fleet = Fleet::start(&place, settings, 2, tally).await;
     let load = Load::new(&fleet, &found);
@@ -84,7 +84,7 @@ async fn killed_mongod(plan: &Plan, settings: Settings, most: u64, tally: &Arc<T
     let found = Arc::new(Tally::quiet());
     let mut random = Random::new(plan.seed);
     for _ in 0..most {
-        let place = Place { uri: mongod.uri(), database: empty_database(&mongod).await };
+        let place = Place::new(mongod.uri(), empty_database(&mongod).await);
         let fleet = Fleet::start(&place, settings.clone(), 2, tally).await;
         let load = Load::new(&fleet, &found);
         let clients = tokio::spawn(load.clone().run(PAIRS, random.fork()));

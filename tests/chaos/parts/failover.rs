@@ -24,7 +24,7 @@ enum Fault {
 pub(crate) async fn run(plan: &Plan, tally: &Arc<Tally>) {
     let mut set = ReplicaSet::started().await;
     let database = set.client().await.database("chaos_failover");
-    let place = Place { uri: set.uri(), database };
+    let place = Place::new(set.uri(), database);
     let fleet = Fleet::start(&place, Vec::new(), 2, tally).await;
     let load = Load::new(&fleet, tally);
     let mut random = Random::new(plan.seed);

@@ -21,7 +21,7 @@ enum Fault {
 
 pub(crate) async fn run(plan: &Plan, tally: &Arc<Tally>) {
     let mongod = Mongod::started().await;
-    let place = Place { uri: mongod.uri(), database: empty_database(&mongod).await };
+    let place = Place::new(mongod.uri(), empty_database(&mongod).await);
     let fleet = Fleet::start(&place, Vec::new(), 2, tally).await;
     let load = Load::new(&fleet, tally);
     let mut random = Random::new(plan.seed);
