@@ -1,5 +1,7 @@
 //! Changes of organizations, as somebody who watches them sees them.
 
+use std::time::Duration;
+
 use time::OffsetDateTime;
 
 use super::object_id_newtype;
@@ -8,6 +10,9 @@ object_id_newtype! {
     /// Names a change for ever: the answer of the call that made it says it.
     ChangeId
 }
+
+/// For how long a change that is over can be looked at.
+pub const HISTORY_AGE: Duration = Duration::from_hours(90 * 24);
 
 /// The longest time that an organization can keep an old name, in days.
 pub const OLD_NAME_MAX_DAYS: u16 = 365;
@@ -83,4 +88,15 @@ pub struct Change {
     pub attempts: i64,
     /// How far it is.
     pub progress: Progress,
+}
+
+impl Change {
+    /// Whether it was over so long ago that nobody may look at it any more.
+    #[must_use]
+    pub fn is_forgotten(&self, now: OffsetDateTime) -> bool {
+        match self.progress {
+            Progress::Running { .. } => false,
+            Progress::Finished { at } | Progress::Undone { at, .. } => at < now - HISTORY_AGE,
+        }
+    }
 }

@@ -13,10 +13,9 @@ use super::names::{cooled, kept, live, unless_empty, without};
 use super::orgs::OrgRepo;
 use super::{exactly_one, names};
 use crate::chaos;
+use crate::domain::change::HISTORY_AGE;
 use crate::domain::{ChangeKind, Org, OrgId, OrgState};
 
-/// For how long a change that is over can be looked at.
-const HISTORY_AGE: Duration = Duration::from_hours(90 * 24);
 /// How many changes that are over are kept for an organization.
 const HISTORY_MAX: i32 = 100;
 

@@ -53,6 +53,7 @@ impl OrgService {
         let by = self.authorize(caller, reference).await?;
         let id = id.ok_or(OrgError::ChangeNotFound)?;
         let change = self.repos.orgs.find_change(caller.org.id, id).await?;
+        let change = change.filter(|change| !change.is_forgotten(self.clock.now()));
         Ok(Reached { what: change.ok_or(OrgError::ChangeNotFound)?, by })
     }
 

@@ -1,0 +1,181 @@
+//! `Idempotency-Key`: requests that are repeated because their answer was lost.
+
+use bson::{DateTime, doc};
+use serde_json::{Value, json};
+
+use crate::support::mongo;
+use crate::support::server::{by_name, empty_database};
+use crate::support::{Answer, PASSWORD, Server};
+
+fn acme() -> Value {
+    json!({ "organization_name": "acme", "email": "a@example.com", "password": PASSWORD })
+}
+
+async fn create(server: &Server, key: &str, body: &Value) -> Answer {
+    server.call("POST", "/org/create").header("idempotency-key", key).json(body).send().await
+}
+
+async fn update(server: &Server, key: &str, token: &str, body: &Value) -> Answer {
+    server.call("PUT", "/org/update").bearer(token).header("idempotency-key", key).json(body).send().await
+}
+
+async fn delete(server: &Server, key: &str, token: &str, name: &str) -> Answer {
+    let call = server.call("DELETE", &by_name("/org/delete", name)).bearer(token);
+    call.header("idempotency-key", key).send().await
+}
+
+/// Two servers over one database.
+async fn two_servers() -> (Server, Server) {
+    let mongod = mongo::shared().await;
+    let database = empty_database(mongod).await;
+    let settings = [("DELETE_GRACE_DAYS", "0")];
+    (Server::over(mongod, database.clone(), &settings).await, Server::over(mongod, database, &settings).await)
+}
+
+/// As a server leaves it that died after it had made the change, before it wrote the answer down.
+async fn forget_answers(server: &Server) {
+    let lost = doc! { "$unset": { "answer": "" }, "$set": { "lease_until": DateTime::from_millis(1_000) } };
+    let keys = server.documents("idempotency_keys");
+    assert!(keys.update_many(doc! {}, lost).await.expect("MongoDB").modified_count > 0);
+}
+
+#[track_caller]
+fn assert_same(first: &Answer, repeated: &Answer) {
+    assert_eq!((first.status, &first.text), (repeated.status, &repeated.text));
+    assert_eq!((first.header("idempotency-replayed"), repeated.header("idempotency-replayed")), ("", "true"));
+    for header in ["content-type", "cache-control"] {
+        assert_eq!(first.header(header), repeated.header(header));
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_request_gets_the_first_answer_from_any_server_and_happens_once() {
+    let (one, two) = two_servers().await;
+    let created = create(&one, "k1", &acme()).await.success(201);
+    assert_same(&created, &create(&two, "k1", &acme()).await);
+    let token = one.token("a@example.com", PASSWORD).await;
+
+    let change = json!({ "organization_name": "acme", "new_organization_name": "b", "password": "a finer password" });
+    let updated = update(&one, "k1", &token, &change).await.success(200);
+    // With the token that it ended: the client never heard of the fresh one.
+    assert_same(&updated, &update(&two, "k1", &token, &change).await);
+    let fresh = updated.body["access_token"].as_str().expect("a token").to_owned();
+    assert!(two.knows(&fresh).await);
+    update(&two, "k2", &token, &change).await.problem(401, "invalid_token");
+
+    let deleted = delete(&one, "k1", &fresh, "b").await.success(200);
+    assert_same(&deleted, &delete(&two, "k1", &fresh, "b").await);
+    delete(&two, "k2", &fresh, "b").await.problem(401, "invalid_token");
+    assert_eq!(one.totals().await, (0, 0, 0));
+    // Still the first answer, though the organization is gone meanwhile.
+    assert_same(&created, &create(&two, "k1", &acme()).await);
+    assert_eq!(one.totals().await, (0, 0, 0));
+}
+
+#[tokio::test]
+async fn the_same_key_with_another_body_is_refused() {
+    let server = Server::start().await;
+    create(&server, "k", &acme()).await.success(201);
+    let other = json!({ "organization_name": "other", "email": "b@example.com", "password": PASSWORD });
+    let refused = create(&server, "k", &other).await.problem(422, "idempotency_key_reused");
+    assert_eq!(refused.body["errors"][0]["pointer"], "Idempotency-Key");
+    create(&server, "another key", &other).await.problem(400, "bad_request");
+    create(&server, "another-key", &other).await.success(201);
+
+    // Keys belong to who sends them, and to one call.
+    let (a, b) = (server.token("a@example.com", PASSWORD).await, server.token("b@example.com", PASSWORD).await);
+    for (token, name) in [(&a, "acme"), (&b, "other")] {
+        let body = json!({ "organization_name": name, "new_organization_name": format!("{name} 2") });
+        let answer = update(&server, "k", token, &body).await.success(200);
+        assert_eq!(answer.header("idempotency-replayed"), "");
+        delete(&server, "k", token, &format!("{name} 2")).await.success(200);
+        delete(&server, "k", token, name).await.problem(422, "idempotency_key_reused");
+    }
+}
+
+#[tokio::test]
+async fn many_repetitions_at_once_make_one_change_and_all_hear_of_it() {
+    let (one, two) = two_servers().await;
+    let body = acme();
+    let creates = (0..10).map(|n| create(if n % 2 == 0 { &one } else { &two }, "k", &body));
+    let answers = futures_util::future::join_all(creates).await;
+    assert!(answers.iter().all(|answer| answer.status == 201 && answer.text == answers[0].text), "{answers:?}");
+    assert_eq!(one.totals().await, (1, 1, 1));
+    let token = one.token("a@example.com", PASSWORD).await;
+    let body = json!({ "organization_name": "acme", "new_organization_name": "globex" });
+    let renames = (0..10).map(|n| update(if n % 2 == 0 { &one } else { &two }, "k", &token, &body));
+    let answers = futures_util::future::join_all(renames).await;
+    assert!(answers.iter().all(|answer| answer.status == 200 && answer.text == answers[0].text), "{answers:?}");
+}
+
+#[tokio::test]
+async fn a_refused_request_changed_nothing_and_its_key_is_free() {
+    let server = Server::start().await;
+    let tenant = server.tenant("acme").await;
+    let mut body = acme();
+    create(&server, "k", &body).await.problem(409, "organization_exists");
+    body["organization_name"] = json!("free");
+    create(&server, "k", &body).await.success(201);
+    let body = |name: &str| json!({ "organization_name": "acme", "new_organization_name": name });
+    update(&server, "k", &tenant.token, &body("free")).await.problem(409, "new_name_taken");
+    update(&server, "k", &tenant.token, &json!({})).await.invalid(&["/organization_name required"]);
+    update(&server, "k", &tenant.token, &body("globex")).await.success(200);
+}
+
+#[tokio::test]
+async fn a_server_that_died_before_it_wrote_the_answer_down_is_spoken_for_by_the_change_itself() {
+    let (one, two) = two_servers().await;
+    let created = create(&one, "k", &acme()).await.success(201);
+    forget_answers(&one).await;
+    assert_same(&created, &create(&two, "k", &acme()).await);
+    let token = one.token("a@example.com", PASSWORD).await;
+
+    let change = json!({ "organization_name": "acme", "new_organization_name": "b", "password": "a finer password" });
+    let updated = update(&one, "k", &token, &change).await.success(200);
+    forget_answers(&one).await;
+    let repeated = update(&two, "k", &token, &change).await.success(200);
+    assert_eq!(repeated.body["change_id"], updated.body["change_id"]);
+    let fresh = repeated.body["access_token"].as_str().expect("a token").to_owned();
+    assert!(one.knows(&fresh).await);
+
+    let deleted = delete(&one, "k", &fresh, "b").await.success(200);
+    forget_answers(&one).await;
+    assert_same(&deleted, &delete(&two, "k", &fresh, "b").await);
+}
+
+#[tokio::test]
+async fn a_server_that_died_before_it_did_anything_is_no_obstacle() {
+    let (one, two) = two_servers().await;
+    create(&one, "k", &acme()).await.success(201);
+    let token = one.token("a@example.com", PASSWORD).await;
+    delete(&one, "d", &token, "acme").await.success(200);
+    forget_answers(&one).await;
+    // Its organization does not exist, so it was never made: it is made now, and only once.
+    let created = create(&two, "k", &acme()).await.success(201);
+    assert_same(&created, &create(&one, "k", &acme()).await);
+    assert_eq!(one.totals().await, (1, 1, 1));
+}
+
+#[tokio::test]
+async fn a_key_is_one_short_visible_word() {
+    let server = Server::start().await;
+    for key in ["", "with space", &"x".repeat(256), "é"] {
+        let call = server.call("POST", "/org/create").header("idempotency-key", key).json(&acme());
+        call.send().await.problem(400, "bad_request");
+    }
+    assert_eq!(server.totals().await, (0, 0, 0));
+    create(&server, &"x".repeat(255), &acme()).await.success(201);
+}
+
+#[tokio::test]
+async fn nothing_of_a_request_can_be_read_in_what_is_kept_of_it() {
+    let server = Server::start().await;
+    create(&server, "my-own-key", &acme()).await.success(201);
+    let kept = server.documents("idempotency_keys").find_one(doc! {}).await.expect("MongoDB").expect("kept");
+    let bytes = kept.to_vec().expect("BSON");
+    for secret in ["my-own-key", "a@example.com", "acme", PASSWORD] {
+        assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()), "{secret}");
+    }
+    let indexes: Vec<_> = server.documents("idempotency_keys").list_index_names().await.expect("MongoDB");
+    assert!(indexes.contains(&"expires_at_1".to_owned()), "they go after a day");
+}

@@ -1,0 +1,151 @@
+//! Deleting with a way back: `DELETE_GRACE_DAYS` and `POST /org/restore`.
+
+use bson::{DateTime, doc};
+use serde_json::{Value, json};
+use time::{Duration, OffsetDateTime};
+
+use super::time;
+use crate::support::{Answer, PASSWORD, Server, Tenant, eventually};
+
+async fn server() -> Server {
+    Server::with(&[("DELETE_GRACE_DAYS", "7")]).await
+}
+
+async fn restore(server: &Server, body: &Value) -> Answer {
+    server.call("POST", "/org/restore").json(body).send().await
+}
+
+fn credentials(tenant: &Tenant) -> Value {
+    json!({ "email": tenant.email, "password": PASSWORD })
+}
+
+#[tokio::test]
+async fn a_deleted_organization_is_gone_for_everybody_and_comes_back_whole() {
+    let server = server().await;
+    let acme = server.tenant("Acme").await;
+    let documents = "/org/acme/documents";
+    server.call("POST", documents).bearer(&acme.token).json(&json!({ "_id": "a" })).send().await.success(201);
+    let index = json!({ "keys": { "a": 1 }, "name": "by_a" });
+    server.call("POST", "/org/acme/indexes").bearer(&acme.token).json(&index).send().await.success(201);
+    let old = json!({ "organization_name": "acme", "new_organization_name": "Globex", "keep_old_name_days": 9 });
+    server.update(&acme.token, &old).await.success(200);
+
+    let deleted = server.delete(&acme.token, "globex").await.success(200);
+    let in_days = (time(&deleted.body["restorable_until"]) - OffsetDateTime::now_utc()).as_seconds_f64()
+        / Duration::DAY.as_seconds_f64();
+    assert!((6.9..=7.1).contains(&in_days), "{in_days}");
+    for name in ["globex", "acme"] {
+        server.find(name).await.problem(404, "organization_not_found");
+    }
+    server.get("/org/globex/documents").bearer(&acme.token).send().await.problem(401, "invalid_token");
+    server.log_in(&acme.email, PASSWORD).await.problem(401, "invalid_credentials");
+    assert_eq!(server.tenant_collections().await, [""; 0]);
+    assert_eq!(server.count(&format!("deleted_{}", acme.id)).await, 1);
+    // Its names are free, its admin's email is not.
+    server.create("other", &acme.email, PASSWORD).await.problem(409, "email_taken");
+    server.create("acme", "new@example.com", PASSWORD).await.success(201);
+    let other = server.token("new@example.com", PASSWORD).await;
+    server.delete(&other, "acme").await.success(200);
+
+    let restored = restore(&server, &credentials(&acme)).await.success(200);
+    assert_eq!(restored.body["organization"]["id"], acme.id.as_str());
+    assert_eq!(restored.body["organization"]["organization_name"], "Globex");
+    assert!(restored.body["change_id"].is_string());
+    assert!(!server.knows(&acme.token).await, "tokens of the former life stay dead");
+    let token = server.token(&acme.email, PASSWORD).await;
+    server.get("/org/globex/documents/a").bearer(&token).send().await.success(200);
+    let indexes = server.get("/org/globex/indexes").bearer(&token).send().await.success(200);
+    assert!(indexes.text.contains("by_a"));
+    server.find("acme").await.problem(404, "organization_not_found");
+    restore(&server, &credentials(&acme)).await.problem(409, "not_deleted");
+    // And again: deleting and restoring have no memory that stands in the way.
+    server.delete(&token, "globex").await.success(200);
+    restore(&server, &credentials(&acme)).await.success(200);
+    assert_eq!(server.count("org_globex").await, 1);
+}
+
+#[tokio::test]
+async fn an_organization_whose_name_was_taken_comes_back_under_another() {
+    let server = server().await;
+    let acme = server.tenant("acme").await;
+    server.delete(&acme.token, "acme").await.success(200);
+    server.create("ACME", "new@example.com", PASSWORD).await.success(201);
+    server.create("second", "second@example.com", PASSWORD).await.success(201);
+    restore(&server, &credentials(&acme)).await.problem(409, "organization_exists");
+    let mut body = credentials(&acme);
+    body["organization_name"] = json!("second");
+    restore(&server, &body).await.problem(409, "organization_exists");
+    body["organization_name"] = json!("x!");
+    restore(&server, &body).await.invalid(&["/organization_name invalid_characters"]);
+    body["organization_name"] = json!("Acme Reborn");
+    let restored = restore(&server, &body).await.success(200);
+    assert_eq!(restored.body["organization"]["collection_name"], "org_acme_reborn");
+    assert_eq!(server.totals().await, (3, 3, 3));
+}
+
+#[tokio::test]
+async fn only_its_admin_brings_an_organization_back() {
+    let server = server().await;
+    let (acme, other) = (server.tenant("acme").await, server.tenant("other").await);
+    server.delete(&acme.token, "acme").await.success(200);
+    restore(&server, &json!({})).await.invalid(&["/email required", "/password required"]);
+    for (email, password) in [(&acme.email, "a wrong password"), (&"nobody@example.com".to_owned(), PASSWORD)] {
+        let body = json!({ "email": email, "password": password });
+        restore(&server, &body).await.problem(401, "invalid_credentials");
+    }
+    restore(&server, &credentials(&other)).await.problem(409, "not_deleted");
+    assert_eq!(server.totals().await.2, 1);
+}
+
+#[tokio::test]
+async fn what_nobody_wanted_back_in_time_is_gone() {
+    let server = server().await;
+    let acme = server.tenant("acme").await;
+    server.delete(&acme.token, "acme").await.success(200);
+    let over = doc! { "$set": { "deletion.until": DateTime::from_millis(1_000) } };
+    server.documents("organizations").update_one(doc! { "state": "deleted" }, over).await.expect("MongoDB");
+    let answer = restore(&server, &credentials(&acme)).await;
+    assert!(matches!(answer.status, 401 | 404), "{}", answer.text);
+    let collection = format!("deleted_{}", acme.id);
+    eventually("it is purged", async || {
+        let names = server.database.list_collection_names().await.expect("names");
+        server.totals().await == (0, 0, 0) && !names.contains(&collection)
+    })
+    .await;
+    server.create("acme", &acme.email, PASSWORD).await.success(201);
+}
+
+#[tokio::test]
+async fn without_grace_nothing_is_kept() {
+    let server = Server::start().await;
+    let acme = server.tenant("acme").await;
+    let deleted = server.delete(&acme.token, "acme").await.success(200);
+    assert!(deleted.body.get("restorable_until").is_none());
+    restore(&server, &credentials(&acme)).await.problem(401, "invalid_credentials");
+    assert_eq!(server.totals().await, (0, 0, 0));
+}
+
+#[tokio::test]
+async fn attempts_to_restore_are_limited_as_logins_are() {
+    let server = Server::with(&[("DELETE_GRACE_DAYS", "7"), ("LOGIN_ATTEMPTS_PER_MINUTE", "3")]).await;
+    let body = json!({ "email": "a@example.com", "password": "guess" });
+    for _ in 0..2 {
+        restore(&server, &body).await.problem(401, "invalid_credentials");
+    }
+    server.log_in("a@example.com", "guess").await.problem(401, "invalid_credentials");
+    restore(&server, &body).await.problem(429, "too_many_attempts");
+}
+
+#[tokio::test]
+async fn of_a_restoration_and_a_creation_of_the_same_name_one_succeeds() {
+    let server = server().await;
+    for n in 0..8 {
+        let name = format!("org {n}");
+        let tenant = server.tenant(&name).await;
+        server.delete(&tenant.token, &name).await.success(200);
+        let email = format!("new{n}@example.com");
+        let wanted = credentials(&tenant);
+        let (restored, created) = tokio::join!(restore(&server, &wanted), server.create(&name, &email, PASSWORD));
+        assert_eq!(u8::from(restored.status == 200) + u8::from(created.status == 201), 1, "{restored:?} {created:?}");
+    }
+}
