@@ -27,7 +27,7 @@ pub(crate) const ATTEMPTS: u32 = 60;
 /// How long names cool down here: longer than any command lives, and short enough to wait for.
 const COOLING_MS: &str = "2500";
 /// How long a name that was given up may stay reserved.
-const FREE_LIMIT: Duration = Duration::from_secs(8);
+pub(crate) const FREE_LIMIT: Duration = Duration::from_secs(8);
 const NEVER_MS: &str = "3600000";
 const DOCUMENT: &str = "steady";
 

@@ -3,17 +3,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream;
 use tenantry::service::migration::Step;
 
 use crate::args::Plan;
+use crate::client::Told;
 use crate::fleet::Settings;
 use crate::random::Random;
 use crate::report::{Invariant, Tally, Violation, count};
-use crate::scenario::{ATTEMPTS, HELPER, Scenario, Stage, VICTIM};
+use crate::scenario::{ATTEMPTS, FREE_LIMIT, HELPER, Scenario, Stage, VICTIM};
 use crate::support::mongo::Mongod;
 
 /// How many cases run at once: they mostly wait for leases.
@@ -134,7 +135,7 @@ async fn dry_run(scenario: Scenario, mongod: &Mongod, settings: &Settings, tally
 }
 
 /// The client's request, in a task of its own.
-pub(crate) fn ask(stage: &Stage, slot: usize) -> tokio::task::JoinHandle<crate::client::Told> {
+pub(crate) fn ask(stage: &Stage, slot: usize) -> tokio::task::JoinHandle<Told> {
     let asking = stage.request_of(slot, &stage.record, 1);
     tokio::spawn(asking)
 }
@@ -232,10 +233,16 @@ async fn recover(stage: &mut Stage, point: &Point, recovery: Recovery) {
 
 /// The client sends the same again, under the same key: it hears what the first attempt came to, or it is done now.
 async fn try_again(stage: &Stage, slot: usize) -> bool {
-    let told = stage.request_of(slot, &stage.record, ATTEMPTS).await;
     let refusal = stage.scenario.refusal();
-    let is_right = refusal.map_or(told.is_done(), |code| told.is_refused_as(code));
-    if !is_right {
+    let is_right = |told: &Told| refusal.map_or(told.is_done(), |code| told.is_refused_as(code));
+    let mut told = stage.request_of(slot, &stage.record, ATTEMPTS).await;
+    let deadline = Instant::now() + FREE_LIMIT;
+    // The new name of a rename that another server gave up cools down, also for the organization itself.
+    while !is_right(&told) && told.is_refused_as("new_name_taken") && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        told = stage.request_of(slot, &stage.record, ATTEMPTS).await;
+    }
+    if !is_right(&told) {
         stage.violate(Invariant::Recovers, format!("the next try is told: {told}"));
     }
     refusal.is_none()
