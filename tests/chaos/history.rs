@@ -122,9 +122,11 @@ impl SharedRecord {
         self.0.lock().expect("no panic")
     }
 
-    /// One of the same history, which goes its own way from here.
+    /// One of the same history, which goes its own way from here, with other idempotency keys.
     pub(crate) fn copy(&self) -> Self {
-        Self(Arc::new(Mutex::new(self.lock().clone())))
+        let mut copy = self.lock().clone();
+        copy.intents += 1_000;
+        Self(Arc::new(Mutex::new(copy)))
     }
 
     pub(crate) fn key(&self) -> String {

@@ -200,7 +200,7 @@ impl Scenario {
     }
 
     /// Whether deleted organizations are kept.
-    fn keeps(self) -> bool {
+    pub(crate) fn keeps(self) -> bool {
         matches!(self, Self::SoftDelete | Self::ResumeSoftDelete | Self::Purge) || self.restores()
     }
 

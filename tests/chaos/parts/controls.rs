@@ -37,6 +37,8 @@ pub(crate) async fn run(plan: &Plan, tally: &Arc<Tally>) {
         // The same with the protection: nothing may be lost.
         let found = killed_mongod(plan, Vec::new(), plan.count(MOST_KILLS, 3), tally).await;
         println!("  w:majority: {}", by_invariant(&found.violations()));
+        count(&tally.cases);
+        tally.add_counts(&found);
         tally.violate_all(found.violations());
     }
 }

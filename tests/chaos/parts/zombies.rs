@@ -31,9 +31,7 @@ const UNDO_LIMIT: Duration = Duration::from_secs(15);
 
 pub(crate) async fn run(plan: &Plan, tally: &Arc<Tally>) {
     let mongod = Arc::new(Mongod::started().await);
-    let scenarios = Scenario::ALL
-        .into_iter()
-        .filter(|scenario| scenario.interrupted_at().is_none() && plan.includes(&format!("{scenario:?}")));
+    let scenarios = Scenario::ALL.into_iter().filter(|scenario| plan.includes(&format!("{scenario:?}")));
     let points = learn(&mongod, scenarios, &[], tally).await;
     let mut cases = Vec::new();
     for (scenario, points) in points {
@@ -77,7 +75,9 @@ async fn stall(mongod: &Mongod, scenario: Scenario, point: &Point, settings: Set
     if !scenario.is_asked_for() {
         stage.fleet.kill(HELPER).await;
     }
-    stage.start_victim(&vec![("CHAOS_STOP_AT", point.order())]).await;
+    let disturbed_at = scenario.interrupted_at().filter(|at| point.passed.iter().any(|passed| passed == at));
+    let stops: Vec<String> = disturbed_at.map(ToOwned::to_owned).into_iter().chain([point.order()]).collect();
+    stage.start_victim(&vec![("CHAOS_STOP_AT", stops.join(","))]).await;
     if scenario == Scenario::CreateOverLeftovers {
         stage.fleet.stop(HELPER).await;
     }
@@ -86,6 +86,10 @@ async fn stall(mongod: &Mongod, scenario: Scenario, point: &Point, settings: Set
     // What the zombie's own client hears must not loosen what is known from the others, once the change has its end.
     let asking = if is_recorded { stage.record.copy() } else { stage.record.clone() };
     let asked = scenario.is_asked_for().then(|| tokio::spawn(stage.request_of(VICTIM, &asking, 1)));
+    if disturbed_at.is_some() && stage.fleet.stands_still(VICTIM, REACH_LIMIT).await {
+        stage.disturb().await;
+        stage.fleet.go_on(VICTIM).await;
+    }
     if !stage.fleet.stands_still(VICTIM, REACH_LIMIT).await {
         stage.violate(Invariant::Guarded, format!("{} was not reached", point.order()));
     }
@@ -113,6 +117,7 @@ async fn stall(mongod: &Mongod, scenario: Scenario, point: &Point, settings: Set
     if scenario_can_be_undone(&stage, is_made) {
         undo(&mut stage, UNDO_LIMIT, true).await;
     }
+    stage.clear_the_way().await;
     stage.check("at last").await;
     for record in stage.records() {
         check_usable(&stage.client(HELPER), &record).await;
@@ -141,7 +146,9 @@ fn scenario_can_be_undone(stage: &Stage, is_made: bool) -> bool {
 async fn meanwhile(stage: &mut Stage, is_recorded: bool, is_made: bool, undo_time: Duration) {
     let scenario = stage.scenario;
     let life = stage.record.lock().life.clone();
-    if scenario.renames() && is_made {
+    if scenario.refusal().is_some() {
+        stage.disturb().await;
+    } else if scenario.renames() && is_made {
         undo(stage, undo_time, false).await;
     } else if scenario.renames() {
         must(stage, "the same rename", stage.request_of(HELPER, &stage.record, ATTEMPTS).await);
@@ -194,7 +201,10 @@ async fn come_go_and_come(stage: &mut Stage) {
     for (key, stays) in [("second", false), ("third", true)] {
         let other = SharedRecord::new(key, "before");
         let mut shape = other.lock().any_shape().expect("a shape");
-        shape.email = stage.shape_before().email;
+        // A deleted organization that can come back keeps its admin's email.
+        if key == "second" || !stage.scenario.keeps() {
+            shape.email = stage.shape_before().email;
+        }
         other.lock().shape = Possible::certainly(shape);
         stage.others.push(other.clone());
         let deadline = Instant::now() + UNDO_LIMIT;
