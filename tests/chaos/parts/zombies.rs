@@ -114,8 +114,8 @@ async fn stall(mongod: &Mongod, scenario: Scenario, point: &Point, settings: Set
         judge(&stage, is_recorded, is_made, &told);
     }
     stage.check("after the zombie").await;
-    if scenario_can_be_undone(&stage, is_made) {
-        undo(&mut stage, UNDO_LIMIT, true).await;
+    if is_to_be_undone(&stage, is_made) {
+        undo(&stage, UNDO_LIMIT, true).await;
     }
     stage.clear_the_way().await;
     stage.check("at last").await;
@@ -138,27 +138,31 @@ fn judge(stage: &Stage, is_recorded: bool, is_made: bool, told: &Told) {
     }
 }
 
-fn scenario_can_be_undone(stage: &Stage, is_made: bool) -> bool {
-    is_made && stage.scenario.renames() && !stage.record.lock().shape.is_certainly(&stage.shape_before())
+/// Whether there is a way back from the change that was made, and it was not gone yet.
+fn is_to_be_undone(stage: &Stage, is_made: bool) -> bool {
+    let (scenario, record) = (stage.scenario, stage.record.lock());
+    let is_undone = if scenario.renames() {
+        record.shape.is_certainly(&stage.shape_before())
+    } else if scenario.restores() {
+        record.life.is_certainly(&Life::PutAway)
+    } else {
+        record.life.is_certainly(&Life::Live)
+    };
+    let has_way_back = scenario.renames() || scenario.restores() || (scenario.deletes() && scenario.keeps());
+    is_made && has_way_back && !is_undone
 }
 
 /// What clients do with the other server while the zombie stands.
 async fn meanwhile(stage: &mut Stage, is_recorded: bool, is_made: bool, undo_time: Duration) {
     let scenario = stage.scenario;
-    let life = stage.record.lock().life.clone();
+    let is_gone = stage.record.lock().life.is_certainly(&Life::Gone);
     if scenario.refusal().is_some() {
         stage.disturb().await;
-    } else if scenario.renames() && is_made {
+    } else if is_to_be_undone(stage, is_made) {
         undo(stage, undo_time, false).await;
-    } else if scenario.renames() {
-        must(stage, "the same rename", stage.request_of(HELPER, &stage.record, ATTEMPTS).await);
-    } else if scenario.restores() && is_made {
-        delete_again(stage).await;
-    } else if scenario.restores() {
-        must(stage, "the same restoration", stage.request_of(HELPER, &stage.record, ATTEMPTS).await);
-    } else if life.is_certainly(&Life::PutAway) && scenario.deletes() {
-        must(stage, "a restoration", stage.client(HELPER).restore(&stage.record, ATTEMPTS).await);
-    } else if life.is_certainly(&Life::Gone) && (is_recorded || scenario.creates()) {
+    } else if scenario.renames() || scenario.restores() {
+        must(stage, "the same again", stage.request_of(HELPER, &stage.record, ATTEMPTS).await);
+    } else if is_gone && (is_recorded || scenario.creates()) {
         come_go_and_come(stage).await;
     }
 }
@@ -169,25 +173,27 @@ fn must(stage: &Stage, what: &str, told: Told) {
     }
 }
 
-async fn delete_again(stage: &Stage) {
+/// The way back, as soon as it is open: not while the name or the collection that it needs cools down.
+async fn undo(stage: &Stage, limit: Duration, is_demanded: bool) {
     let client = stage.client(HELPER);
-    client.log_in(&stage.record).await;
-    must(stage, "a deletion", client.delete(&stage.record, ATTEMPTS).await);
-}
-
-/// The old name again, as soon as it may be had: not while it cools down.
-async fn undo(stage: &mut Stage, limit: Duration, is_demanded: bool) {
-    let (client, back) = (stage.client(HELPER), stage.shape_before());
     let deadline = Instant::now() + limit;
-    client.log_in(&stage.record).await;
+    if !stage.record.lock().life.is_certainly(&Life::PutAway) {
+        client.log_in(&stage.record).await;
+    }
     loop {
-        let told = client.update(&stage.record, &back, 1).await;
+        let told = if stage.scenario.renames() {
+            client.update(&stage.record, &stage.shape_before(), 1).await
+        } else if stage.scenario.restores() {
+            client.delete(&stage.record, 1).await
+        } else {
+            client.restore(&stage.record, 1).await
+        };
         if told.is_done() {
             return;
         }
         if Instant::now() > deadline {
             if is_demanded {
-                stage.violate(Invariant::Recovers, format!("the way back is told: {told}"));
+                must(stage, "the way back", told);
             }
             return;
         }
