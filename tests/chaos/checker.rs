@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use bson::oid::ObjectId;
 use bson::{Bson, Document, doc};
 use futures_util::TryStreamExt;
 use mongodb::Database;
@@ -36,7 +37,7 @@ struct Snapshot {
 
 /// The id in a document, as text.
 fn id_of(document: &Document, field: &str) -> String {
-    document.get_object_id(field).map(|id| id.to_hex()).unwrap_or_default()
+    document.get_object_id(field).map(ObjectId::to_hex).unwrap_or_default()
 }
 
 fn text_of<'a>(document: &'a Document, field: &str) -> &'a str {
@@ -94,7 +95,8 @@ impl Snapshot {
         }
         let uuid = org.get("collection_uuid").cloned().and_then(|uuid| bson::deserialize_from_bson(uuid).ok());
         let stored = self.collections.get(name);
-        let is_in_place = stored.is_some_and(|stored| stored.uuid == uuid && stored.owner.as_deref() == Some(id.as_str()));
+        let is_in_place =
+            stored.is_some_and(|stored| stored.uuid == uuid && stored.owner.as_deref() == Some(id.as_str()));
         if uuid.is_none() || !is_in_place {
             let elsewhere: Vec<_> = self.collections.iter().filter(|(_, stored)| stored.uuid == uuid).collect();
             let text = format!("at {name} is {stored:?}, its UUID is at {elsewhere:?}: {}", shown(org));
@@ -113,10 +115,15 @@ impl Snapshot {
     fn check_admins(&self, found: &mut Vec<Violation>) {
         for org in &self.orgs {
             let id = id_of(org, "_id");
-            let admins: Vec<&Document> = self.admins.iter().filter(|admin| id_of(admin, "organization_id") == id).collect();
+            let admins: Vec<&Document> =
+                self.admins.iter().filter(|admin| id_of(admin, "organization_id") == id).collect();
             let is_one = matches!(*admins, [admin] if id_of(admin, "_id") == id_of(org, "admin_user_id"));
             if !is_one {
-                found.push(Violation::new(Invariant::OneAdmin, &id, format!("{} admins: {}", admins.len(), shown(org))));
+                found.push(Violation::new(
+                    Invariant::OneAdmin,
+                    &id,
+                    format!("{} admins: {}", admins.len(), shown(org)),
+                ));
             }
         }
         for admin in &self.admins {
@@ -126,7 +133,11 @@ impl Snapshot {
                 found.push(Violation::new(Invariant::OneAdmin, &of, text));
             }
             if texts_of(admin, "emails") != [text_of(admin, "email")] {
-                let text = format!("the admin {id} has {} and claims {:?}", text_of(admin, "email"), texts_of(admin, "emails"));
+                let text = format!(
+                    "the admin {id} has {} and claims {:?}",
+                    text_of(admin, "email"),
+                    texts_of(admin, "emails")
+                );
                 found.push(Violation::new(Invariant::Names, &of, text));
             }
         }
@@ -228,13 +239,19 @@ async fn check_records(place: &Place, snapshot: &Snapshot, records: &[SharedReco
         }
         if !of_record.is_empty() {
             let history = record.lock().history();
-            of_record.iter_mut().for_each(|violation| violation.history.clone_from(&history));
+            for violation in &mut of_record {
+                violation.history.clone_from(&history);
+            }
         }
         found.extend(of_record);
     }
     for org in &snapshot.orgs {
         if !known.contains(&id_of(org, "_id")) {
-            found.push(Violation::new(Invariant::Exists, &id_of(org, "_id"), format!("nobody made it: {}", shown(org))));
+            found.push(Violation::new(
+                Invariant::Exists,
+                &id_of(org, "_id"),
+                format!("nobody made it: {}", shown(org)),
+            ));
         }
     }
     found

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::fleet::Fleet;
-use crate::history::{Life, Possible, Shape, SharedRecord};
+use crate::history::{Life, Shape, SharedRecord};
 use crate::report::{Invariant, Tally, Violation, count};
 use crate::support::Answer;
 use crate::support::client::Call;
@@ -74,9 +74,9 @@ impl Told {
         let text = format!("{} {}", answer.status, answer.code());
         match (answer.status, answer.code()) {
             (200..=299, _) => Self::Done(Box::new(answer)),
-            (409, "organization_busy" | "document_busy" | "request_in_progress" | "collection_held") | (429, _) => Self::Later(text),
             (503, "outcome_unknown" | "request_timeout") => Self::Unknown(text),
-            (503, _) => Self::Later(text),
+            (409, "organization_busy" | "document_busy" | "request_in_progress" | "collection_held")
+            | (429 | 503, _) => Self::Later(text),
             (500.., _) => Self::Unknown(text),
             _ => Self::Refused(Box::new(answer)),
         }
@@ -313,7 +313,13 @@ impl Client {
     }
 
     /// A call about a document, by each name that the organization can have until one is found.
-    async fn about_document(&self, record: &SharedRecord, method: &'static str, rest: &str, body: Option<Value>) -> Told {
+    async fn about_document(
+        &self,
+        record: &SharedRecord,
+        method: &'static str,
+        rest: &str,
+        body: Option<Value>,
+    ) -> Told {
         let (token, shapes) = {
             let record = record.lock();
             (record.token.clone(), record.shape.all())
@@ -335,21 +341,21 @@ impl Client {
     pub(crate) async fn insert(&self, record: &SharedRecord, id: &str, value: i64) -> Told {
         let body = json!({ "_id": id, "org": record.key(), "v": value });
         let told = self.about_document(record, "POST", "", Some(body.clone())).await;
-        self.document_told(record, id, Some(value), &told);
+        record.lock().document_told(id, Some(value), &told);
         if !matches!(told, Told::Unknown(_)) {
             return told;
         }
         tokio::time::sleep(PAUSE).await;
         // That it exists already tells no more than that it was there a moment ago: only a success is a promise.
         let told = self.about_document(record, "POST", "", Some(body)).await;
-        self.document_told(record, id, Some(value), &told);
+        record.lock().document_told(id, Some(value), &told);
         told
     }
 
     /// Gives a document another value.
     pub(crate) async fn patch(&self, record: &SharedRecord, id: &str, value: i64) -> Told {
         let told = self.about_document(record, "PATCH", &format!("/{id}"), Some(json!({ "v": value }))).await;
-        self.document_told(record, id, Some(value), &told);
+        record.lock().document_told(id, Some(value), &told);
         self.must_not_miss(record, id, &told);
         told
     }
@@ -357,7 +363,7 @@ impl Client {
     /// Removes a document.
     pub(crate) async fn remove(&self, record: &SharedRecord, id: &str) -> Told {
         let told = self.about_document(record, "DELETE", &format!("/{id}"), None).await;
-        self.document_told(record, id, None, &told);
+        record.lock().document_told(id, None, &told);
         self.must_not_miss(record, id, &told);
         told
     }
@@ -374,12 +380,6 @@ impl Client {
                 self.violate(&record.key, Invariant::Kept, text, record.history());
             }
         }
-    }
-
-    fn document_told(&self, record: &SharedRecord, id: &str, value: Option<i64>, told: &Told) {
-        let mut record = record.lock();
-        let possible = record.documents.entry(id.to_owned()).or_insert_with(|| Possible::certainly(None));
-        possible.attempt(value, told);
     }
 
     /// A document that was acknowledged cannot be missing.
@@ -441,6 +441,10 @@ fn check_answer(answer: &Answer, request: &Request, tally: &Tally) {
     }
     if let Some(wrong) = wrong {
         let about = format!("{} {path}", request.method);
-        tally.violate(Violation::new(Invariant::Answers, &about, format!("{wrong}: {} {}", answer.status, answer.text)));
+        tally.violate(Violation::new(
+            Invariant::Answers,
+            &about,
+            format!("{wrong}: {} {}", answer.status, answer.text),
+        ));
     }
 }

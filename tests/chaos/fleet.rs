@@ -124,10 +124,21 @@ impl Process {
         self.running.signal(Signal::CONT);
     }
 
+    /// The state of the process as the kernel calls it: `T` when it stands still, `Z` when it has died.
+    fn state(&self) -> Option<char> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.running.process_id())).ok()?;
+        // The name before it, in parentheses, may hold anything.
+        stat.rsplit(')').next()?.trim_start().chars().next()
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.state(), None | Some('Z'))
+    }
+
     /// Whether it dies within this time, by its own hand.
-    pub(crate) async fn dies(&mut self, limit: Duration) -> bool {
+    async fn dies(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
-        while !self.running.is_over() {
+        while !self.is_over() {
             if Instant::now() > deadline {
                 return false;
             }
@@ -137,10 +148,10 @@ impl Process {
     }
 
     /// Whether it stands still within this time.
-    pub(crate) async fn stands_still(&mut self, limit: Duration) -> bool {
+    async fn stands_still(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
-        while !self.running.is_stopped() {
-            if Instant::now() > deadline || self.running.is_over() {
+        while self.state() != Some('T') {
+            if Instant::now() > deadline || self.is_over() {
                 return false;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -150,12 +161,10 @@ impl Process {
 
     /// Kills it, as a power failure would; gives what it logged.
     pub(crate) async fn kill(self) -> String {
-        let mut process = self;
-        if !process.running.is_over() {
-            process.running.signal(Signal::KILL);
-        }
-        guard("-", process.running.process_id());
-        tokio::task::spawn_blocking(|| process.running.end().1).await.expect("no panic")
+        // A process that has died can be signalled until somebody waits for it, as below.
+        self.running.signal(Signal::KILL);
+        guard("-", self.running.process_id());
+        tokio::task::spawn_blocking(|| self.running.end().1).await.expect("no panic")
     }
 }
 
@@ -253,7 +262,7 @@ impl Fleet {
     /// Whether the server of this slot dies within this time, by its own hand; then the slot is empty.
     pub(crate) async fn dies(&self, slot: usize, limit: Duration) -> bool {
         let mut place = self.slots[slot].process.lock().await;
-        let has_died = match place.as_mut() {
+        let has_died = match place.as_ref() {
             Some(process) => process.dies(limit).await,
             None => true,
         };
@@ -266,7 +275,7 @@ impl Fleet {
 
     /// Whether the server of this slot stands still within this time, by its own hand.
     pub(crate) async fn stands_still(&self, slot: usize, limit: Duration) -> bool {
-        match self.slots[slot].process.lock().await.as_mut() {
+        match self.slots[slot].process.lock().await.as_ref() {
             Some(process) => process.stands_still(limit).await,
             None => false,
         }

@@ -149,6 +149,12 @@ impl Record {
         self.events[1].push(now(&format!("{what} -> {told}")));
     }
 
+    /// What an attempt to give a document this value, or to remove it, leaves.
+    pub(crate) fn document_told(&mut self, id: &str, value: Option<i64>, told: &Told) {
+        let possible = self.documents.entry(id.to_owned()).or_insert_with(|| Possible::certainly(None));
+        possible.attempt(value, told);
+    }
+
     /// Writes down what was done to the servers meanwhile.
     pub(crate) fn remark(&mut self, what: &str) {
         self.events[0].push(now(&format!("[{what}]")));

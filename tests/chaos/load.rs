@@ -71,7 +71,8 @@ impl Load {
         let tasks = (0..pairs).flat_map(|pair| {
             let mine = Arc::new(Mutex::new(Vec::new()));
             let client = || Client::new(&self.fleet, pair % self.fleet.size(), &self.tally);
-            let changer = Changer { load: self.clone(), client: client(), mine: mine.clone(), random: random.fork(), pair };
+            let changer =
+                Changer { load: self.clone(), client: client(), mine: mine.clone(), random: random.fork(), pair };
             let writer = Writer { load: self.clone(), client: client(), mine, random: random.fork() };
             [tokio::spawn(changer.run()), tokio::spawn(writer.run())]
         });
@@ -180,7 +181,13 @@ impl Changer {
             0..9 => to.name = self.name(),
             9..11 => to.email = self.email(record),
             11..13 => to.password = format!("password {}", self.number()),
-            13..15 => to = Shape { name: self.name(), email: self.email(record), password: format!("password {}", self.number()) },
+            13..15 => {
+                to = Shape {
+                    name: self.name(),
+                    email: self.email(record),
+                    password: format!("password {}", self.number()),
+                }
+            }
             15..18 => return self.log_in(record).await,
             _ => return self.delete(record).await,
         }

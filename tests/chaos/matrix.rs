@@ -104,7 +104,7 @@ impl Bench {
         }
         if matches!(action, Action::RenameWithCredentials | Action::ChangeCredentials) {
             to.email = format!("{key}-new@chaos.example");
-            to.password = "another fine password".to_owned();
+            to.password = "another fine password".into();
         }
         if action != Action::Create {
             let is_ready = self.client.create(&record, ATTEMPTS).await.is_done()

@@ -87,7 +87,8 @@ impl ReplicaSet {
 
     /// Waits until every member can become the primary.
     pub(crate) async fn wait_for_all(&self) {
-        eventually("all members are there", async || self.are_all_there().await && self.primary().await.is_some()).await;
+        eventually("all members are there", async || self.are_all_there().await && self.primary().await.is_some())
+            .await;
     }
 
     /// Makes the primary step down.

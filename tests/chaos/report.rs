@@ -212,7 +212,10 @@ pub(crate) fn print_table(reports: &[PartReport], seed: u64) {
 }
 
 fn line(cells: &[String]) -> String {
-    let padded = cells.iter().enumerate().map(|(place, cell)| if place == 0 { format!("{cell:<13}") } else { format!("{cell:>12}") });
+    let padded = cells
+        .iter()
+        .enumerate()
+        .map(|(place, cell)| if place == 0 { format!("{cell:<13}") } else { format!("{cell:>12}") });
     padded.collect::<Vec<_>>().join(" ")
 }
 

@@ -109,13 +109,13 @@ impl Scenario {
     /// The table of DESIGN: creations are undone, everything else that was recorded is finished.
     fn commits(self) -> Commits {
         match self {
-            Self::Create | Self::CreateOverLeftovers | Self::CreateFreedName => {
-                Commits::From("create.activate.after")
-            }
+            Self::Create | Self::CreateOverLeftovers | Self::CreateFreedName => Commits::From("create.activate.after"),
             Self::Rename | Self::RenameWithCredentials => Commits::From("rename.begin.after"),
             Self::Delete | Self::SoftDelete => Commits::From("delete.begin.after"),
             Self::Restore => Commits::From("restore.begin.after"),
-            Self::CreateTakenEmail | Self::RenameOccupied | Self::RenameTakenEmail | Self::ResumeCreate => Commits::Never,
+            Self::CreateTakenEmail | Self::RenameOccupied | Self::RenameTakenEmail | Self::ResumeCreate => {
+                Commits::Never
+            }
             Self::Purge
             | Self::ResumeRename
             | Self::ResumeDelete
@@ -250,7 +250,17 @@ impl Stage {
             "it-after@chaos.example".clone_into(&mut to.email);
             "another fine password".clone_into(&mut to.password);
         }
-        Self { scenario, place, fleet, tally: tally.clone(), record, others: Vec::new(), to, before, is_disturbed: false }
+        Self {
+            scenario,
+            place,
+            fleet,
+            tally: tally.clone(),
+            record,
+            others: Vec::new(),
+            to,
+            before,
+            is_disturbed: false,
+        }
     }
 
     /// A client of the server in this slot alone.
@@ -263,12 +273,12 @@ impl Stage {
         self.fleet.start_in(HELPER, &[]).await;
         let client = self.client(HELPER);
         if !self.scenario.creates() && self.scenario != Scenario::Scrub {
-            self.must("create", client.create(&self.record, ATTEMPTS).await);
+            self.must("create", &client.create(&self.record, ATTEMPTS).await);
             client.log_in(&self.record).await.expect("a token");
-            self.must("insert", client.insert(&self.record, DOCUMENT, 1).await);
+            self.must("insert", &client.insert(&self.record, DOCUMENT, 1).await);
         }
         if self.scenario.begins_put_away() {
-            self.must("delete", client.delete(&self.record, ATTEMPTS).await);
+            self.must("delete", &client.delete(&self.record, ATTEMPTS).await);
         }
         if self.scenario == Scenario::CreateFreedName {
             self.keep_name_too_long(&client).await;
@@ -282,7 +292,7 @@ impl Stage {
         }
     }
 
-    fn must(&self, what: &str, told: Told) {
+    fn must(&self, what: &str, told: &Told) {
         if !told.is_done() {
             self.violate(Invariant::Broken, format!("{what}: {told}"));
         }
@@ -291,7 +301,7 @@ impl Stage {
     /// Another organization has the name among those that it kept, although their time is over.
     async fn keep_name_too_long(&mut self, client: &Client) {
         let holder = SharedRecord::new("holder", "holder");
-        self.must("create", client.create(&holder, ATTEMPTS).await);
+        self.must("create", &client.create(&holder, ATTEMPTS).await);
         self.others.push(holder);
         let cooling = doc! { "slug": "before", "until": DateTime::from_millis(0) };
         let update = doc! { "$push": { "names": "before", "cooling": cooling } };
@@ -378,7 +388,7 @@ impl Stage {
                 let mut shape = rival.lock().any_shape().expect("a shape");
                 shape.email.clone_from(&self.to.email);
                 rival.lock().shape = Possible::certainly(shape);
-                self.must("create", self.client(HELPER).create(&rival, ATTEMPTS).await);
+                self.must("create", &self.client(HELPER).create(&rival, ATTEMPTS).await);
                 self.others.push(rival);
             }
             Scenario::RenameOccupied => {
@@ -407,7 +417,7 @@ impl Stage {
         } else if scenario.renames() {
             record.shape = Possible::certainly(self.before.clone());
         } else if scenario.deletes() {
-            let life = if !is_made { Life::Live } else { self.fleet.life_after_delete() };
+            let life = if is_made { self.fleet.life_after_delete() } else { Life::Live };
             record.life = Possible::certainly(life);
         } else if scenario.restores() {
             record.life = Possible::certainly(if is_made { Life::Live } else { Life::PutAway });

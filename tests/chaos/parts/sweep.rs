@@ -131,7 +131,7 @@ async fn dry_run(scenario: Scenario, mongod: &Mongod, settings: &Settings, tally
     stage.check("undisturbed").await;
     let log = stage.fleet.log(VICTIM).await;
     stage.end(before).await;
-    points_of(passed_points(&log).split_off(skipped))
+    points_of(&passed_points(&log)[skipped..])
 }
 
 /// The client's request, in a task of its own.
@@ -144,7 +144,7 @@ fn passed_points(log: &str) -> Vec<String> {
     log.lines().filter_map(|line| line.strip_prefix("chaos: passed ")).map(ToOwned::to_owned).collect()
 }
 
-fn points_of(passed: Vec<String>) -> Vec<Point> {
+fn points_of(passed: &[String]) -> Vec<Point> {
     let mut times: BTreeMap<String, u32> = BTreeMap::new();
     let mut points = Vec::new();
     for (place, name) in passed.iter().enumerate() {

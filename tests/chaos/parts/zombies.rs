@@ -161,13 +161,13 @@ async fn meanwhile(stage: &mut Stage, is_recorded: bool, is_made: bool, undo_tim
     } else if is_to_be_undone(stage, is_made) {
         undo(stage, undo_time, false).await;
     } else if scenario.renames() || scenario.restores() {
-        must(stage, "the same again", stage.request_of(HELPER, &stage.record, ATTEMPTS).await);
+        must(stage, "the same again", &stage.request_of(HELPER, &stage.record, ATTEMPTS).await);
     } else if is_gone && (is_recorded || scenario.creates()) {
         come_go_and_come(stage).await;
     }
 }
 
-fn must(stage: &Stage, what: &str, told: Told) {
+fn must(stage: &Stage, what: &str, told: &Told) {
     if !told.is_done() {
         stage.violate(Invariant::Recovers, format!("{what} is told: {told}"));
     }
@@ -193,7 +193,7 @@ async fn undo(stage: &Stage, limit: Duration, is_demanded: bool) {
         }
         if Instant::now() > deadline {
             if is_demanded {
-                must(stage, "the way back", told);
+                must(stage, "the way back", &told);
             }
             return;
         }
@@ -219,11 +219,11 @@ async fn come_go_and_come(stage: &mut Stage) {
             tokio::time::sleep(Duration::from_millis(50)).await;
             told = client.create(&other, ATTEMPTS).await;
         }
-        must(stage, "another creation", told);
+        must(stage, "another creation", &told);
         client.log_in(&other).await;
-        must(stage, "a document", client.insert(&other, "theirs", 1).await);
+        must(stage, "a document", &client.insert(&other, "theirs", 1).await);
         if !stays {
-            must(stage, "another deletion", client.delete(&other, ATTEMPTS).await);
+            must(stage, "another deletion", &client.delete(&other, ATTEMPTS).await);
         }
     }
 }

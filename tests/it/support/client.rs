@@ -101,7 +101,7 @@ impl Answer {
     /// Fails unless it is a whole problem of this status and code.
     #[track_caller]
     pub(crate) fn problem(self, status: u16, code: &str) -> Self {
-        assert_eq!((self.status, self.body["code"].as_str()), (status, Some(code)), "{}", self.text);
+        assert_eq!((self.status, self.code()), (status, code), "{}", self.text);
         assert_eq!(self.header("content-type"), "application/problem+json");
         assert_eq!(self.body["type"], "about:blank");
         assert_eq!(self.body["status"], status);

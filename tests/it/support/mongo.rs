@@ -106,7 +106,7 @@ impl Mongod {
 
     /// Where a server finds it.
     pub(crate) fn uri(&self) -> String {
-        format!("mongodb://127.0.0.1:{}/?directConnection=true&heartbeatFrequencyMS=500", self.port)
+        format!("mongodb://127.0.0.1:{}/?directConnection=true&heartbeatFrequencyMS=500", self.port())
     }
 
     /// The port that it listens on.

@@ -79,18 +79,6 @@ impl Running {
         kill_process(Pid::from_child(&self.child), signal).expect("it runs");
     }
 
-    /// Whether it has ended.
-    pub(crate) fn is_over(&mut self) -> bool {
-        self.child.try_wait().expect("a child").is_some()
-    }
-
-    /// Whether it stands still, because of SIGSTOP.
-    pub(crate) fn is_stopped(&self) -> bool {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process_id())).unwrap_or_default();
-        // The name before it, in parentheses, may hold anything.
-        stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
-    }
-
     /// Waits for its end: the exit code, and everything that it logged.
     pub(crate) fn end(mut self) -> (Option<i32>, String) {
         let status = self.child.wait().expect("it ends");
