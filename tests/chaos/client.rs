@@ -243,7 +243,12 @@ impl Client {
 
     /// `PUT /org/update`: the organization becomes this, whole or not at all.
     pub(crate) async fn update(&self, record: &SharedRecord, to: &Shape, attempts: u32) -> Told {
-        let Some(request) = self.update_request(record, to).await else {
+        self.update_and_keep(record, to, 0, attempts).await
+    }
+
+    /// The same, and the name that it gives up is kept for so many days.
+    pub(crate) async fn update_and_keep(&self, record: &SharedRecord, to: &Shape, days: u32, attempts: u32) -> Told {
+        let Some(request) = self.update_request(record, to, days).await else {
             return Told::Later("it is not to be found".to_owned());
         };
         let told = self.persist(record, &format!("update to {to:?}"), &request, attempts).await;
@@ -256,8 +261,8 @@ impl Client {
     }
 
     /// The request that makes it so; the same as the last time, when that has no end yet.
-    async fn update_request(&self, record: &SharedRecord, to: &Shape) -> Option<Request> {
-        let intent = format!("update to {to:?}");
+    async fn update_request(&self, record: &SharedRecord, to: &Shape, days: u32) -> Option<Request> {
+        let intent = format!("update to {to:?}, keep {days}");
         let token = record.lock().token.clone();
         if let Some(request) = record.lock().pending(&intent) {
             return Some(request.token(token));
@@ -267,6 +272,9 @@ impl Client {
         let before = record.any_shape()?;
         let is_certain = record.shape.is_certainly(&before);
         let mut body = json!({ "organization_name": from, "new_organization_name": to.name });
+        if days > 0 {
+            body["keep_old_name_days"] = json!(days);
+        }
         if !is_certain || before.email != to.email {
             body["email"] = json!(to.email);
         }
@@ -435,6 +443,9 @@ fn check_answer(answer: &Answer, request: &Request, tally: &Tally) {
     let mut wrong = answer.undocumented(&request.method.to_lowercase(), path);
     if answer.status >= 500 && (answer.status != 503 || answer.header("retry-after").is_empty()) {
         wrong = Some("a failure that says nothing of another try".to_owned());
+    }
+    if answer.code() == "organization_busy" && answer.header("retry-after").is_empty() {
+        wrong = Some("busy for how long?".to_owned());
     }
     if answer.code() == "tenant_collection_replaced" {
         wrong = Some("the collection is lost".to_owned());

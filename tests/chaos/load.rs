@@ -191,7 +191,8 @@ impl Changer {
             15..18 => return self.log_in(record).await,
             _ => return self.delete(record).await,
         }
-        let told = self.client.update(record, &to, ATTEMPTS).await;
+        let days = u32::from(self.random.below(8) == 0);
+        let told = self.client.update_and_keep(record, &to, days, ATTEMPTS).await;
         let is_token_good = matches!(told, Told::Done(_) | Told::Later(_)) || told.is_refused_as("new_name_taken");
         if !is_token_good {
             self.log_in(record).await;
@@ -208,15 +209,27 @@ impl Changer {
         record.lock().is_retired = token.is_none();
     }
 
-    async fn delete(&self, record: &SharedRecord) {
+    async fn delete(&mut self, record: &SharedRecord) {
         match self.client.delete(record, ATTEMPTS).await {
-            Told::Done(_) => record.lock().is_retired = true,
+            Told::Done(_) => self.restore_perhaps(record).await,
             Told::Unknown(_) | Told::Silence => {
                 let token = self.client.log_in(record).await;
                 record.lock().is_retired = token.is_none();
             }
             Told::Refused(_) | Told::Later(_) => self.log_in(record).await,
         }
+    }
+}
+
+impl Changer {
+    /// Brings a deleted organization back, if it was put away and its name is still free.
+    async fn restore_perhaps(&mut self, record: &SharedRecord) {
+        let is_put_away = record.lock().life.is_certainly(&Life::PutAway);
+        let is_back = is_put_away
+            && self.random.below(2) == 0
+            && matches!(self.client.restore(record, ATTEMPTS).await, Told::Done(_) | Told::Unknown(_))
+            && self.client.log_in_at_last(record, RECOVERY).await.is_some();
+        record.lock().is_retired = !is_back;
     }
 }
 

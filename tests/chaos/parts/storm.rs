@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::args::Plan;
-use crate::fleet::{Fleet, LEASE, Place};
+use crate::fleet::{Fleet, LEASE, Place, Settings};
 use crate::load::Load;
 use crate::random::Random;
 use crate::report::Tally;
@@ -19,10 +19,17 @@ enum Fault {
     Stall,
 }
 
+/// Once with organizations that go at once when they are deleted, once with organizations that can come back.
 pub(crate) async fn run(plan: &Plan, tally: &Arc<Tally>) {
     let mongod = Mongod::started().await;
-    let place = Place::new(mongod.uri(), empty_database(&mongod).await);
-    let fleet = Fleet::start(&place, Vec::new(), 2, tally).await;
+    for grace_days in ["0", "1"] {
+        rage(plan, &mongod, vec![("DELETE_GRACE_DAYS", grace_days.to_owned())], tally).await;
+    }
+}
+
+async fn rage(plan: &Plan, mongod: &Mongod, settings: Settings, tally: &Arc<Tally>) {
+    let place = Place::new(mongod.uri(), empty_database(mongod).await);
+    let fleet = Fleet::start(&place, settings, 2, tally).await;
     let load = Load::new(&fleet, tally);
     let mut random = Random::new(plan.seed);
     let clients = tokio::spawn(load.clone().run(PAIRS, random.fork()));
@@ -33,15 +40,15 @@ pub(crate) async fn run(plan: &Plan, tally: &Arc<Tally>) {
     fleet.end().await;
 }
 
-/// All faults, in any order, one server at a time.
+/// Half of all faults, in any order, one server at a time.
 async fn hurt(plan: &Plan, fleet: &Fleet, load: &Load, random: &mut Random) {
     let began = Instant::now();
-    let mut faults: Vec<Fault> = (0..plan.count(300, 20)).map(|_| Fault::Kill).collect();
-    faults.extend((0..plan.count(100, 6)).map(|_| Fault::Stall));
+    let mut faults: Vec<Fault> = (0..plan.count(150, 12)).map(|_| Fault::Kill).collect();
+    faults.extend((0..plan.count(50, 4)).map(|_| Fault::Stall));
     random.shuffle(&mut faults);
     let mut next = faults.iter().cycle();
     for n in 0.. {
-        if n >= faults.len() && began.elapsed() >= plan.at_least {
+        if n >= faults.len() && began.elapsed() >= plan.at_least / 2 {
             break;
         }
         tokio::time::sleep(Duration::from_millis(50 + random.below(700))).await;
