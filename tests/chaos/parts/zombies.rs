@@ -1,4 +1,4 @@
-//! A server stops past its lease before each command of each kind of change. Another one ends the change, a client undoes or
+//! A server stops past its lease before and after each step of each kind of change. Another one ends the change, a client undoes or
 //! repeats it, and then the first server goes on and sends what it was about to send.
 
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::support::mongo::Mongod;
 /// How many cases run at once: they mostly wait for leases.
 const AT_ONCE: usize = 8;
 /// One case of so many is run in the short form.
-const SHORT_SHARE: usize = 4;
+const SHORT_SHARE: usize = 6;
 /// How long a server may take to reach the point at which it stops.
 const REACH_LIMIT: Duration = Duration::from_secs(15);
 /// How long a client tries to undo the change before the zombie wakes: well within the cooling time.
@@ -35,8 +35,7 @@ pub(crate) async fn run(plan: &Plan, tally: &Arc<Tally>) {
     let points = learn(&mongod, scenarios, &[], tally).await;
     let mut cases = Vec::new();
     for (scenario, points) in points {
-        let before_commands = points.into_iter().filter(|point| point.name.ends_with(".before"));
-        cases.extend(before_commands.map(|point| (scenario, point)));
+        cases.extend(points.into_iter().map(|point| (scenario, point)));
     }
     Random::new(plan.seed).shuffle(&mut cases);
     if plan.is_short && plan.only.is_empty() {
