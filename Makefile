@@ -14,6 +14,7 @@ build: ## Build everything
 lint: ## Check format, lints and documentation
 	cargo fmt --check
 	cargo clippy --all-targets --locked -- -D warnings
+	cargo clippy --all-targets --locked --features chaos -- -D warnings
 	python3 scripts/check_docker.py
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --document-private-items
 

@@ -20,6 +20,9 @@ const OWNER: &str = "owner:";
 /// Organizations that are at rest.
 const AT_REST: [&str; 2] = ["active", "deleted"];
 
+/// How long violations that are wanted have to last.
+const WAIT_FOR_WANTED: Duration = Duration::from_secs(4);
+
 /// A tenant collection, as the catalog has it.
 #[derive(Debug, Clone)]
 struct Stored {
@@ -187,7 +190,7 @@ fn shown(org: &Document) -> String {
 /// Checks all invariants; every organization in the database must be one of these records. What was interrupted may take its
 /// time to come to its end, but no more than that: what is wrong then is a violation.
 pub(crate) async fn check(place: &Place, records: &[SharedRecord], tally: &Tally) {
-    let deadline = Instant::now() + RECOVERY;
+    let deadline = Instant::now() + if tally.is_quiet() { WAIT_FOR_WANTED } else { RECOVERY };
     let mut found = look(place, records).await;
     while !found.is_empty() && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(50)).await;

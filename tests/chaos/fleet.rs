@@ -1,7 +1,7 @@
 //! The servers that are hurt: real processes over one database, with their leases hurried.
 
 use std::io::Write;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,9 @@ const SCRUB: Duration = Duration::from_secs(1);
 /// Until when a change that was abandoned must be over: its lease, a look, the change itself, and much for a machine that
 /// does other things too.
 pub(crate) const RECOVERY: Duration = Duration::from_secs(10);
+
+/// What the command line says of a command that it does not know.
+const NO_DOCTOR: &str = "unrecognized subcommand";
 
 /// What a server's environment has beside what every one has.
 pub(crate) type Settings = Vec<(&'static str, String)>;
@@ -88,18 +91,28 @@ impl Place {
 
     /// What `tenantry doctor` has to say; nothing when all is well, or when there is no doctor.
     pub(crate) async fn doctor(&self) -> Option<String> {
-        let settings = self.settings(&[]);
-        let output = tokio::task::spawn_blocking(move || {
-            let borrowed: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
-            Tenantry::new(&["doctor", "--json"], &borrowed).output()
-        });
-        let output = output.await.expect("no panic");
+        let output = self.ask_doctor(&["doctor", "--json"]).await;
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         match output.status.code() {
             Some(0) => None,
-            Some(2) if err.contains("unrecognized subcommand") => None,
+            Some(2) if err.contains(NO_DOCTOR) => None,
             code => Some(format!("exit code {code:?}: {out}{err}")),
         }
+    }
+
+    /// Lets `tenantry doctor --fix` mend what it can; false when there is no doctor.
+    pub(crate) async fn mend(&self) -> bool {
+        let output = self.ask_doctor(&["doctor", "--fix"]).await;
+        !String::from_utf8_lossy(&output.stderr).contains(NO_DOCTOR)
+    }
+
+    async fn ask_doctor(&self, arguments: &'static [&'static str]) -> Output {
+        let settings = self.settings(&[]);
+        let output = tokio::task::spawn_blocking(move || {
+            let borrowed: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            Tenantry::new(arguments, &borrowed).output()
+        });
+        output.await.expect("no panic")
     }
 }
 

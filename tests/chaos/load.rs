@@ -87,6 +87,9 @@ impl Load {
     pub(crate) async fn check(&self) {
         let records = self.records();
         checker::check(&self.fleet.place, &records, &self.tally).await;
+        if self.tally.is_quiet() {
+            return;
+        }
         let client = Client::new(&self.fleet, 0, &self.tally);
         for record in &records {
             check_usable(&client, record).await;

@@ -138,6 +138,11 @@ impl Tally {
         Self { is_quiet: true, ..Self::default() }
     }
 
+    /// Whether violations are wanted.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.is_quiet
+    }
+
     pub(crate) fn violate(&self, violation: Violation) {
         if !self.is_quiet {
             violation.print();

@@ -199,6 +199,11 @@ impl Scenario {
         matches!(self, Self::Restore | Self::ResumeRestore)
     }
 
+    /// Whether a client can make it as it was before.
+    pub(crate) fn can_be_undone(self) -> bool {
+        self.renames() || self.restores() || (self.deletes() && self.keeps())
+    }
+
     /// Whether deleted organizations are kept.
     pub(crate) fn keeps(self) -> bool {
         matches!(self, Self::SoftDelete | Self::ResumeSoftDelete | Self::Purge) || self.restores()

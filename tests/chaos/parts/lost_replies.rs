@@ -18,7 +18,7 @@ use crate::support::mongo::Mongod;
 /// How many cases run at once.
 const WORKERS: usize = 3;
 /// One case of so many is run in the short form.
-const SHORT_SHARE: usize = 8;
+const SHORT_SHARE: usize = 12;
 /// Longer than a lease and the look-out for abandoned changes.
 const LATE: Duration = Duration::from_millis(2_200);
 

@@ -20,7 +20,7 @@ use crate::support::mongo::Mongod;
 /// How many cases run at once: they mostly wait for leases.
 const AT_ONCE: usize = 8;
 /// One case of so many is run in the short form.
-const SHORT_SHARE: usize = 4;
+const SHORT_SHARE: usize = 6;
 /// How long a server may take to reach the point at which it dies.
 const REACH_LIMIT: Duration = Duration::from_secs(15);
 

@@ -35,17 +35,24 @@ pub(crate) async fn run(plan: &Plan, tally: &Arc<Tally>) {
     let points = learn(&mongod, scenarios, &[], tally).await;
     let mut cases = Vec::new();
     for (scenario, points) in points {
-        cases.extend(points.into_iter().map(|point| (scenario, point)));
+        let movers = points.iter().filter(|point| point.name.ends_with("move-collection.before"));
+        let has_way_back = scenario.refusal().is_none() && scenario.can_be_undone();
+        let oversleepers = movers.filter(|_| has_way_back).map(|point| (scenario, point.clone(), Wakes::AfterCooling));
+        cases.extend(oversleepers);
+        cases.extend(points.iter().map(|point| (scenario, point.clone(), Wakes::WhileCooling)));
     }
     Random::new(plan.seed).shuffle(&mut cases);
     if plan.is_short && plan.only.is_empty() {
         cases.truncate(cases.len() / SHORT_SHARE);
     }
     stream::iter(cases)
-        .for_each_concurrent(AT_ONCE, |(scenario, point)| {
+        .for_each_concurrent(AT_ONCE, |(scenario, point, wakes)| {
             let (mongod, case_tally) = (mongod.clone(), tally.clone());
             async move {
-                let case = tokio::spawn(async move { stall(&mongod, scenario, &point, Vec::new(), &case_tally).await });
+                let case = tokio::spawn(async move {
+                    let mut stage = Stage::new(scenario, &mongod, &Vec::new(), &case_tally).await;
+                    stall(&mut stage, &point, wakes).await;
+                });
                 if let Err(panic) = case.await {
                     tally.violate(Violation::new(Invariant::Broken, &format!("{scenario:?}"), panic.to_string()));
                 }
@@ -60,16 +67,25 @@ pub(crate) async fn late_move(settings: Settings, tally: &Arc<Tally>) {
     let mongod = Mongod::started().await;
     let passed = vec!["rename.begin.after".to_owned()];
     let point = Point { name: "rename.move-collection.before".to_owned(), nth: 1, passed };
-    stall(&mongod, Scenario::Rename, &point, settings, tally).await;
+    let mut stage = Stage::new(Scenario::Rename, &mongod, &settings, tally).await;
+    stall(&mut stage, &point, Wakes::WhileCooling).await;
+}
+
+/// When a zombie goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wakes {
+    /// While the names that its change gave up are still reserved.
+    WhileCooling,
+    /// When a client has them back: longer than any server may stall at this one place.
+    AfterCooling,
 }
 
 /// One stall.
-async fn stall(mongod: &Mongod, scenario: Scenario, point: &Point, settings: Settings, tally: &Arc<Tally>) {
-    count(&tally.cases);
-    count(&tally.stalls);
-    let before = tally.violations().len();
-    let mut stage = Stage::new(scenario, mongod, &settings, tally).await;
-    stage.record.lock().remark(&format!("{scenario:?}, stops at {}", point.order()));
+async fn stall(stage: &mut Stage, point: &Point, wakes: Wakes) {
+    count(&stage.tally.cases);
+    count(&stage.tally.stalls);
+    let (scenario, before) = (stage.scenario, stage.tally.violations().len());
+    stage.record.lock().remark(&format!("{scenario:?}, stops at {}, wakes {wakes:?}", point.order()));
     stage.prepare().await;
     if !scenario.is_asked_for() {
         stage.fleet.kill(HELPER).await;
@@ -104,17 +120,21 @@ async fn stall(mongod: &Mongod, scenario: Scenario, point: &Point, settings: Set
         stage.check("after the take-over").await;
     }
     stage.record.lock().give_up_intent();
-    meanwhile(&mut stage, is_recorded, is_made, UNDO_TIME).await;
+    let undo_time = if wakes == Wakes::AfterCooling { UNDO_LIMIT } else { UNDO_TIME };
+    meanwhile(stage, is_recorded, is_made, undo_time).await;
     stage.record.lock().remark("the zombie goes on");
     stage.fleet.go_on(VICTIM).await;
     if let Some(asked) = asked {
         let told = asked.await.expect("no panic");
         stage.record.lock().note("the zombie's client", &told);
-        judge(&stage, is_recorded, is_made, &told);
+        judge(stage, is_recorded, is_made, &told);
+    }
+    if wakes == Wakes::AfterCooling && !is_mended(stage).await {
+        return stage.fleet.end().await;
     }
     stage.check("after the zombie").await;
-    if is_to_be_undone(&stage, is_made) {
-        undo(&stage, UNDO_LIMIT, true).await;
+    if is_to_be_undone(stage, is_made) {
+        undo(stage, UNDO_LIMIT, true).await;
     }
     stage.clear_the_way().await;
     stage.check("at last").await;
@@ -122,6 +142,13 @@ async fn stall(mongod: &Mongod, scenario: Scenario, point: &Point, settings: Set
         check_usable(&stage.client(HELPER), &record).await;
     }
     stage.end(before).await;
+}
+
+/// A zombie that slept longer than names cool down may move a collection. The documents can be used all the same, and the
+/// doctor puts it back; false when there is none.
+async fn is_mended(stage: &Stage) -> bool {
+    check_usable(&stage.client(HELPER), &stage.record).await;
+    stage.place.mend().await
 }
 
 /// The zombie's client is told the truth.
@@ -147,8 +174,7 @@ fn is_to_be_undone(stage: &Stage, is_made: bool) -> bool {
     } else {
         record.life.is_certainly(&Life::Live)
     };
-    let has_way_back = scenario.renames() || scenario.restores() || (scenario.deletes() && scenario.keeps());
-    is_made && has_way_back && !is_undone
+    is_made && scenario.can_be_undone() && !is_undone
 }
 
 /// What clients do with the other server while the zombie stands.
