@@ -42,6 +42,8 @@ def run(binary: Path, command: list[str], directory: Path) -> int:
             # The cheapest hash, and no limit to logins: what is tested here is the API, not its brakes.
             "SALT_ROUNDS": "4",
             "LOGIN_ATTEMPTS_PER_MINUTE": "100000",
+            # So that there is something to bring back.
+            "DELETE_GRACE_DAYS": "1",
         }
         url = f"http://127.0.0.1:{port}"
         output = stack.enter_context(open(server_log, "wb"))

@@ -25,6 +25,8 @@ PASSWORD = "a fine password"
 # Of the data calls, whose path begins with the organization.
 DATA = "/org/{organization_name}/"
 
+# The change that made each organization.
+creations: dict[str, str] = {}
 # The tokens of the organizations that data calls are about: a link leads to an organization again.
 tokens: dict[str, str] = {}
 # Those that are only read, by the path of the call: reading changes nothing, so its organization serves again.
@@ -58,8 +60,18 @@ def new_organization() -> tuple[str, str]:
     """The name of a new organization, and the email of its admin."""
     name, email = unused()
     body = {"organization_name": name, "email": email, "password": PASSWORD}
-    requests.post(f"{URL}/org/create", json=body, timeout=30).raise_for_status()
+    answer = requests.post(f"{URL}/org/create", json=body, timeout=30)
+    answer.raise_for_status()
+    creations[name] = answer.json()["change_id"]
     return name, email
+
+
+def deleted_organization() -> str:
+    """The email of the admin of an organization that can be brought back."""
+    name, email = new_organization()
+    query, headers = {"organization_name": name}, bearer(log_in(email))
+    requests.delete(f"{URL}/org/delete", params=query, headers=headers, timeout=30).raise_for_status()
+    return email
 
 
 def log_in(email: str) -> str:
@@ -68,9 +80,13 @@ def log_in(email: str) -> str:
     return answer.json()["access_token"]
 
 
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
 def call(method: str, name: str, token: str, path: str, **arguments: Any) -> requests.Response:
     """Sends what prepares a request, and has to succeed."""
-    url, headers = f"{URL}/org/{name}/{path}", {"Authorization": f"Bearer {token}"} | arguments.pop("headers", {})
+    url, headers = f"{URL}/org/{name}/{path}", bearer(token) | arguments.pop("headers", {})
     answer = requests.request(method, url, headers=headers, timeout=30, **arguments)
     answer.raise_for_status()
     return answer
@@ -83,6 +99,9 @@ def fill(case: Case, name: str, token: str) -> None:
             call("POST", name, token, "documents", headers={"Content-Type": lines.NDJSON}, data=lines.joined(DOCUMENTS))
         case "GET" | "DELETE", "indexes":
             call("POST", name, token, "indexes", json=INDEX)
+        case _, "names":
+            body = {"organization_name": name, "new_organization_name": f"{name}-2", "keep_old_name_days": 1}
+            requests.put(f"{URL}/org/update", json=body, headers=bearer(token), timeout=30).raise_for_status()
         case _, "schema" if next(has_schema):
             call("PUT", name, token, "schema", json=next(SCHEMAS))
 
@@ -104,7 +123,7 @@ def replace_examples(case: Case, **values: str) -> None:
 def cursor_of(case: Case, name: str, token: str) -> str:
     """The cursor that goes on after the first document of the query of a case; one of nothing when there is none."""
     query = {field: value for field, value in case.query.items() if field in ("filter", "sort")}
-    url, headers = f"{URL}/org/{name}/documents", {"Authorization": f"Bearer {token}"}
+    url, headers = f"{URL}/org/{name}/documents", bearer(token)
     # The query may be a wrong one; then it has no page, and the case finds out.
     answer = requests.get(url, params=query | {"limit": "1"}, headers=headers, timeout=30)
     return answer.json().get("next") or "of nothing"
@@ -135,6 +154,10 @@ class Admin:
             # A link can also lead to an organization whose admin is not known here.
             if str(case.path_parameters["organization_name"]).startswith(("amazon", "contract-")):
                 case.path_parameters = case.path_parameters | {"organization_name": name}
+            if case.path_parameters.get("old_name") == "amazon":
+                case.path_parameters = case.path_parameters | {"old_name": name}
+            if case.path == f"{DATA}changes/{{id}}" and len(str(case.path_parameters["id"])) in (1, 24):
+                case.path_parameters = case.path_parameters | {"id": creations[name]}
             if isinstance(case.query, dict) and case.query.get("cursor") == "amazon":
                 case.query = case.query | {"cursor": cursor_of(case, name, token)}
             for condition in ("If-Match", "If-None-Match"):
@@ -170,3 +193,10 @@ def before_call(_context: HookContext, case: Case, _kwargs: dict[str, Any]) -> N
     elif case.path == "/admin/login":
         _, email = new_organization()
         replace_examples(case, email=email, username=email)
+    elif case.path == "/org/restore":
+        new_name, _ = unused()
+        email = deleted_organization() if "amazon" in str(case.body) else "nobody@example.com"
+        replace_examples(case, email=email, organization_name=new_name)
+    if "Idempotency-Key" in (case.headers or {}) and case.meta.generation.mode.is_positive:
+        # One that was used before, such as "0", belongs to another request.
+        case.headers["Idempotency-Key"] = uuid.uuid4().hex
