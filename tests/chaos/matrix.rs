@@ -8,7 +8,7 @@ use bson::oid::ObjectId;
 
 use crate::checker;
 use crate::client::{Client, Told};
-use crate::fleet::{Fleet, Place};
+use crate::fleet::{Fleet, Place, Settings};
 use crate::history::{Life, Shape, SharedRecord};
 use crate::load::check_usable;
 use crate::report::{Invariant, Tally, Violation, count};
@@ -25,22 +25,32 @@ pub(crate) enum Action {
     RenameWithCredentials,
     ChangeCredentials,
     Delete,
+    /// A deletion with a way back.
+    PutAway,
+    Restore,
     InsertDocument,
     PatchDocument,
     RemoveDocument,
 }
 
 impl Action {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Create,
         Self::Rename,
         Self::RenameWithCredentials,
         Self::ChangeCredentials,
         Self::Delete,
+        Self::PutAway,
+        Self::Restore,
         Self::InsertDocument,
         Self::PatchDocument,
         Self::RemoveDocument,
     ];
+
+    /// Whether it needs servers that keep deleted organizations.
+    pub(crate) fn keeps(self) -> bool {
+        matches!(self, Self::PutAway | Self::Restore)
+    }
 }
 
 /// An organization, and what is done to it.
@@ -61,7 +71,8 @@ impl Act {
             Action::Rename | Action::RenameWithCredentials | Action::ChangeCredentials => {
                 client.update(record, &self.to, attempts).await
             }
-            Action::Delete => client.delete(record, attempts).await,
+            Action::Delete | Action::PutAway => client.delete(record, attempts).await,
+            Action::Restore => client.restore(record, attempts).await,
             Action::InsertDocument => client.insert(record, "new", 1).await,
             Action::PatchDocument => client.patch(record, DOCUMENT, 2).await,
             Action::RemoveDocument => client.remove(record, DOCUMENT).await,
@@ -76,19 +87,21 @@ pub(crate) struct Bench {
     client: Client,
     tally: Arc<Tally>,
     records: Vec<SharedRecord>,
+    settings: Settings,
 }
 
 /// Makes the names of all cases different.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 impl Bench {
-    /// One server that finds MongoDB by this connection string, perhaps through a proxy.
-    pub(crate) async fn new(mongod: &Mongod, uri: &str, tally: &Arc<Tally>) -> Self {
+    /// One server that finds MongoDB by this connection string, perhaps through a proxy, and keeps what is deleted or not.
+    pub(crate) async fn new(mongod: &Mongod, uri: &str, keeps: bool, tally: &Arc<Tally>) -> Self {
         let database = mongod.client().await.database(&format!("chaos_{}", ObjectId::new()));
         let place = Place::new(uri.to_owned(), database);
-        let fleet = Fleet::start(&place, Vec::new(), 1, tally).await;
+        let settings = vec![("DELETE_GRACE_DAYS", u8::from(keeps).to_string())];
+        let fleet = Fleet::start(&place, settings.clone(), 1, tally).await;
         let client = Client::new(&fleet, 0, tally);
-        Self { place, fleet, client, tally: tally.clone(), records: Vec::new() }
+        Self { place, fleet, client, tally: tally.clone(), records: Vec::new(), settings }
     }
 
     /// What comes before the fault.
@@ -115,6 +128,10 @@ impl Bench {
                 return None;
             }
         }
+        if action == Action::Restore && !self.client.delete(&record, ATTEMPTS).await.is_done() {
+            self.violate(Invariant::Broken, &record, "it could not be prepared".to_owned());
+            return None;
+        }
         Some(Act { action, record, to })
     }
 
@@ -138,22 +155,24 @@ impl Bench {
             self.client.delete(&act.record, ATTEMPTS).await;
         }
         self.records.clear();
-        if self.tally.violations().len() > before {
-            self.renew().await;
+        let is_clean = self.tally.violations().len() == before;
+        // Of what was put away, something stays.
+        if !is_clean || act.action.keeps() {
+            self.renew(is_clean).await;
         }
     }
 
     /// The client finds out what became of it, or does it now.
     async fn try_again(&self, act: &Act) {
-        if act.action != Action::Create {
+        if !matches!(act.action, Action::Create | Action::Restore) {
             self.client.log_in(&act.record).await;
         }
         let told = act.once(&self.client, ATTEMPTS).await;
         let is_right = match (act.action, &told) {
             (_, Told::Done(_)) => true,
             // Without a key that is known, the second request meets the work of the first.
-            (Action::Create, _) => self.client.log_in(&act.record).await.is_some(),
-            (Action::Delete, _) => self.client.log_in(&act.record).await.is_none(),
+            (Action::Create | Action::Restore, _) => self.client.log_in(&act.record).await.is_some(),
+            (Action::Delete | Action::PutAway, _) => self.client.log_in(&act.record).await.is_none(),
             (Action::InsertDocument, told) => told.is_refused_as("document_exists"),
             (Action::RemoveDocument, told) => told.is_refused_as("document_not_found"),
             (Action::PatchDocument, _) => false,
@@ -176,12 +195,16 @@ impl Bench {
         self.tally.violate(Violation { history, ..Violation::new(invariant, &about, text) });
     }
 
-    /// Begins anew with an empty database, so that one case's damage is not seen in the next.
-    async fn renew(&mut self) {
+    /// Begins anew with an empty database, so that what one case left is not seen in the next. A database with damage stays
+    /// for somebody to look at.
+    async fn renew(&mut self, is_clean: bool) {
         self.fleet.end().await;
+        if is_clean {
+            self.place.database.drop().await.expect("MongoDB");
+        }
         let name = format!("chaos_{}", ObjectId::new());
         self.place.database = self.place.database.client().database(&name);
-        self.fleet = Fleet::start(&self.place, Vec::new(), 1, &self.tally).await;
+        self.fleet = Fleet::start(&self.place, self.settings.clone(), 1, &self.tally).await;
         self.client = Client::new(&self.fleet, 0, &self.tally);
     }
 

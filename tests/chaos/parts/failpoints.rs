@@ -28,7 +28,7 @@ const COMMANDS: [&str; 10] = [
 /// How many cases run at once, each over a mongod of its own, because a fail point is a mongod's.
 const WORKERS: usize = 3;
 /// One case of so many is run in the short form.
-const SHORT_SHARE: usize = 12;
+const SHORT_SHARE: usize = 16;
 
 /// One fault of one command of one action.
 struct Case {
@@ -63,9 +63,9 @@ fn modes() -> [(&'static str, Bson); 3] {
     ]
 }
 
-fn cases(plan: &Plan) -> Vec<Case> {
+fn cases(plan: &Plan, keeps: bool) -> Vec<Case> {
     let mut cases = Vec::new();
-    for action in Action::ALL {
+    for action in Action::ALL.into_iter().filter(|action| action.keeps() == keeps) {
         for command in COMMANDS {
             for (fault, how) in faults() {
                 for (times, mode) in modes() {
@@ -84,16 +84,18 @@ fn cases(plan: &Plan) -> Vec<Case> {
 }
 
 pub(crate) async fn run(plan: &Plan, tally: &Arc<Tally>) {
-    let cases = Arc::new(Mutex::new(VecDeque::from(cases(plan))));
-    let workers = (0..WORKERS).map(|_| tokio::spawn(work(cases.clone(), tally.clone())));
-    for worker in join_all(workers.collect::<Vec<_>>()).await {
-        worker.expect("no panic");
+    for keeps in [false, true] {
+        let cases = Arc::new(Mutex::new(VecDeque::from(cases(plan, keeps))));
+        let workers = (0..WORKERS).map(|_| tokio::spawn(work(cases.clone(), keeps, tally.clone())));
+        for worker in join_all(workers.collect::<Vec<_>>()).await {
+            worker.expect("no panic");
+        }
     }
 }
 
-async fn work(cases: Arc<Mutex<VecDeque<Case>>>, tally: Arc<Tally>) {
+async fn work(cases: Arc<Mutex<VecDeque<Case>>>, keeps: bool, tally: Arc<Tally>) {
     let mongod = Mongod::with_fail_points().await;
-    let mut bench = Bench::new(&mongod, &mongod.uri(), &tally).await;
+    let mut bench = Bench::new(&mongod, &mongod.uri(), keeps, &tally).await;
     loop {
         let next = cases.lock().expect("no panic").pop_front();
         let Some(case) = next else { break };

@@ -18,7 +18,7 @@ use crate::support::mongo::Mongod;
 /// How many cases run at once.
 const WORKERS: usize = 3;
 /// One case of so many is run in the short form.
-const SHORT_SHARE: usize = 12;
+const SHORT_SHARE: usize = 16;
 /// Longer than a lease and the look-out for abandoned changes.
 const LATE: Duration = Duration::from_millis(2_200);
 
@@ -36,20 +36,22 @@ impl Case {
 
 pub(crate) async fn run(plan: &Plan, tally: &Arc<Tally>) {
     let mongod = Arc::new(Mongod::started().await);
-    let cases = cases(plan, &mongod, tally).await;
-    let cases = Arc::new(Mutex::new(VecDeque::from(cases)));
-    let workers = (0..WORKERS).map(|_| tokio::spawn(work(mongod.clone(), cases.clone(), tally.clone())));
-    for worker in join_all(workers.collect::<Vec<_>>()).await {
-        worker.expect("no panic");
+    for keeps in [false, true] {
+        let cases = cases(plan, &mongod, keeps, tally).await;
+        let cases = Arc::new(Mutex::new(VecDeque::from(cases)));
+        let workers = (0..WORKERS).map(|_| tokio::spawn(work(mongod.clone(), cases.clone(), keeps, tally.clone())));
+        for worker in join_all(workers.collect::<Vec<_>>()).await {
+            worker.expect("no panic");
+        }
     }
 }
 
 /// Learns from one undisturbed run which commands each action consists of, and makes cases of them.
-async fn cases(plan: &Plan, mongod: &Mongod, tally: &Arc<Tally>) -> Vec<Case> {
+async fn cases(plan: &Plan, mongod: &Mongod, keeps: bool, tally: &Arc<Tally>) -> Vec<Case> {
     let proxy = Proxy::start(mongod.port()).await;
-    let mut bench = Bench::new(mongod, &proxy.uri(), tally).await;
+    let mut bench = Bench::new(mongod, &proxy.uri(), keeps, tally).await;
     let mut cases = Vec::new();
-    for action in Action::ALL {
+    for action in Action::ALL.into_iter().filter(|action| action.keeps() == keeps) {
         let Some(act) = bench.prepare("undisturbed", action).await else { continue };
         proxy.lose(None);
         let told = bench.act(&act).await;
@@ -77,9 +79,9 @@ async fn cases(plan: &Plan, mongod: &Mongod, tally: &Arc<Tally>) -> Vec<Case> {
     cases
 }
 
-async fn work(mongod: Arc<Mongod>, cases: Arc<Mutex<VecDeque<Case>>>, tally: Arc<Tally>) {
+async fn work(mongod: Arc<Mongod>, cases: Arc<Mutex<VecDeque<Case>>>, keeps: bool, tally: Arc<Tally>) {
     let proxy = Proxy::start(mongod.port()).await;
-    let mut bench = Bench::new(&mongod, &proxy.uri(), &tally).await;
+    let mut bench = Bench::new(&mongod, &proxy.uri(), keeps, &tally).await;
     loop {
         let next = cases.lock().expect("no panic").pop_front();
         let Some(case) = next else { break };
