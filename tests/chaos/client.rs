@@ -164,8 +164,9 @@ impl Client {
             match told {
                 Told::Unknown(why) => was_unknown = Some(why),
                 Told::Later(_) if attempt < attempts => {}
-                // Refused now, but the first attempt may have done it: by the old name, the organization is not there any more.
-                Told::Refused(_) | Told::Later(_) if was_unknown.is_some() => break,
+                Told::Later(_) if was_unknown.is_some() => break,
+                // A refusal speaks for the attempts before, too: had one of them done it, this one would have heard of it,
+                // because all of them have the same key.
                 told => {
                     if !told.is_worth_repeating() {
                         record.lock().give_up_intent();
