@@ -18,11 +18,15 @@ use crate::repo::connect::{ConnectError, check_supported};
 use crate::repo::takeover::{TakeoverError, plan, take_over};
 use crate::repo::{Database, RepoError, Repos, connect, indexes};
 use crate::service::data::CursorSealer;
+use crate::service::doctor::Report;
 use crate::service::idempotency::AnswerSealer;
 use crate::service::{
-    AuthService, DataService, IdempotencyService, MigrationService, OrgRules, OrgService, PasswordHasher, TokenService,
+    AuthService, DataService, DoctorService, IdempotencyService, MigrationService, OrgRules, OrgService,
+    PasswordHasher, TokenService,
 };
 
+/// How long the doctor waits for MongoDB's first answers.
+const REACH_LIMIT: Duration = Duration::from_secs(30);
 /// The pause between two attempts to reach MongoDB at start.
 const REACH_EVERY: Duration = Duration::from_secs(1);
 /// How often abandoned changes are looked for.
@@ -83,6 +87,19 @@ pub async fn survey(config: &Config) -> Result<Survey, OpenError> {
     let database = reach(config).await?;
     let incomplete = plan(&database).await?.counts();
     Ok(Survey { incomplete, missing_indexes: indexes::missing(&database).await? })
+}
+
+/// Reaches MongoDB and finds out what is wrong with the database; changes nothing, unless it is told to put right what it
+/// safely can. Servers may run on the same database meanwhile.
+///
+/// # Errors
+/// See [`OpenError`]: it could not be looked at.
+pub async fn doctor(config: &Config, clock: SharedClock, is_fixing: bool) -> Result<Report, OpenError> {
+    let slow = |_elapsed| RepoError::Unavailable { summary: "no answer in time".to_owned() };
+    let repos = Repos::new(&timeout(REACH_LIMIT, reach(config)).await.map_err(slow)??);
+    let migration = MigrationService::new(repos.clone(), clock, config.request_timeout);
+    let doctor = DoctorService::new(repos, migration);
+    Ok(if is_fixing { doctor.treat().await? } else { doctor.examine().await? })
 }
 
 /// Reaches MongoDB and checks that it can be used; changes nothing.
@@ -290,9 +307,11 @@ async fn keep_house(migration: &MigrationService, orgs: &OrgService, stop: &Canc
         // Not all servers at the same moment.
         let jitter = u32::try_from(Uuid::new_v4().as_u128() % 400).unwrap_or_default();
         let pause = reconcile_every() * (800 + jitter) / 1_000;
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = sleep(pause) => {}
+        if stop.run_until_cancelled(sleep(pause)).await.is_none() {
+            break;
         }
+    }
+    if let Err(error) = orgs.write_down_uses().await {
+        warn!(%error, "some uses of old names are not counted");
     }
 }

@@ -1,4 +1,4 @@
-//! The command line: reads the settings, then serves, checks or prints.
+//! The command line: reads the settings, then serves, checks, examines or prints.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How long `tenantry check` waits for MongoDB.
 const CHECK_LIMIT: Duration = Duration::from_secs(30);
+/// How long `tenantry doctor` may take: it reads everything, and waits for collections that somebody holds.
+const DOCTOR_LIMIT: Duration = Duration::from_mins(10);
 /// The exit code for settings that are missing or broken; clap uses the same for a command line that is.
 const EXIT_USAGE: u8 = 2;
 
@@ -39,6 +41,16 @@ enum Command {
     Serve,
     /// Check the settings and the database, and change nothing; exit code 0 when a server could serve
     Check,
+    /// Find out what is wrong with the database, also while servers run on it; exit code 0 when nothing is, 1 when something
+    /// is, 2 when it could not be looked at
+    Doctor {
+        /// Put right what can safely be; everything else is only reported
+        #[arg(long)]
+        fix: bool,
+        /// Say it as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the OpenAPI document; needs neither settings nor a database
     Openapi,
     /// Ask the server on this machine whether it is ready; for a container's health check
@@ -57,11 +69,14 @@ fn main() -> ExitCode {
             return ExitCode::from(EXIT_USAGE);
         }
     };
+    if let Command::Doctor { fix, json } = command {
+        return doctor_exit_code(run(doctor(config, fix, json)));
+    }
     exit_code(match command {
         Command::Serve => run(serve(config)),
         Command::Check => run(check(config)),
         Command::Healthcheck => healthcheck::ask(config.listen).map_err(anyhow::Error::from),
-        Command::Openapi => Ok(()),
+        Command::Openapi | Command::Doctor { .. } => Ok(()),
     })
 }
 
@@ -84,7 +99,7 @@ fn read_config() -> Result<Config, Vec<String>> {
     Config::read(|name| std::env::var(name).ok())
 }
 
-fn run(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+fn run<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Runtime::new().context("no runtime")?.block_on(work)
 }
 
@@ -94,6 +109,18 @@ fn exit_code(result: anyhow::Result<()>) -> ExitCode {
         Err(error) => {
             eprintln!("tenantry: {error:#}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// 0 when nothing is wrong, 1 when something is, 2 when nobody knows.
+fn doctor_exit_code(result: anyhow::Result<bool>) -> ExitCode {
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("tenantry doctor could not look: {error:#}");
+            ExitCode::from(EXIT_USAGE)
         }
     }
 }
@@ -131,6 +158,18 @@ async fn check(config: Config) -> anyhow::Result<()> {
         return Ok(());
     }
     bail!("indexes are missing: {}; `tenantry serve` makes them when it starts", missing_indexes.join(", "))
+}
+
+/// Says what is wrong, and whether that is nothing.
+async fn doctor(config: Config, is_fixing: bool, is_json: bool) -> anyhow::Result<bool> {
+    let work = app::doctor(&config, Arc::new(SystemClock), is_fixing);
+    let report = timeout(DOCTOR_LIMIT, work).await.context("MongoDB did not answer in time")??;
+    if is_json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        print!("{report}");
+    }
+    Ok(report.is_clean())
 }
 
 fn print_openapi() -> anyhow::Result<()> {

@@ -23,6 +23,9 @@ use super::problem::{Kind, PROBLEM_JSON, ProblemBody, kinds};
         description = "A self-hosted backend for multi-tenant organizations on MongoDB.\n\n\
             Create an organization with its admin, log in, and send the token as `Authorization: Bearer …`. Each \
             organization has its own collection `org_<slug>`, which a rename moves along.\n\n\
+            An answer that was found by an old name which the organization keeps says so in `Deprecation`, `Sunset` and \
+            `Link: …; rel=\"canonical\"`. Create, update, delete and restore take an `Idempotency-Key`, with which they can \
+            be repeated safely; the answer to a repetition has `Idempotency-Replayed: true`.\n\n\
             Every error is an RFC 9457 problem: `detail` is for people, `code` for programs, and `request_id` is what \
             the server's log has too. Errors with status 429 or 503, `organization_busy`, `document_busy` and `index_building` say in `Retry-After` when to \
             try again."

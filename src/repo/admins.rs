@@ -19,7 +19,7 @@ const SCRUB_MAX_TIME: Duration = Duration::from_secs(30);
 /// The admins.
 #[derive(Debug, Clone)]
 pub struct AdminRepo {
-    collection: Collection<Document>,
+    pub(super) collection: Collection<Document>,
 }
 
 impl AdminRepo {

@@ -90,8 +90,17 @@ impl IdempotencyRepo {
             doc! { "$set": set },
             doc! { "$unset": ["is_new", "is_abandoned"] },
         ];
-        let claim = self.collection.find_one_and_update(doc! { "_id": binary(key) }, pipeline);
-        match claim.upsert(true).return_document(ReturnDocument::After).await? {
+        let claim = || {
+            let claim = self.collection.find_one_and_update(doc! { "_id": binary(key) }, pipeline.clone());
+            let claim = claim.upsert(true).return_document(ReturnDocument::After);
+            async move { claim.await.map_err(RepoError::from) }
+        };
+        let stored = match claim().await {
+            // Two made it at once; the second finds what the first made.
+            Err(RepoError::Duplicate { .. }) => claim().await?,
+            stored => stored?,
+        };
+        match stored {
             Some(stored) => decode(IDEMPOTENCY_KEYS, stored),
             None => Err(RepoError::Refused { summary: "an upsert gave no document".to_owned() }),
         }

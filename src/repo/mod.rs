@@ -9,9 +9,11 @@ pub mod documents;
 pub mod error;
 pub mod idempotency;
 pub mod indexes;
+pub mod inventory;
 pub mod journal;
 mod names;
 pub mod orgs;
+mod repairs;
 pub mod takeover;
 pub mod tenant_data;
 pub mod tenants;
@@ -25,6 +27,7 @@ pub use admins::AdminRepo;
 pub use connect::{ConnectError, connect, ping};
 pub use error::RepoError;
 pub use idempotency::IdempotencyRepo;
+pub use inventory::InventoryRepo;
 pub use mongodb::Database;
 pub use orgs::OrgRepo;
 pub use tenant_data::TenantDataRepo;
@@ -60,6 +63,8 @@ pub struct Repos {
     pub data: TenantDataRepo,
     /// The requests with idempotency keys.
     pub idempotency: IdempotencyRepo,
+    /// Everything, also what cannot be read otherwise.
+    pub inventory: InventoryRepo,
 }
 
 impl Repos {
@@ -72,6 +77,7 @@ impl Repos {
             tenants: TenantRepo::new(database),
             data: TenantDataRepo::new(database),
             idempotency: IdempotencyRepo::new(database),
+            inventory: InventoryRepo::new(database),
         }
     }
 

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::command::{run, run_ddl};
 use super::error::{RepoError, bson_uuid};
+use super::inventory::{Catalog, CatalogEntry};
 use super::{Database, READ_MAX_TIME};
 use crate::domain::{OwnerTag, TenantCollection};
 
@@ -59,6 +60,20 @@ impl TenantRepo {
     pub(crate) async fn catalog(&self) -> Result<BTreeMap<String, Option<CollectionInfo>>, RepoError> {
         let entries = self.entries(doc! {}).await?;
         Ok(entries.into_iter().map(|entry| (entry.name.clone(), info_of(entry))).collect())
+    }
+
+    /// The same for whoever needs to know too which of them have a validator.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub(crate) async fn entire_catalog(&self) -> Result<Catalog, RepoError> {
+        let mut catalog = Catalog::default();
+        for entry in self.entries(doc! {}).await? {
+            catalog.names.insert(entry.name.clone());
+            let is_validated = entry.options.validator.is_some();
+            catalog.collections.extend(info_of(entry).map(|info| CatalogEntry { info, is_validated }));
+        }
+        Ok(catalog)
     }
 
     /// The collections that match a filter over the catalog's entries.

@@ -4,6 +4,7 @@
 
 pub mod auth;
 pub mod data;
+pub mod doctor;
 pub mod idempotency;
 pub mod login_limits;
 pub mod migration;
@@ -15,6 +16,7 @@ pub mod tokens;
 
 pub use auth::{AuthError, AuthService};
 pub use data::{DataError, DataService};
+pub use doctor::DoctorService;
 pub use idempotency::IdempotencyService;
 pub use migration::{ChangeError, MigrationService};
 pub use org::{OrgError, OrgRules, OrgService};

@@ -26,7 +26,7 @@ async fn ready(server: &Running) -> (reqwest::Client, String) {
 #[test]
 fn everything_that_is_wrong_with_the_settings_is_said_at_once_with_exit_code_2() {
     let broken = [("JWT_SECRET", "secret"), ("PORT", "many"), ("SALT_ROUNDS", "99")];
-    for command in ["serve", "check", "healthcheck"] {
+    for command in ["serve", "check", "doctor", "healthcheck"] {
         let output = Tenantry::new(&[command], &broken).output();
         assert_eq!(output.status.code(), Some(2));
         let text = said(&output);
@@ -60,7 +60,7 @@ fn the_document_help_and_version_need_no_settings() {
     let printed = String::from_utf8(output.stdout).expect("UTF-8");
     assert!(printed == include_str!("../../openapi.json"), "run: cargo run -- openapi > openapi.json");
     let help = said(&Tenantry::new(&["--help"], &[]).output());
-    for command in ["serve", "check", "openapi", "healthcheck"] {
+    for command in ["serve", "check", "doctor", "openapi", "healthcheck"] {
         assert!(help.contains(command), "{help}");
     }
     let version = said(&Tenantry::new(&["--version"], &[]).output());

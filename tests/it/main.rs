@@ -8,6 +8,7 @@ mod auth;
 mod command_line;
 mod contract;
 mod demo;
+mod doctor;
 mod documents;
 mod failpoints;
 mod faults;

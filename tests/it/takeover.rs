@@ -1,12 +1,10 @@
 //! Databases as the Python original left them.
 
-use std::collections::BTreeMap;
-
 use bson::{Bson, DateTime, Document, doc, oid::ObjectId};
 use mongodb::Database;
 use serde_json::json;
 
-use crate::support::mongo::Mongod;
+use crate::support::mongo::{Mongod, everything};
 use crate::support::server::empty_database;
 use crate::support::{Server, mongo};
 
@@ -30,20 +28,6 @@ async fn store(database: &Database, name: &str, collection: &str, email: &str) -
     database.collection("admins").insert_one(admin).await.expect("stored");
     database.collection(collection).insert_one(doc! { "_id": 1, "of": name }).await.expect("stored");
     org
-}
-
-/// Every document of every collection.
-async fn everything(database: &Database) -> BTreeMap<String, Vec<Document>> {
-    let mut all = BTreeMap::new();
-    for name in database.list_collection_names().await.expect("names") {
-        let mut cursor = database.collection::<Document>(&name).find(doc! {}).await.expect("found");
-        let mut documents = Vec::new();
-        while cursor.advance().await.expect("more") {
-            documents.push(cursor.deserialize_current().expect("readable"));
-        }
-        all.insert(name, documents);
-    }
-    all
 }
 
 /// Whether every field of `before` is still there with its value.

@@ -6,7 +6,7 @@ use tracing::info;
 
 use super::MigrationService;
 use super::step::{Step, take};
-use crate::domain::{ChangeKind, Email, OwnerTag};
+use crate::domain::{ChangeKind, Email, OrgId, OwnerTag};
 use crate::repo::RepoError;
 use crate::repo::tenants::CollectionInfo;
 
@@ -69,23 +69,39 @@ impl MigrationService {
         Ok(is_leftover)
     }
 
+    /// Drops one collection, if it is a leftover; false when it stays.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked, or the collection moved meanwhile.
+    pub async fn clear_collection(&self, found: &CollectionInfo) -> Result<bool, RepoError> {
+        self.clear_leftover(ChangeKind::Create, found).await
+    }
+
+    /// Removes the admins of an organization, if it does not exist; false when they stay.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub async fn clear_admins_of(&self, org_id: OrgId) -> Result<bool, RepoError> {
+        if self.repos.orgs.is_there(org_id).await? {
+            return Ok(false);
+        }
+        take(ChangeKind::Create, Step::RemoveOrphan, self.repos.admins.remove_of(org_id)).await?;
+        info!(organization_id = %org_id, "removed an admin whose organization does not exist");
+        Ok(true)
+    }
+
     /// Clears all leftovers that there are. Gives how many.
     ///
     /// # Errors
     /// MongoDB could not be asked.
     pub async fn clear_leftovers(&self) -> Result<usize, RepoError> {
-        let kind = ChangeKind::Create;
         let mut cleared = 0;
         for org_id in self.repos.admins.find_orphans().await? {
-            if !self.repos.orgs.is_there(org_id).await? {
-                take(kind, Step::RemoveOrphan, self.repos.admins.remove_of(org_id)).await?;
-                info!(organization_id = %org_id, "removed an admin whose organization does not exist");
-                cleared += 1;
-            }
+            cleared += usize::from(self.clear_admins_of(org_id).await?);
         }
         for found in self.repos.tenants.tagged().await? {
             // It may have gone or moved since it was listed.
-            match self.clear_leftover(kind, &found).await {
+            match self.clear_collection(&found).await {
                 Ok(is_cleared) => cleared += usize::from(is_cleared),
                 Err(RepoError::CollectionMismatch { .. }) => {}
                 Err(other) => return Err(other),

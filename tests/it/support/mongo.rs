@@ -1,5 +1,6 @@
 //! A mongod of the test program's own: a replica set of one member, which ends when the program ends, however.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -7,8 +8,8 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use bson::{Bson, Document, doc};
-use mongodb::Client;
 use mongodb::options::ClientOptions;
+use mongodb::{Client, Database};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
@@ -187,4 +188,18 @@ impl Drop for Mongod {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Every document of every collection.
+pub(crate) async fn everything(database: &Database) -> BTreeMap<String, Vec<Document>> {
+    let mut all = BTreeMap::new();
+    for name in database.list_collection_names().await.expect("names") {
+        let mut cursor = database.collection::<Document>(&name).find(doc! {}).await.expect("found");
+        let mut documents = Vec::new();
+        while cursor.advance().await.expect("more") {
+            documents.push(cursor.deserialize_current().expect("readable"));
+        }
+        all.insert(name, documents);
+    }
+    all
 }

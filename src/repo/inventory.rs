@@ -1,0 +1,290 @@
+//! Everything that the database holds, as it is: for the doctor, which must be able to read what nobody else can. A
+//! record that breaks its shape is given with what is wrong with it, and with as much of it as can be read.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bson::{Bson, DateTime, Document, doc, oid::ObjectId};
+use uuid::Uuid;
+
+use super::command::{millis, run};
+use super::documents::{ADMINS, AdminDocument, ORGANIZATIONS, OrgDocument, decode, id_text};
+use super::error::RepoError;
+use super::tenants::{CollectionInfo, TenantRepo};
+use super::{Database, indexes};
+use crate::domain::{OrgId, Slug};
+
+/// How long one of these reads may take: each goes over a whole collection.
+const SURVEY_MAX_TIME: Duration = Duration::from_mins(1);
+
+/// A record of `organizations`.
+#[derive(Debug)]
+pub struct OrgRecord {
+    /// Its `_id`, for people.
+    pub id: String,
+    /// Its `_id`, when it is one.
+    pub org_id: Option<OrgId>,
+    /// What it holds, without its history; or what is wrong with it.
+    pub document: Result<OrgDocument, String>,
+    /// Every name that it has or claims.
+    pub names: BTreeSet<String>,
+    /// Every collection that it may mean.
+    pub collection_names: BTreeSet<String>,
+    /// The collection that it records.
+    pub collection_uuid: Option<Uuid>,
+}
+
+/// A record of `admins`. Has no `Debug`, because it holds personal data.
+pub struct AdminRecord {
+    /// Its `_id`, for people.
+    pub id: String,
+    /// Its `_id`, when it is one.
+    pub admin_id: Option<ObjectId>,
+    /// The organization that it names.
+    pub org_id: Option<OrgId>,
+    /// What it holds, with the word `string` for its hash; or what is wrong with it.
+    pub document: Result<AdminDocument, String>,
+    /// Every address that it has or claims. Personal data: compared, never shown.
+    pub emails: BTreeSet<String>,
+}
+
+/// The database's collections.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    /// The name of everything that there is, views included.
+    pub names: BTreeSet<String>,
+    /// The collections.
+    pub collections: Vec<CatalogEntry>,
+}
+
+/// A collection.
+#[derive(Debug, Clone)]
+pub struct CatalogEntry {
+    /// Where it is, what it is, and whose it says it is.
+    pub info: CollectionInfo,
+    /// Whether it has a validator, be that a tag alone.
+    pub is_validated: bool,
+}
+
+/// How many files MongoDB needs for this database, and how many it may open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenFiles {
+    /// One for each collection and for each index.
+    pub needed: i64,
+    /// The limit of its process.
+    pub limit: i64,
+}
+
+/// Reads everything.
+#[derive(Debug, Clone)]
+pub struct InventoryRepo {
+    database: Database,
+}
+
+impl InventoryRepo {
+    pub(crate) fn new(database: &Database) -> Self {
+        Self { database: database.clone() }
+    }
+
+    /// The time by the database's clock.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub async fn now(&self) -> Result<DateTime, RepoError> {
+        let hello = run(&self.database, doc! { "hello": 1 }).await.map_err(RepoError::of_read)?;
+        let time = hello.get_datetime("localTime").copied();
+        time.map_err(|_absent| RepoError::Refused { summary: "hello without a time".to_owned() })
+    }
+
+    /// All organizations.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub async fn orgs(&self) -> Result<Vec<OrgRecord>, RepoError> {
+        let records = self.read(ORGANIZATIONS, doc! { "$unset": "history" }).await?;
+        Ok(records.into_iter().map(org_record).collect())
+    }
+
+    /// All admins.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub async fn admins(&self) -> Result<Vec<AdminRecord>, RepoError> {
+        // The hashes themselves are not loaded: nobody here needs to see them.
+        let without_hash = doc! { "$set": { "password_hash": { "$type": "$password_hash" } } };
+        let records = self.read(ADMINS, without_hash).await?;
+        Ok(records.into_iter().map(admin_record).collect())
+    }
+
+    /// All collections.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub async fn catalog(&self) -> Result<Catalog, RepoError> {
+        TenantRepo::new(&self.database).entire_catalog().await
+    }
+
+    /// The indexes that are not there, as `collection.name`.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub async fn missing_indexes(&self) -> Result<Vec<String>, RepoError> {
+        indexes::missing(&self.database).await
+    }
+
+    /// Makes the indexes that are not there.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked, or refused one.
+    pub async fn make_indexes(&self) -> Result<(), RepoError> {
+        indexes::ensure(&self.database).await
+    }
+
+    /// How far MongoDB is from its limit of open files; `None` when this user may not ask, or MongoDB does not say.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub async fn open_files(&self) -> Result<Option<OpenFiles>, RepoError> {
+        let time = millis(SURVEY_MAX_TIME);
+        let admin = self.database.client().database("admin");
+        let host = optional(run(&admin, doc! { "hostInfo": 1, "maxTimeMS": time }).await)?;
+        let stats = optional(run(&self.database, doc! { "dbStats": 1, "maxTimeMS": time }).await)?;
+        let (Some(host), Some(stats)) = (host, stats) else { return Ok(None) };
+        let limit = host.get_document("extra").ok().and_then(max_open_files);
+        let files = whole(&stats, "collections").zip(whole(&stats, "indexes"));
+        Ok(limit.zip(files).map(|(limit, (collections, indexes))| OpenFiles { needed: collections + indexes, limit }))
+    }
+
+    async fn read(&self, collection: &str, stage: Document) -> Result<Vec<Document>, RepoError> {
+        let records = self.database.collection::<Document>(collection);
+        let mut cursor = records.aggregate([stage]).max_time(SURVEY_MAX_TIME).await.map_err(RepoError::of_read)?;
+        let mut read = Vec::new();
+        while cursor.advance().await.map_err(RepoError::of_read)? {
+            read.push(cursor.deserialize_current()?);
+        }
+        Ok(read)
+    }
+}
+
+fn org_record(document: Document) -> OrgRecord {
+    let nested = document.get_document("connection").ok().and_then(|connection| text(connection, "collection_name"));
+    let mut collection_names: BTreeSet<_> = text(&document, "collection_name").into_iter().chain(nested).collect();
+    if collection_names.is_empty() {
+        // The original's, which took it from the name.
+        collection_names.extend(text(&document, "organization_name").map(|name| Slug::of(&name).collection_name()));
+    }
+    let (_, id) = id_of(&document);
+    OrgRecord {
+        id,
+        org_id: document.get_object_id("_id").ok().map(OrgId),
+        names: texts(&document, "names").chain(text(&document, "slug")).collect(),
+        collection_names,
+        collection_uuid: uuid_of(&document),
+        document: decode(ORGANIZATIONS, document).map_err(reason),
+    }
+}
+
+fn admin_record(mut document: Document) -> AdminRecord {
+    let has_hash = match document.get_str("password_hash") {
+        Ok("string") => Ok(()),
+        Ok("missing") => Err("password_hash is missing".to_owned()),
+        _ => Err("a field has the wrong type".to_owned()),
+    };
+    document.insert("password_hash", "string");
+    let (admin_id, id) = id_of(&document);
+    AdminRecord {
+        id,
+        admin_id,
+        org_id: document.get_object_id("organization_id").ok().map(OrgId),
+        emails: texts(&document, "emails").chain(text(&document, "email")).collect(),
+        document: has_hash.and_then(|()| decode(ADMINS, document).map_err(reason)),
+    }
+}
+
+/// What is wrong with a record, in words that hold nothing of it.
+fn reason(error: RepoError) -> String {
+    match error {
+        RepoError::Undecodable { reason, .. } => reason,
+        other => other.to_string(),
+    }
+}
+
+/// A reply that only some users get, and only some deployments give.
+fn optional(reply: Result<Document, RepoError>) -> Result<Option<Document>, RepoError> {
+    match reply.map_err(RepoError::of_read) {
+        Ok(reply) => Ok(Some(reply)),
+        Err(RepoError::Unauthorized { .. } | RepoError::Refused { .. } | RepoError::GivenUp { .. }) => Ok(None),
+        Err(other) => Err(other),
+    }
+}
+
+/// The limit in `hostInfo.extra`. The manual shows it there; MongoDB 6.0.5 has another `extra` in between.
+fn max_open_files(extra: &Document) -> Option<i64> {
+    let inner = extra.get_document("extra").ok();
+    whole(extra, "maxOpenFiles").or_else(|| whole(inner?, "maxOpenFiles"))
+}
+
+fn id_of(document: &Document) -> (Option<ObjectId>, String) {
+    let id = document.get("_id");
+    (id.and_then(Bson::as_object_id), id.map_or_else(|| "without _id".to_owned(), id_text))
+}
+
+fn uuid_of(document: &Document) -> Option<Uuid> {
+    match document.get("collection_uuid") {
+        Some(Bson::Binary(binary)) => binary.to_uuid().ok().map(bson::Uuid::to_uuid_1),
+        _ => None,
+    }
+}
+
+fn text(document: &Document, field: &str) -> Option<String> {
+    document.get_str(field).ok().map(ToOwned::to_owned)
+}
+
+fn texts<'a>(document: &'a Document, field: &str) -> impl Iterator<Item = String> + use<'a> {
+    let list = document.get_array(field).map(Vec::as_slice).unwrap_or_default();
+    list.iter().filter_map(|value| value.as_str().map(ToOwned::to_owned))
+}
+
+/// A whole number in whatever type MongoDB has chosen for it.
+#[expect(clippy::cast_possible_truncation, reason = "a count of files, which is whole")]
+fn whole(document: &Document, field: &str) -> Option<i64> {
+    match document.get(field)? {
+        Bson::Int32(number) => Some(i64::from(*number)),
+        Bson::Int64(number) => Some(*number),
+        Bson::Double(number) => Some(*number as i64),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_of_open_files_is_found_in_both_places() {
+        assert_eq!(max_open_files(&doc! { "maxOpenFiles": 64_000 }), Some(64_000));
+        assert_eq!(max_open_files(&doc! { "extra": { "maxOpenFiles": 64_000_i64 } }), Some(64_000));
+        assert_eq!(max_open_files(&doc! { "pageSize": 4_096 }), None, "macOS");
+    }
+
+    #[test]
+    fn of_a_broken_record_everything_is_read_that_can_be() {
+        let (id, uuid) = (ObjectId::new(), bson::Uuid::new());
+        let record = org_record(doc! {
+            "_id": id, "names": ["a", 1], "slug": "b", "collection_uuid": uuid, "collection_name": 3,
+            "connection": { "collection_name": "org_c" },
+        });
+        assert_eq!((record.id, record.org_id), (id.to_hex(), Some(OrgId(id))));
+        assert_eq!(record.names, ["a".to_owned(), "b".to_owned()].into());
+        assert_eq!(record.collection_names, ["org_c".to_owned()].into());
+        assert_eq!(record.collection_uuid, Some(uuid.to_uuid_1()));
+        assert!(record.document.is_err());
+
+        let original = org_record(doc! { "_id": "a@example.com", "organization_name": "Acme  Inc" });
+        assert_eq!((original.id.as_str(), original.org_id), ("(String)", None), "an _id may be anything");
+        assert_eq!(original.collection_names, ["org_acme_inc".to_owned()].into());
+
+        let admin = admin_record(doc! { "_id": id, "organization_id": id, "password_hash": "missing" });
+        assert_eq!(admin.document.err().as_deref(), Some("password_hash is missing"));
+    }
+}

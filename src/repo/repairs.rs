@@ -1,0 +1,72 @@
+//! What the doctor puts right in the master data. Each repair is one conditional update that does nothing when the record
+//! is not as the doctor saw it any more, so that it can neither undo nor overtake a change that began meanwhile.
+
+use bson::{Bson, Document, doc};
+use uuid::Uuid;
+
+use super::admins::AdminRepo;
+use super::documents::{AdminDocument, OrgDocument};
+use super::error::{RepoError, bson_uuid};
+use super::names::claimed;
+use super::orgs::OrgRepo;
+use crate::domain::OrgState;
+
+impl OrgRepo {
+    /// Records the collection of this UUID instead of the one that an organization recorded. The generation rises, so that
+    /// a change does not begin with the collection that was recorded before. False when nothing was done.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub async fn adopt_collection(&self, seen: &OrgDocument, uuid: Uuid) -> Result<bool, RepoError> {
+        let Some(mut filter) = still(seen) else { return Ok(false) };
+        filter.insert("collection_uuid", seen.collection_uuid);
+        let adopt = doc! { "$set": { "collection_uuid": bson_uuid(uuid) }, "$inc": { "generation": 1_i64 } };
+        Ok(self.collection.update_one(filter, adopt).await?.matched_count == 1)
+    }
+
+    /// Makes the list of an organization's names what the rest of the record says. False when nothing was done.
+    ///
+    /// # Errors
+    /// [`RepoError::Duplicate`] when another organization has one of them; nothing was done.
+    pub async fn list_names_anew(&self, seen: &OrgDocument) -> Result<bool, RepoError> {
+        let Some(filter) = still(seen) else { return Ok(false) };
+        Ok(self.collection.update_one(filter, vec![claimed()]).await?.matched_count == 1)
+    }
+}
+
+impl AdminRepo {
+    /// Gives back what an admin claims, while its organization is at rest. A change that began meanwhile has a higher
+    /// generation: its claim is there, and this does nothing; or it comes later, and takes what it needs. False when
+    /// nothing was done.
+    ///
+    /// # Errors
+    /// [`RepoError::Duplicate`] when the admin did not have its own address, and another has it; nothing was done.
+    pub async fn give_claims_back(&self, seen: &AdminDocument, at_rest: &OrgDocument) -> Result<bool, RepoError> {
+        let filter = doc! {
+            "_id": seen.id,
+            "organization_id": at_rest.id,
+            "claimed_by": seen.claimed_by,
+            "change_generation": { "$in": stored(seen.change_generation) },
+        };
+        // A claim of the change that left this one, should it still be on its way, must find that it is late.
+        let generation = seen.change_generation.max(at_rest.generation);
+        let set = doc! { "emails": ["$email"], "change_generation": generation };
+        let give_back = vec![doc! { "$set": set }, doc! { "$unset": "claimed_by" }];
+        Ok(self.collection.update_one(filter, give_back).await?.matched_count == 1)
+    }
+}
+
+/// A generation as it may be stored: one that is not there is read as the lowest.
+fn stored(generation: i64) -> Vec<Bson> {
+    if generation == 0 { vec![Bson::Int64(0), Bson::Null] } else { vec![Bson::Int64(generation)] }
+}
+
+/// An organization that is still at rest, and has not been changed since it was seen; `None` when it was being changed then.
+fn still(seen: &OrgDocument) -> Option<Document> {
+    let state = match seen.state {
+        OrgState::Active => "active",
+        OrgState::Deleted => "deleted",
+        OrgState::Provisioning | OrgState::Renaming | OrgState::Deleting | OrgState::Restoring => return None,
+    };
+    Some(doc! { "_id": seen.id, "state": state, "generation": seen.generation, "change": { "$exists": false } })
+}

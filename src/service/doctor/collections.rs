@@ -1,0 +1,153 @@
+//! What can be wrong between organizations and collections.
+
+use std::collections::HashSet;
+
+use super::code::Code;
+use super::findings::{About, Suspicion};
+use super::fixes::Fix;
+use super::inventory::{Inventory, about, is_at_rest, state_of};
+use crate::domain::{OrgId, OrgState, OwnerTag, TenantCollection};
+use crate::repo::documents::OrgDocument;
+use crate::repo::inventory::{CatalogEntry, OrgRecord};
+
+/// Adds what is wrong with organizations' collections, and with collections of no organization.
+pub(super) fn examine(inventory: &Inventory, found: &mut Vec<Suspicion>) {
+    for (org, document) in inventory.at_rest() {
+        // One that records none is reported as a contradiction.
+        if let Some(recorded) = document.to_org().tenant_collection() {
+            found.extend(place(inventory, org, document, &recorded));
+            found.extend(tag(inventory, org, document, &recorded));
+        }
+    }
+    strays(inventory, found);
+}
+
+/// What is wrong with where an organization's collection is.
+fn place(
+    inventory: &Inventory,
+    org: &OrgRecord,
+    document: &OrgDocument,
+    recorded: &TenantCollection,
+) -> Option<Suspicion> {
+    let suspect = |code, detail: String| {
+        let evidence = format!("{}:{}", state_of(org), recorded.uuid);
+        Suspicion::new(code, about(org).and_collection(&recorded.name), detail, evidence)
+    };
+    match (inventory.find(recorded.uuid), inventory.find_by_name(&recorded.name)) {
+        (Some(entry), _) if entry.info.collection.name == recorded.name => None,
+        (Some(entry), _) => {
+            let name = &entry.info.collection.name;
+            let fix = can_put_back(inventory, document, entry)
+                .then(|| Fix::PutBack { org: Box::new(document.to_org()), found_at: name.clone() });
+            Some(suspect(Code::CollectionMisplaced, format!("its collection is called {name:?}")).fixed_by(fix))
+        }
+        (None, Some(entry)) => {
+            let fix = can_adopt(inventory, org, document, entry)
+                .then(|| Fix::Adopt { org: Box::new(document.clone()), entry: Box::new(entry.clone()) });
+            let detail = "its collection is gone, and another one has its name: a restored backup, say".to_owned();
+            Some(suspect(Code::CollectionReplaced, detail).fixed_by(fix))
+        }
+        (None, None) => Some(suspect(Code::CollectionGone, "its collection is gone".to_owned())),
+    }
+}
+
+/// A repair is a change of an organization that is open, and needs the name.
+fn can_put_back(inventory: &Inventory, document: &OrgDocument, entry: &CatalogEntry) -> bool {
+    document.state == OrgState::Active
+        && !inventory.catalog.names.contains(&document.collection_name)
+        && is_nobody_elses(entry, document)
+        && inventory.recorded_by(entry.info.collection.uuid).count() == 1
+}
+
+/// Only a collection that can be nobody else's.
+fn can_adopt(inventory: &Inventory, org: &OrgRecord, document: &OrgDocument, entry: &CatalogEntry) -> bool {
+    let name = &entry.info.collection.name;
+    let is_named_by_others =
+        inventory.orgs.iter().any(|other| other.id != org.id && other.collection_names.contains(name));
+    is_nobody_elses(entry, document)
+        && !is_named_by_others
+        && inventory.recorded_by(entry.info.collection.uuid).next().is_none()
+}
+
+fn is_nobody_elses(entry: &CatalogEntry, document: &OrgDocument) -> bool {
+    entry.info.owner.is_none_or(|owner| owner == OwnerTag(OrgId(document.id)))
+}
+
+/// What is wrong with what an organization's collection says whose it is.
+fn tag(
+    inventory: &Inventory,
+    org: &OrgRecord,
+    document: &OrgDocument,
+    recorded: &TenantCollection,
+) -> Option<Suspicion> {
+    let entry = inventory.find(recorded.uuid)?;
+    let found = &entry.info.collection;
+    let owner = OwnerTag(OrgId(document.id));
+    let suspect = |code, detail: String| {
+        let evidence = format!("{}:{}:{:?}", state_of(org), found.uuid, entry.info.owner);
+        Suspicion::new(code, about(org).and_collection(&found.name), detail, evidence)
+    };
+    match entry.info.owner {
+        Some(tagged) if tagged == owner => None,
+        Some(OwnerTag(other)) => {
+            Some(suspect(Code::CollectionTaggedOtherwise, format!("it says that it belongs to organization {other}")))
+        }
+        None if entry.is_validated => {
+            Some(suspect(Code::CollectionUntagged, "its validator does not say whose it is".to_owned()))
+        }
+        None => {
+            let fix = Fix::Tag { collection: found.clone(), owner };
+            Some(suspect(Code::CollectionUntagged, "it does not say whose it is".to_owned()).fixed_by(Some(fix)))
+        }
+    }
+}
+
+/// Collections named as tenants' are, of which no organization says that they are its own.
+fn strays(inventory: &Inventory, found: &mut Vec<Suspicion>) {
+    let spoken_for = spoken_for(inventory);
+    for entry in inventory.tenant_collections() {
+        let TenantCollection { name, uuid } = &entry.info.collection;
+        let is_known = inventory.recorded_by(*uuid).next().is_some() || spoken_for.contains(name.as_str());
+        let owner = entry.info.owner.map(|OwnerTag(id)| (id, inventory.org(id)));
+        // One that is being made, moved or dropped.
+        let is_in_use =
+            owner.and_then(|(_, org)| org?.document.as_ref().ok()).is_some_and(|document| !is_at_rest(document));
+        if is_known || is_in_use {
+            continue;
+        }
+        let (code, detail) = match owner {
+            None => (Code::CollectionUnowned, "no organization records it, and it does not say whose it is".to_owned()),
+            Some((id, Some(_))) => (
+                Code::CollectionUnowned,
+                format!("it says that it belongs to organization {id}, which records another"),
+            ),
+            Some((id, None)) if inventory.empty.contains(uuid) => {
+                (Code::CollectionLeftover, format!("it is empty, and its organization {id} does not exist"))
+            }
+            Some((id, None)) => {
+                (Code::CollectionUnowned, format!("it holds documents, and its organization {id} does not exist"))
+            }
+        };
+        let fix = (code == Code::CollectionLeftover).then(|| Fix::DropLeftover(entry.info.clone()));
+        let about = About::default().and_collection(name);
+        found.push(Suspicion::new(code, about, detail, uuid.to_string()).fixed_by(fix));
+    }
+}
+
+/// The names of collections that are no strays, although their UUID may not be recorded: those that a change in progress
+/// speaks of, those of organizations that cannot be read, and those that took the place of one that is gone.
+fn spoken_for(inventory: &Inventory) -> HashSet<&str> {
+    let mut names = HashSet::new();
+    for org in &inventory.orgs {
+        let is_resting = org.document.as_ref().is_ok_and(is_at_rest);
+        let is_there = org.collection_uuid.is_some_and(|uuid| inventory.find(uuid).is_some());
+        if !is_resting || !is_there {
+            names.extend(org.collection_names.iter().map(String::as_str));
+        }
+        let change = org.document.as_ref().ok().and_then(|document| document.change.as_ref());
+        for place in change.into_iter().flat_map(|change| [&change.from, &change.to]).flatten() {
+            names.insert(place.collection_name.as_str());
+        }
+    }
+    names
+}

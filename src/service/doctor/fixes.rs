@@ -1,0 +1,95 @@
+//! What the doctor can put right. Nothing here trusts what was seen: each repair is conditional on it, so that it does
+//! nothing when a server or a person was faster.
+
+use super::DoctorService;
+use crate::domain::{Org, OrgId, OwnerTag, TenantCollection};
+use crate::repo::RepoError;
+use crate::repo::documents::{AdminDocument, OrgDocument};
+use crate::repo::inventory::CatalogEntry;
+use crate::repo::tenants::CollectionInfo;
+use crate::service::ChangeError;
+
+/// A repair.
+#[derive(Clone)]
+pub(super) enum Fix {
+    /// Ends every abandoned change.
+    Resume,
+    /// Ends every deletion whose time is over.
+    Purge,
+    /// Moves a collection back to where it is recorded.
+    PutBack { org: Box<Org>, found_at: String },
+    /// Records the collection that took the place of one that is gone.
+    Adopt { org: Box<OrgDocument>, entry: Box<CatalogEntry> },
+    /// Lets a collection without a validator say whose it is.
+    Tag { collection: TenantCollection, owner: OwnerTag },
+    /// Drops an empty collection whose organization does not exist.
+    DropLeftover(CollectionInfo),
+    /// Lists an organization's names anew.
+    ListNames(Box<OrgDocument>),
+    /// Removes the admins of an organization that does not exist.
+    RemoveAdmins(OrgId),
+    /// Gives back what an admin claims.
+    GiveClaimsBack { admin: Box<AdminDocument>, org: Box<OrgDocument> },
+    /// Makes the indexes.
+    MakeIndexes,
+}
+
+impl Fix {
+    /// What was done, for people.
+    pub(super) fn done(&self) -> String {
+        match self {
+            Self::Resume => "ended the change".to_owned(),
+            Self::Purge => "removed the organization for good".to_owned(),
+            Self::PutBack { found_at, .. } => format!("moved the collection back from {found_at:?}"),
+            Self::Adopt { entry, .. } => format!("recorded the collection's UUID {}", entry.info.collection.uuid),
+            Self::Tag { owner, .. } => format!("tagged the collection \"{owner}\""),
+            Self::DropLeftover(_) => "dropped the empty collection".to_owned(),
+            Self::ListNames(_) => "listed the names anew".to_owned(),
+            Self::RemoveAdmins(_) => "removed the admin".to_owned(),
+            Self::GiveClaimsBack { .. } => "gave the claim back".to_owned(),
+            Self::MakeIndexes => "made the index".to_owned(),
+        }
+    }
+}
+
+impl DoctorService {
+    /// Repairs one thing; false when nothing was done, because it is not as it was seen any more.
+    pub(super) async fn apply(&self, fix: &Fix) -> Result<bool, ChangeError> {
+        let Self { repos, migration } = self;
+        Ok(match fix {
+            Fix::Resume => migration.resume_abandoned().await? > 0,
+            Fix::Purge => migration.purge_expired().await? > 0,
+            Fix::PutBack { org, found_at } => {
+                migration.put_back(org, found_at).await?;
+                true
+            }
+            Fix::Adopt { org, entry } => self.adopt(org, entry).await?,
+            Fix::Tag { collection, owner } => {
+                repos.tenants.tag(collection, *owner).await?;
+                true
+            }
+            Fix::DropLeftover(info) => migration.clear_collection(info).await?,
+            Fix::ListNames(org) => repos.orgs.list_names_anew(org).await?,
+            Fix::RemoveAdmins(org_id) => migration.clear_admins_of(*org_id).await?,
+            Fix::GiveClaimsBack { admin, org } => repos.admins.give_claims_back(admin, org).await?,
+            Fix::MakeIndexes => {
+                repos.inventory.make_indexes().await?;
+                true
+            }
+        })
+    }
+
+    /// Recorded first and tagged then: a collection that is tagged but not recorded would look like somebody's leftover.
+    async fn adopt(&self, org: &OrgDocument, entry: &CatalogEntry) -> Result<bool, RepoError> {
+        let collection = &entry.info.collection;
+        let found = self.repos.tenants.find(&collection.name).await?;
+        if found.as_ref() != Some(&entry.info) || self.repos.orgs.is_collection_recorded(collection.uuid).await? {
+            return Ok(false);
+        }
+        let is_adopted = self.repos.orgs.adopt_collection(org, collection.uuid).await?;
+        if is_adopted && entry.info.owner.is_none() {
+            self.repos.tenants.tag(collection, OwnerTag(OrgId(org.id))).await?;
+        }
+        Ok(is_adopted)
+    }
+}

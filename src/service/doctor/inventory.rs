@@ -1,0 +1,166 @@
+//! One look at everything, and questions to it. The order of the reads is what makes two looks conclusive; see
+//! [`super::DoctorService`].
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use bson::DateTime;
+use uuid::Uuid;
+
+use super::findings::{About, LookedAt};
+use crate::domain::{OrgId, OrgState, OwnerTag};
+use crate::repo::documents::OrgDocument;
+use crate::repo::inventory::{AdminRecord, Catalog, CatalogEntry, OpenFiles, OrgRecord};
+use crate::repo::{RepoError, Repos};
+
+/// Everything that one look found.
+pub(super) struct Inventory {
+    pub(super) now: DateTime,
+    pub(super) orgs: Vec<OrgRecord>,
+    pub(super) admins: Vec<AdminRecord>,
+    pub(super) catalog: Catalog,
+    /// The collections without a document, among those that say that they belong to an organization that does not exist.
+    pub(super) empty: HashSet<Uuid>,
+    pub(super) missing_indexes: Vec<String>,
+    pub(super) open_files: Option<OpenFiles>,
+    /// By which organizations each collection is recorded.
+    recorders: HashMap<Uuid, Vec<usize>>,
+    by_id: HashMap<OrgId, usize>,
+    by_uuid: HashMap<Uuid, usize>,
+    by_name: HashMap<String, usize>,
+}
+
+impl Inventory {
+    /// Looks at everything: organizations first, collections last.
+    pub(super) async fn take(repos: &Repos) -> Result<Self, RepoError> {
+        let now = repos.inventory.now().await?;
+        let orgs = repos.inventory.orgs().await?;
+        let admins = repos.inventory.admins().await?;
+        let catalog = repos.inventory.catalog().await?;
+        let missing_indexes = repos.inventory.missing_indexes().await?;
+        let open_files = repos.inventory.open_files().await?;
+        let mut inventory = Self {
+            now,
+            orgs,
+            admins,
+            catalog,
+            empty: HashSet::new(),
+            missing_indexes,
+            open_files,
+            recorders: HashMap::new(),
+            by_id: HashMap::new(),
+            by_uuid: HashMap::new(),
+            by_name: HashMap::new(),
+        };
+        inventory.index();
+        inventory.empty = inventory.find_empty(repos).await?;
+        Ok(inventory)
+    }
+
+    fn index(&mut self) {
+        for (place, org) in self.orgs.iter().enumerate() {
+            if let Some(uuid) = org.collection_uuid {
+                self.recorders.entry(uuid).or_default().push(place);
+            }
+            self.by_id.extend(org.org_id.map(|id| (id, place)));
+        }
+        for (place, CatalogEntry { info, .. }) in self.catalog.collections.iter().enumerate() {
+            self.by_uuid.insert(info.collection.uuid, place);
+            self.by_name.insert(info.collection.name.clone(), place);
+        }
+    }
+
+    async fn find_empty(&self, repos: &Repos) -> Result<HashSet<Uuid>, RepoError> {
+        let mut empty = HashSet::new();
+        for CatalogEntry { info, .. } in self.tenant_collections() {
+            let Some(OwnerTag(owner)) = info.owner else { continue };
+            if self.org(owner).is_some() || self.recorded_by(info.collection.uuid).next().is_some() {
+                continue;
+            }
+            match repos.data.is_empty(&info.collection).await {
+                Ok(true) => _ = empty.insert(info.collection.uuid),
+                // It went or moved since it was listed.
+                Ok(false) | Err(RepoError::CollectionMismatch { .. }) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(empty)
+    }
+
+    pub(super) fn looked_at(&self) -> LookedAt {
+        LookedAt {
+            organizations: self.orgs.len(),
+            admins: self.admins.len(),
+            collections: self.tenant_collections().count(),
+        }
+    }
+
+    /// The organizations that can be read and are not being changed.
+    pub(super) fn at_rest(&self) -> impl Iterator<Item = (&OrgRecord, &OrgDocument)> {
+        self.orgs
+            .iter()
+            .filter_map(|org| Some((org, org.document.as_ref().ok().filter(|document| is_at_rest(document))?)))
+    }
+
+    /// The organization of this id.
+    pub(super) fn org(&self, id: OrgId) -> Option<&OrgRecord> {
+        self.by_id.get(&id).and_then(|place| self.orgs.get(*place))
+    }
+
+    /// The organizations that record a collection.
+    pub(super) fn recorded_by(&self, uuid: Uuid) -> impl Iterator<Item = &OrgRecord> {
+        self.recorders.get(&uuid).into_iter().flatten().filter_map(|place| self.orgs.get(*place))
+    }
+
+    /// The collections that are named as tenants' are.
+    pub(super) fn tenant_collections(&self) -> impl Iterator<Item = &CatalogEntry> {
+        let is_tenants = |name: &str| name.starts_with("org_") || name.starts_with("deleted_");
+        self.catalog.collections.iter().filter(move |entry| is_tenants(&entry.info.collection.name))
+    }
+
+    /// The collection of this UUID.
+    pub(super) fn find(&self, uuid: Uuid) -> Option<&CatalogEntry> {
+        self.by_uuid.get(&uuid).and_then(|place| self.catalog.collections.get(*place))
+    }
+
+    /// The collection of this name.
+    pub(super) fn find_by_name(&self, name: &str) -> Option<&CatalogEntry> {
+        self.by_name.get(name).and_then(|place| self.catalog.collections.get(*place))
+    }
+}
+
+/// Whether an organization is not being changed. One that says that it is but records no change counts as at rest for
+/// nobody.
+pub(super) fn is_at_rest(org: &OrgDocument) -> bool {
+    matches!(org.state, OrgState::Active | OrgState::Deleted) && org.change.is_none()
+}
+
+/// A finding about an organization.
+pub(super) fn about(org: &OrgRecord) -> About {
+    About {
+        organization: Some(org.id.clone()),
+        organization_name: org.document.as_ref().ok().map(|document| document.organization_name.clone()),
+        ..About::default()
+    }
+}
+
+/// In which state an organization was seen. Every change of it gives it another.
+pub(super) fn state_of(org: &OrgRecord) -> String {
+    match &org.document {
+        Ok(document) => format!("{}:{:?}:{}", org.id, document.state, document.generation),
+        Err(reason) => format!("{}:{reason}", org.id),
+    }
+}
+
+/// The values that several records share, with the records.
+pub(super) fn shared<'a, T>(
+    records: &'a [T],
+    values: impl Fn(&'a T) -> &'a BTreeSet<String>,
+) -> impl Iterator<Item = (&'a str, Vec<&'a T>)> {
+    let mut groups: HashMap<&str, Vec<&T>> = HashMap::new();
+    for record in records {
+        for value in values(record) {
+            groups.entry(value).or_default().push(record);
+        }
+    }
+    groups.into_iter().filter(|(_, records)| records.len() > 1)
+}

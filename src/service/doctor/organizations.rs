@@ -1,0 +1,116 @@
+//! What can be wrong with the records of organizations, each by itself.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bson::DateTime;
+
+use super::code::Code;
+use super::findings::Suspicion;
+use super::fixes::Fix;
+use super::inventory::{Inventory, about, is_at_rest, state_of};
+use crate::domain::{OrgState, Slug};
+use crate::repo::documents::{ChangeDocument, OrgDocument};
+use crate::repo::inventory::OrgRecord;
+use crate::repo::journal::lease;
+
+/// For how long a deletion may be overdue: servers look every few seconds, but none may have been running.
+const PURGE_PATIENCE: Duration = Duration::from_hours(1);
+
+/// Adds what is wrong with organizations.
+pub(super) fn examine(inventory: &Inventory, found: &mut Vec<Suspicion>) {
+    for org in &inventory.orgs {
+        match &org.document {
+            Err(reason) => found.push(suspect(Code::OrganizationUnreadable, org, reason)),
+            Ok(document) => {
+                found.extend(contradiction(document).map(|what| suspect(Code::OrganizationContradictory, org, what)));
+                found.extend(abandoned(inventory.now, org, document));
+                found.extend(overdue(inventory.now, org, document));
+                found.extend(wrong_names(inventory.now, org, document));
+            }
+        }
+    }
+}
+
+fn suspect(code: Code, org: &OrgRecord, detail: impl Into<String>) -> Suspicion {
+    Suspicion::new(code, about(org), detail, state_of(org))
+}
+
+/// What no step of a change leaves behind.
+fn contradiction(org: &OrgDocument) -> Option<&'static str> {
+    let is_resting = matches!(org.state, OrgState::Active | OrgState::Deleted);
+    if is_resting && org.change.is_some() {
+        return Some("its state says that no change is in progress, yet it records one");
+    }
+    if !is_resting && org.change.is_none() {
+        return Some("its state says that a change is in progress, yet it records none: no server will end it");
+    }
+    if !is_resting {
+        return None;
+    }
+    if org.collection_uuid.is_none() {
+        return Some("it records no collection_uuid");
+    }
+    if org.connection.collection_name != org.collection_name {
+        return Some("its collection_name and its connection.collection_name differ");
+    }
+    if (org.state == OrgState::Deleted) != org.deletion.is_some() {
+        return Some("its state and its deletion contradict each other");
+    }
+    let is_named_so = org.state == OrgState::Deleted || Slug::of(&org.organization_name).as_str() == org.slug;
+    (!is_named_so).then_some("its slug is not that of its organization_name")
+}
+
+/// A change that nobody goes on with. Servers take a change over within seconds of the end of its lease, so one is only
+/// reported when twice that time has passed: before that, it is likely to be ended by itself. With or without fixing,
+/// because the doctor should find the same either way.
+fn abandoned(now: DateTime, org: &OrgRecord, document: &OrgDocument) -> Option<Suspicion> {
+    if is_at_rest(document) {
+        return None;
+    }
+    let change: &ChangeDocument = document.change.as_ref()?;
+    if !is_over(change.lease_until, lease() * 2, now) {
+        return None;
+    }
+    let detail = format!("its {} has been waiting for a server since the step {:?}", change.kind.name(), change.step);
+    let evidence = format!("{}:{}:{}", change.id, change.fence, change.lease_until.timestamp_millis());
+    Some(Suspicion::new(Code::ChangeAbandoned, about(org), detail, evidence).fixed_by(Some(Fix::Resume)))
+}
+
+fn overdue(now: DateTime, org: &OrgRecord, document: &OrgDocument) -> Option<Suspicion> {
+    let deletion =
+        document.deletion.as_ref().filter(|_| is_at_rest(document) && document.state == OrgState::Deleted)?;
+    let is_overdue = is_over(deletion.until, PURGE_PATIENCE, now);
+    let overdue = || suspect(Code::PurgeOverdue, org, "nobody can bring it back any more, yet it is still there");
+    is_overdue.then(|| overdue().fixed_by(Some(Fix::Purge)))
+}
+
+/// A list of names that does not hold what it must, or holds what it must not. Those whose time is over may still be there.
+fn wrong_names(now: DateTime, org: &OrgRecord, document: &OrgDocument) -> Option<Suspicion> {
+    if !is_at_rest(document) {
+        return None;
+    }
+    let old = document.old_names.iter().map(|old| (&old.slug, old.until));
+    let cooling = document.cooling.iter().map(|cooling| (&cooling.slug, cooling.until));
+    let kept: Vec<_> = old.chain(cooling).collect();
+    let listed: BTreeSet<&String> = document.names.iter().collect();
+    let may: BTreeSet<&String> = std::iter::once(&document.slug).chain(kept.iter().map(|(slug, _)| *slug)).collect();
+    let live = kept.iter().filter(|(_, until)| *until > now).map(|(slug, _)| *slug);
+    let must: BTreeSet<&String> = std::iter::once(&document.slug).chain(live).collect();
+    let text = |names: BTreeSet<&String>| names.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let (missing, surplus) = (&must - &listed, &listed - &may);
+    let detail = match (missing.is_empty(), surplus.is_empty()) {
+        (true, true) => return None,
+        (false, true) => format!("its names lack {}, which others can take", text(missing)),
+        (true, false) => format!("its names hold {}, which nobody can take", text(surplus)),
+        (false, false) => format!("its names lack {} and hold {}", text(missing), text(surplus)),
+    };
+    let fix = Fix::ListNames(Box::new(document.clone()));
+    Some(suspect(Code::NamesWrong, org, detail).fixed_by(Some(fix)))
+}
+
+/// Whether a time was over so long ago.
+fn is_over(until: DateTime, patience: Duration, now: DateTime) -> bool {
+    let patience = i64::try_from(patience.as_millis()).unwrap_or(i64::MAX);
+    until.timestamp_millis().saturating_add(patience) < now.timestamp_millis()
+}

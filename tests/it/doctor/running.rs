@@ -1,0 +1,101 @@
+//! A doctor that looks while others work.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use bson::{doc, oid::ObjectId};
+use serde_json::json;
+use tenantry::domain::OrgId;
+use tenantry::repo::Repos;
+use tenantry::repo::documents::AdminDocument;
+use uuid::Uuid;
+
+use super::{Patient, doctor};
+use crate::support::mongo::everything;
+use crate::support::{PASSWORD, Server};
+
+/// Creates, renames and deletes organizations and changes emails, until it is told to stop. Gives how many it made.
+async fn work(server: &Server, worker: usize, is_over: &AtomicBool) -> usize {
+    let mut made = 0;
+    while !is_over.load(Ordering::Relaxed) {
+        let name = format!("w{worker} {made}");
+        let tenant = server.tenant(&name).await;
+        let others = [format!("x{worker} {made}"), format!("y{worker} {made}")];
+        for (from, to) in [(&name, &others[0]), (&others[0], &others[1]), (&others[1], &name)] {
+            server.rename(&tenant.token, from, to).await.success(200);
+        }
+        let email = json!({ "organization_name": &name, "email": format!("n{made}@w{worker}.example") });
+        let changed = server.update(&tenant.token, &email).await.success(200);
+        let token = match changed.body["access_token"].as_str() {
+            Some(token) => token.to_owned(),
+            None => server.token(&format!("n{made}@w{worker}.example"), PASSWORD).await,
+        };
+        server.delete(&token, &name).await.success(200);
+        made += 1;
+    }
+    made
+}
+
+#[tokio::test]
+async fn a_repair_does_nothing_where_a_change_began_after_it_was_seen() {
+    let patient = Patient::new().await;
+    let repos = Repos::new(&patient.database);
+    let seen = repos.orgs.find_document(OrgId(patient.acme)).await.expect("asked").expect("there");
+    let mut admin = patient.admin_of(patient.acme).await;
+    let seen_admin: AdminDocument = bson::deserialize_from_document(admin.clone()).expect("readable");
+
+    // A change begins, and claims.
+    let change = ObjectId::new();
+    patient.begin_change(change, 60_000).await;
+    let claim = doc! { "claimed_by": change, "change_generation": seen.generation + 1 };
+    patient.change_admin(doc! { "$set": claim }).await;
+    let before = everything(&patient.database).await;
+    assert!(!repos.orgs.adopt_collection(&seen, Uuid::new_v4()).await.expect("asked"));
+    assert!(!repos.orgs.list_names_anew(&seen).await.expect("asked"));
+    assert!(!repos.admins.give_claims_back(&seen_admin, &seen).await.expect("asked"));
+    assert_eq!(everything(&patient.database).await, before);
+
+    // Seen with its claim, and over since: the same.
+    admin = patient.admin_of(patient.acme).await;
+    let seen_admin: AdminDocument = bson::deserialize_from_document(admin).expect("readable");
+    let released = doc! { "$set": { "change_generation": seen.generation + 2 }, "$unset": { "claimed_by": "" } };
+    patient.change_admin(released).await;
+    assert!(!repos.admins.give_claims_back(&seen_admin, &seen).await.expect("asked"));
+}
+
+/// Renames one organization there and back, so that it is under way whenever somebody looks.
+async fn rename_on_and_on(server: &Server, is_over: &AtomicBool) -> usize {
+    let tenant = server.tenant("here").await;
+    let mut renamed = 0;
+    while !is_over.load(Ordering::Relaxed) {
+        for (from, to) in [("here", "there"), ("there", "here")] {
+            server.rename(&tenant.token, from, to).await.success(200);
+        }
+        renamed += 2;
+    }
+    renamed
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_doctor_that_looks_while_clients_work_finds_nothing() {
+    for settings in [&[][..], &[("DELETE_GRACE_DAYS", "1")]] {
+        let server = Server::with(settings).await;
+        let is_over = AtomicBool::new(false);
+        let look = async {
+            let began = Instant::now();
+            let mut looks = 0;
+            while began.elapsed() < Duration::from_secs(8) {
+                // Also one that may repair: there must be nothing to it.
+                let report = doctor(&server.database, looks % 2 == 1).await;
+                assert_eq!(report["findings"], json!([]), "after {looks} looks");
+                looks += 1;
+            }
+            is_over.store(true, Ordering::Relaxed);
+            looks
+        };
+        let workers = futures_util::future::join_all((0..3).map(|worker| work(&server, worker, &is_over)));
+        let (looks, made, renamed) = tokio::join!(look, workers, rename_on_and_on(&server, &is_over));
+        let made: usize = made.iter().sum();
+        assert!(looks > 20 && made > 8 && renamed > 40, "{looks} looks at {made} organizations, {renamed} renames");
+    }
+}
