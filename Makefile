@@ -1,6 +1,6 @@
 # The commands of the project; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run lint test browser contract bench build clean
+.PHONY: help run lint test browser contract chaos bench build clean
 
 help: ## List these commands
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/'
@@ -14,6 +14,7 @@ build: ## Build everything
 lint: ## Check format, lints and documentation
 	cargo fmt --check
 	cargo clippy --all-targets --locked -- -D warnings
+	cargo clippy --all-targets --locked --features chaos -- -D warnings
 	python3 scripts/check_docker.py
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --document-private-items
 
@@ -29,6 +30,9 @@ browser: build ## Use the documentation pages in a Chromium
 contract: build ## Hold the server's answers against its OpenAPI document
 	python="$$(python3 scripts/tools.py venv contract)" && \
 	python3 scripts/with_server.py "$$python" tests/contract/contract.py
+
+chaos: ## Kill, stop and cut off what can be; CHAOS="--short" is CI's form, CHAOS="--help" says more
+	cargo test --locked --features chaos --test chaos -- $(CHAOS)
 
 bench: ## Measure what is claimed about speed
 	cargo bench --locked

@@ -15,16 +15,20 @@ mod faults {
     use rustix::process::{Signal, getpid, kill_process};
 
     /// `CHAOS_KILL_AT=<point>` or `<point>#<n>`: dies there, the n-th time. `CHAOS_STOP_AT`: stops there (SIGSTOP), until
-    /// somebody continues it.
+    /// somebody continues it; several points are separated by commas.
     static ORDERS: LazyLock<Vec<(String, u32, Signal)>> = LazyLock::new(|| {
-        let order = |name, signal| {
-            let text = variable(name)?;
-            let (point, nth) =
-                text.split_once('#').map_or((text.as_str(), 1), |(point, nth)| (point, nth.parse().unwrap_or(1)));
-            Some((point.to_owned(), nth, signal))
+        let orders = |name, signal| {
+            let texts = variable(name).unwrap_or_default();
+            let order = |text: &str| {
+                let (point, nth) = text.split_once('#').unwrap_or((text, "1"));
+                (point.to_owned(), nth.parse().unwrap_or(1), signal)
+            };
+            texts.split(',').map(order).collect::<Vec<_>>()
         };
-        [order("CHAOS_KILL_AT", Signal::KILL), order("CHAOS_STOP_AT", Signal::STOP)].into_iter().flatten().collect()
+        [orders("CHAOS_KILL_AT", Signal::KILL), orders("CHAOS_STOP_AT", Signal::STOP)].concat()
     });
+    /// How long a signal to stop may take until it has reached every thread: the one that sent it would go on meanwhile.
+    const SIGNAL_TIME: Duration = Duration::from_millis(100);
     /// How often each point was passed.
     static PASSED: LazyLock<Mutex<HashMap<String, u32>>> = LazyLock::new(Mutex::default);
     /// Whether a point was passed since the last command that changed the master data or the catalog.
@@ -58,6 +62,7 @@ mod faults {
                     std::thread::park();
                 }
             }
+            std::thread::sleep(SIGNAL_TIME);
         }
     }
 

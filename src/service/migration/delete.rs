@@ -31,7 +31,8 @@ impl MigrationService {
         let at = self.begin(org, &change).await?;
         let undecided = undecided(&change);
         let document = self.repos.orgs.find_document(org.id).await.map_err(&undecided)?;
-        let document = document.ok_or(ChangeError::Gone)?;
+        // The deletion was recorded, so whoever removed the document did so by finishing it.
+        let Some(document) = document else { return Ok(None) };
         self.carry_delete(at, &change, &document).await.map_err(&undecided)?;
         if grace_days.is_none() {
             return Ok(None);

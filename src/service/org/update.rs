@@ -3,7 +3,7 @@
 use super::{ByOldName, OrgError, OrgService};
 use crate::domain::change::MAX_OLD_NAMES;
 use crate::domain::{
-    Admin, Caller, ChangeId, ChangeKind, Email, NewPassword, Org, OrgName, OrgReference, PasswordHash,
+    Admin, Caller, ChangeId, ChangeKind, Email, NewPassword, Org, OrgName, OrgReference, OrgState, PasswordHash,
 };
 use crate::repo::documents::{CredentialsChange, CredentialsDocument, NameDocument};
 use crate::service::migration::{ChangeError, Rename};
@@ -67,6 +67,10 @@ impl OrgService {
             after: CredentialsDocument::from(changed),
         });
         if credentials.is_none() && to == NameDocument::from(&org) {
+            // A rename that was interrupted is still to be finished: its outcome would overrule this answer.
+            if org.state != OrgState::Active {
+                return Err(ChangeError::Busy.into());
+            }
             return Ok(UpdatedOrg { caller: Caller { admin, org }, access_token: None, change_id: None, by });
         }
         let rename = Rename { to, credentials, keep_old_name_days: update.keep_old_name_days };

@@ -49,7 +49,8 @@ impl Mongod {
         Self::stopped_with("--replSet rs0")
     }
 
-    fn stopped_with(arguments: &'static str) -> Self {
+    /// The same with these arguments.
+    pub(crate) fn stopped_with(arguments: &'static str) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let data = tempfile::tempdir().expect("a directory");
         Self { port: free.expect("a free port").port(), data, arguments, watchdog: None, process: None }
@@ -106,11 +107,22 @@ impl Mongod {
 
     /// Where a server finds it.
     pub(crate) fn uri(&self) -> String {
-        format!("mongodb://127.0.0.1:{}/?directConnection=true&heartbeatFrequencyMS=500", self.port)
+        format!("mongodb://127.0.0.1:{}/?directConnection=true&heartbeatFrequencyMS=500", self.port())
+    }
+
+    /// The port that it listens on.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Starts it, with the data that it had, and waits until it takes writes.
     pub(crate) async fn start(&mut self) {
+        self.launch();
+        self.lead().await;
+    }
+
+    /// Starts it, with the data that it had, and waits for nothing.
+    pub(crate) fn launch(&mut self) {
         let mut watchdog = Command::new("sh")
             .args(["-c", WATCHDOG])
             .arg(&*PROGRAM)
@@ -125,7 +137,10 @@ impl Mongod {
         BufReader::new(watchdog.stdout.take().expect("piped")).read_line(&mut said).expect("a process id");
         self.process = Pid::from_raw(said.trim().parse().expect("a number"));
         self.watchdog = Some(watchdog);
+    }
 
+    /// Waits until it takes writes, as the only member of its replica set if it is of one.
+    async fn lead(&self) {
         let admin = self.client().await.database("admin");
         eventually("mongod takes writes", || async {
             let hello = admin.run_command(doc! { "hello": 1 }).await;

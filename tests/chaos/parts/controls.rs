@@ -1,0 +1,103 @@
+//! Servers that give up one protection each. Each control must end with violations: checks that find nothing there would find
+//! nothing anywhere.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::args::Plan;
+use crate::fleet::{Fleet, Place, Settings};
+use crate::load::Load;
+use crate::parts::zombies;
+use crate::random::Random;
+use crate::report::{Invariant, Tally, Violation, by_invariant, count};
+use crate::support::mongo::Mongod;
+use crate::support::server::empty_database;
+
+/// How many pairs of clients there are.
+const PAIRS: usize = 4;
+/// How long clients work where every second of it does harm.
+const WORK: Duration = Duration::from_secs(4);
+/// How often mongod is killed at most until something is lost.
+const MOST_KILLS: u64 = 12;
+
+pub(crate) async fn run(plan: &Plan, tally: &Arc<Tally>) {
+    if plan.includes("documents by name") {
+        let found = documents_by_name(plan, tally).await;
+        must_be_noticed("documents by name", &found, &[Invariant::Kept, Invariant::NoStray, Invariant::Apart], tally);
+    }
+    if plan.includes("no cooling time") {
+        let found = no_cooling_time().await;
+        must_be_noticed("no cooling time", &found, &[Invariant::InPlace], tally);
+    }
+    if plan.includes("w:1") {
+        let (found, settings) = (Arc::new(Tally::quiet()), vec![("CHAOS_W1", "1".to_owned())]);
+        killed_mongod(plan, settings, MOST_KILLS, &found).await;
+        let lost = [Invariant::Kept, Invariant::LastWord, Invariant::Exists, Invariant::Gone, Invariant::InPlace];
+        must_be_noticed("w:1", &found, &lost, tally);
+    }
+    if plan.includes("w:majority") {
+        // The same with the protection: nothing may be lost.
+        killed_mongod(plan, Vec::new(), plan.count(MOST_KILLS, 3), tally).await;
+        count(&tally.cases);
+    }
+}
+
+/// A control that shows none of these is the violation.
+fn must_be_noticed(control: &str, found: &Tally, wanted: &[Invariant], tally: &Tally) {
+    let violations = found.violations();
+    println!("  {control}: {}", by_invariant(&violations));
+    count(&tally.cases);
+    if !violations.iter().any(|violation| wanted.contains(&violation.invariant)) {
+        let text = format!("not noticed; found: {}", by_invariant(&violations));
+        tally.violate(Violation::new(Invariant::Control, control, text));
+    }
+    tally.add_counts(found);
+}
+
+/// Documents are written by their collection's name alone while it is renamed.
+async fn documents_by_name(plan: &Plan, tally: &Arc<Tally>) -> Arc<Tally> {
+    let mongod = Mongod::started().await;
+    let place = Place::new(mongod.uri(), empty_database(&mongod).await);
+    let (found, settings) = (Arc::new(Tally::quiet()), vec![("CHAOS_BY_NAME", "1".to_owned())]);
+    let fleet = Fleet::start(&place, settings, 2, tally).await;
+    let load = Load::new(&fleet, &found);
+    let clients = tokio::spawn(load.clone().run(PAIRS, Random::new(plan.seed)));
+    tokio::time::sleep(WORK).await;
+    load.stop();
+    clients.await.expect("no panic");
+    load.check().await;
+    fleet.end().await;
+    found
+}
+
+/// A name is free as soon as a change that was taken over gives it up.
+async fn no_cooling_time() -> Arc<Tally> {
+    let found = Arc::new(Tally::quiet());
+    zombies::late_move(vec![("CHAOS_COOLING_MS", "0".to_owned())], &found).await;
+    found
+}
+
+/// A standalone mongod is killed and started again under load, until something is lost or it was often enough.
+async fn killed_mongod(plan: &Plan, settings: Settings, most: u64, found: &Arc<Tally>) {
+    // Without a replica set: there the loss of what was not journaled is certain.
+    let mut mongod = Mongod::stopped_with("--wiredTigerCacheSizeGB 0.25");
+    mongod.start().await;
+    let mut random = Random::new(plan.seed);
+    for _ in 0..most {
+        let place = Place::new(mongod.uri(), empty_database(&mongod).await);
+        let fleet = Fleet::start(&place, settings.clone(), 2, found).await;
+        let load = Load::new(&fleet, found);
+        let clients = tokio::spawn(load.clone().run(PAIRS, random.fork()));
+        tokio::time::sleep(Duration::from_millis(1_500 + random.below(500))).await;
+        count(&found.kills);
+        mongod.kill();
+        load.stop();
+        mongod.start().await;
+        clients.await.expect("no panic");
+        load.check().await;
+        fleet.end().await;
+        if !found.violations().is_empty() {
+            break;
+        }
+    }
+}

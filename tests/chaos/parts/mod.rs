@@ -1,0 +1,9 @@
+//! One file for each thing that can be done to the servers and their database.
+
+pub(crate) mod controls;
+pub(crate) mod failover;
+pub(crate) mod failpoints;
+pub(crate) mod lost_replies;
+pub(crate) mod storm;
+pub(crate) mod sweep;
+pub(crate) mod zombies;

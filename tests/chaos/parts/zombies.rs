@@ -1,0 +1,254 @@
+//! A server stops past its lease before and after each step of each kind of change. Another one ends the change, a client undoes or
+//! repeats it, and then the first server goes on and sends what it was about to send.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use futures_util::stream;
+
+use crate::args::Plan;
+use crate::client::Told;
+use crate::fleet::{LEASE, Settings};
+use crate::history::{Life, Possible, SharedRecord};
+use crate::load::check_usable;
+use crate::parts::sweep::{Point, learn};
+use crate::random::Random;
+use crate::report::{Invariant, Tally, Violation, count};
+use crate::scenario::{ATTEMPTS, HELPER, Scenario, Stage, VICTIM};
+use crate::support::mongo::Mongod;
+
+/// How many cases run at once: they mostly wait for leases.
+const AT_ONCE: usize = 8;
+/// One case of so many is run in the short form.
+const SHORT_SHARE: usize = 6;
+/// How long a server may take to reach the point at which it stops.
+const REACH_LIMIT: Duration = Duration::from_secs(15);
+/// How long a client tries to undo the change before the zombie wakes: well within the cooling time.
+const UNDO_TIME: Duration = Duration::from_millis(800);
+/// How long it may take until the change can be undone after all.
+const UNDO_LIMIT: Duration = Duration::from_secs(15);
+
+pub(crate) async fn run(plan: &Plan, tally: &Arc<Tally>) {
+    let mongod = Arc::new(Mongod::started().await);
+    let scenarios = Scenario::ALL.into_iter().filter(|scenario| plan.includes(&format!("{scenario:?}")));
+    let points = learn(&mongod, scenarios, &[], tally).await;
+    let mut cases = Vec::new();
+    for (scenario, points) in points {
+        let movers = points.iter().filter(|point| point.name.ends_with("move-collection.before"));
+        let has_way_back = scenario.refusal().is_none() && scenario.can_be_undone();
+        let oversleepers = movers.filter(|_| has_way_back).map(|point| (scenario, point.clone(), Wakes::AfterCooling));
+        cases.extend(oversleepers);
+        cases.extend(points.iter().map(|point| (scenario, point.clone(), Wakes::WhileCooling)));
+    }
+    Random::new(plan.seed).shuffle(&mut cases);
+    if plan.is_short && plan.only.is_empty() {
+        cases.truncate(cases.len() / SHORT_SHARE);
+    }
+    stream::iter(cases)
+        .for_each_concurrent(AT_ONCE, |(scenario, point, wakes)| {
+            let (mongod, case_tally) = (mongod.clone(), tally.clone());
+            async move {
+                let case = tokio::spawn(async move {
+                    let mut stage = Stage::new(scenario, &mongod, &Vec::new(), &case_tally).await;
+                    stall(&mut stage, &point, wakes).await;
+                });
+                if let Err(panic) = case.await {
+                    tally.violate(Violation::new(Invariant::Broken, &format!("{scenario:?}"), panic.to_string()));
+                }
+            }
+        })
+        .await;
+}
+
+/// The case that the cooling time is for: a collection was moved by another server, the client moved it back, and the first
+/// server's command moves it once more.
+pub(crate) async fn late_move(settings: Settings, tally: &Arc<Tally>) {
+    let mongod = Mongod::started().await;
+    let passed = vec!["rename.begin.after".to_owned()];
+    let point = Point { name: "rename.move-collection.before".to_owned(), nth: 1, passed };
+    let mut stage = Stage::new(Scenario::Rename, &mongod, &settings, tally).await;
+    stall(&mut stage, &point, Wakes::WhileCooling).await;
+}
+
+/// When a zombie goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wakes {
+    /// While the names that its change gave up are still reserved.
+    WhileCooling,
+    /// When a client has them back: longer than any server may stall at this one place.
+    AfterCooling,
+}
+
+/// One stall.
+async fn stall(stage: &mut Stage, point: &Point, wakes: Wakes) {
+    count(&stage.tally.cases);
+    count(&stage.tally.stalls);
+    let (scenario, before) = (stage.scenario, stage.tally.violations().len());
+    stage.record.lock().remark(&format!("{scenario:?}, stops at {}, wakes {wakes:?}", point.order()));
+    stage.prepare().await;
+    if !scenario.is_asked_for() {
+        stage.fleet.kill(HELPER).await;
+    }
+    let disturbed_at = scenario.interrupted_at().filter(|at| point.passed.iter().any(|passed| passed == at));
+    let stops: Vec<String> = disturbed_at.map(ToOwned::to_owned).into_iter().chain([point.order()]).collect();
+    stage.start_victim(&vec![("CHAOS_STOP_AT", stops.join(","))]).await;
+    if scenario == Scenario::CreateOverLeftovers {
+        stage.fleet.stop(HELPER).await;
+    }
+    stage.provoke().await;
+    let is_recorded = scenario.is_recorded(&point.passed);
+    // What the zombie's own client hears must not loosen what is known from the others, once the change has its end.
+    let asking = if is_recorded { stage.record.copy() } else { stage.record.clone() };
+    let asked = scenario.is_asked_for().then(|| tokio::spawn(stage.request_of(VICTIM, &asking, 1)));
+    if disturbed_at.is_some() && stage.fleet.stands_still(VICTIM, REACH_LIMIT).await {
+        stage.disturb().await;
+        stage.fleet.go_on(VICTIM).await;
+    }
+    if !stage.fleet.stands_still(VICTIM, REACH_LIMIT).await {
+        stage.violate(Invariant::Guarded, format!("{} was not reached", point.order()));
+    }
+    if !scenario.is_asked_for() {
+        stage.fleet.restart(HELPER).await;
+    }
+    stage.fleet.go_on(HELPER).await;
+    // The stall itself: longer than a lease.
+    tokio::time::sleep(LEASE + Duration::from_millis(100)).await;
+    let is_made = scenario.is_made(&point.passed);
+    if is_recorded {
+        stage.settle(is_made);
+        stage.check("after the take-over").await;
+    }
+    stage.record.lock().give_up_intent();
+    let undo_time = if wakes == Wakes::AfterCooling { UNDO_LIMIT } else { UNDO_TIME };
+    meanwhile(stage, is_recorded, is_made, undo_time).await;
+    stage.record.lock().remark("the zombie goes on");
+    stage.fleet.go_on(VICTIM).await;
+    if let Some(asked) = asked {
+        let told = asked.await.expect("no panic");
+        stage.record.lock().note("the zombie's client", &told);
+        judge(stage, is_recorded, is_made, &told);
+    }
+    if wakes == Wakes::AfterCooling && !is_mended(stage).await {
+        return stage.fleet.end().await;
+    }
+    stage.check("after the zombie").await;
+    if is_to_be_undone(stage, is_made) {
+        undo(stage, UNDO_LIMIT, true).await;
+    }
+    stage.clear_the_way().await;
+    stage.check("at last").await;
+    for record in stage.records() {
+        check_usable(&stage.client(HELPER), &record).await;
+    }
+    stage.end(before).await;
+}
+
+/// A zombie that slept longer than names cool down may move a collection. The documents can be used all the same, and the
+/// doctor puts it back; false when there is none.
+async fn is_mended(stage: &Stage) -> bool {
+    check_usable(&stage.client(HELPER), &stage.record).await;
+    stage.place.mend().await
+}
+
+/// The zombie's client is told the truth.
+fn judge(stage: &Stage, is_recorded: bool, is_made: bool, told: &Told) {
+    let is_false = is_recorded
+        && match told {
+            Told::Done(_) => !is_made,
+            Told::Refused(_) | Told::Later(_) => is_made,
+            Told::Unknown(_) | Told::Silence => false,
+        };
+    if is_false {
+        stage.violate(Invariant::Answers, format!("made: {is_made}, but its client is told: {told}"));
+    }
+}
+
+/// Whether there is a way back from the change that was made, and it was not gone yet.
+fn is_to_be_undone(stage: &Stage, is_made: bool) -> bool {
+    let (scenario, record) = (stage.scenario, stage.record.lock());
+    let is_undone = if scenario.renames() {
+        record.shape.is_certainly(&stage.shape_before())
+    } else if scenario.restores() {
+        record.life.is_certainly(&Life::PutAway)
+    } else {
+        record.life.is_certainly(&Life::Live)
+    };
+    is_made && scenario.can_be_undone() && !is_undone
+}
+
+/// What clients do with the other server while the zombie stands.
+async fn meanwhile(stage: &mut Stage, is_recorded: bool, is_made: bool, undo_time: Duration) {
+    let scenario = stage.scenario;
+    let is_gone = stage.record.lock().life.is_certainly(&Life::Gone);
+    if scenario.refusal().is_some() {
+        stage.disturb().await;
+    } else if is_to_be_undone(stage, is_made) {
+        undo(stage, undo_time, false).await;
+    } else if scenario.renames() || scenario.restores() {
+        must(stage, "the same again", &stage.request_of(HELPER, &stage.record, ATTEMPTS).await);
+    } else if is_gone && (is_recorded || scenario.creates()) {
+        come_go_and_come(stage).await;
+    }
+}
+
+fn must(stage: &Stage, what: &str, told: &Told) {
+    if !told.is_done() {
+        stage.violate(Invariant::Recovers, format!("{what} is told: {told}"));
+    }
+}
+
+/// The way back, as soon as it is open: not while the name or the collection that it needs cools down.
+async fn undo(stage: &Stage, limit: Duration, is_demanded: bool) {
+    let client = stage.client(HELPER);
+    let deadline = Instant::now() + limit;
+    if !stage.record.lock().life.is_certainly(&Life::PutAway) {
+        client.log_in(&stage.record).await;
+    }
+    loop {
+        let told = if stage.scenario.renames() {
+            client.update(&stage.record, &stage.shape_before(), 1).await
+        } else if stage.scenario.restores() {
+            client.delete(&stage.record, 1).await
+        } else {
+            client.restore(&stage.record, 1).await
+        };
+        if told.is_done() {
+            return;
+        }
+        if Instant::now() > deadline {
+            if is_demanded {
+                must(stage, "the way back", &told);
+            }
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Others take the name and the email, go, and come again: none of them is the zombie's.
+async fn come_go_and_come(stage: &mut Stage) {
+    let client = stage.client(HELPER);
+    for (key, stays) in [("second", false), ("third", true)] {
+        let other = SharedRecord::new(key, "before");
+        let mut shape = other.lock().any_shape().expect("a shape");
+        // A deleted organization that can come back keeps its admin's email.
+        if key == "second" || !stage.scenario.keeps() {
+            shape.email = stage.shape_before().email;
+        }
+        other.lock().shape = Possible::certainly(shape);
+        stage.others.push(other.clone());
+        let deadline = Instant::now() + UNDO_LIMIT;
+        let mut told = client.create(&other, ATTEMPTS).await;
+        while !told.is_done() && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            told = client.create(&other, ATTEMPTS).await;
+        }
+        must(stage, "another creation", &told);
+        client.log_in(&other).await;
+        must(stage, "a document", &client.insert(&other, "theirs", 1).await);
+        if !stays {
+            must(stage, "another deletion", &client.delete(&other, ATTEMPTS).await);
+        }
+    }
+}
