@@ -135,9 +135,10 @@ impl Snapshot {
                 let text = format!("the admin {id} ({}) has none", text_of(admin, "email"));
                 found.push(Violation::new(Invariant::OneAdmin, &of, text));
             }
-            if texts_of(admin, "emails") != [text_of(admin, "email")] {
+            let is_claimed = admin.contains_key("claimed_by");
+            if is_claimed || texts_of(admin, "emails") != [text_of(admin, "email")] {
                 let text = format!(
-                    "the admin {id} has {} and claims {:?}",
+                    "the admin {id} has {} and claims {:?}, for a change: {is_claimed}",
                     text_of(admin, "email"),
                     texts_of(admin, "emails")
                 );

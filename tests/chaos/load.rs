@@ -113,7 +113,8 @@ pub(crate) async fn check_usable(client: &Client, record: &SharedRecord) {
     if client.log_in_at_last(record, limit).await.is_none() {
         failure = must_exist.then(|| "nobody can log in".to_owned());
     } else {
-        let told = client.insert(record, &format!("{key}-at-last"), 1).await;
+        let number = record.lock().documents.len();
+        let told = client.insert(record, &format!("{key}-at-last-{number}"), 1).await;
         if !told.is_done() {
             failure = Some(format!("it takes no document: {told}"));
         }

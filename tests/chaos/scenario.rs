@@ -30,6 +30,8 @@ const COOLING_MS: &str = "2500";
 pub(crate) const FREE_LIMIT: Duration = Duration::from_secs(8);
 const NEVER_MS: &str = "3600000";
 const DOCUMENT: &str = "steady";
+/// An admin without an organization, which is there when the server starts.
+const FIRST_ORPHAN: &str = "first@chaos.example";
 
 /// A change, with what comes in its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -319,6 +321,7 @@ impl Stage {
         let mut settings = orders.clone();
         if self.scenario == Scenario::CreateOverLeftovers {
             settings.push(("CHAOS_SCRUB_MS", NEVER_MS.to_owned()));
+            self.insert_orphan(FIRST_ORPHAN).await;
         }
         self.fleet.start_in(VICTIM, &settings).await;
         if self.scenario == Scenario::CreateOverLeftovers {
@@ -328,9 +331,8 @@ impl Stage {
 
     /// Its first look for leftovers comes right after its start; the leftovers must come later.
     async fn let_it_scrub_once(&self) {
-        self.insert_orphan("first@chaos.example").await;
         let admins = self.place.database.collection::<bson::Document>("admins");
-        let is_clear = async || matches!(admins.count_documents(doc! { "email": "first@chaos.example" }).await, Ok(0));
+        let is_clear = async || matches!(admins.count_documents(doc! { "email": FIRST_ORPHAN }).await, Ok(0));
         eventually("the first orphan is cleared", is_clear).await;
     }
 

@@ -106,10 +106,8 @@ async fn dry_run(scenario: Scenario, mongod: &Mongod, settings: &Settings, tally
     }
     let mut orders = vec![("CHAOS_TRACE", "1".to_owned())];
     orders.extend(scenario.interrupted_at().map(|point| ("CHAOS_STOP_AT", point.to_owned())));
+    stage.fleet.stop(HELPER).await;
     stage.start_victim(&orders).await;
-    if scenario.is_asked_for() {
-        stage.fleet.stop(HELPER).await;
-    }
     let skipped = passed_points(&stage.fleet.log(VICTIM).await).len();
     stage.provoke().await;
     if scenario.is_asked_for() {
@@ -131,7 +129,7 @@ async fn dry_run(scenario: Scenario, mongod: &Mongod, settings: &Settings, tally
     stage.check("undisturbed").await;
     let log = stage.fleet.log(VICTIM).await;
     stage.end(before).await;
-    points_of(&passed_points(&log)[skipped..])
+    points_of(&passed_points(&log)).split_off(skipped)
 }
 
 /// The client's request, in a task of its own.
@@ -179,10 +177,10 @@ async fn die(mongod: &Mongod, scenario: Scenario, point: &Point, recovery: Recov
     }
     let mut orders = vec![("CHAOS_KILL_AT", point.order())];
     orders.extend(scenario.interrupted_at().map(|point| ("CHAOS_STOP_AT", point.to_owned())));
-    stage.start_victim(&orders).await;
     if scenario == Scenario::CreateOverLeftovers {
         stage.fleet.stop(HELPER).await;
     }
+    stage.start_victim(&orders).await;
     stage.provoke().await;
     let asked = scenario.is_asked_for().then(|| ask(&stage, VICTIM));
     if scenario.interrupted_at().is_some() && stage.fleet.stands_still(VICTIM, REACH_LIMIT).await {

@@ -26,6 +26,8 @@ const SHORT_SHARE: usize = 6;
 const REACH_LIMIT: Duration = Duration::from_secs(15);
 /// How long a client tries to undo the change before the zombie wakes: well within the cooling time.
 const UNDO_TIME: Duration = Duration::from_millis(800);
+/// How long a server may work without a word when it goes on.
+const SILENT_WORK: Duration = Duration::from_secs(2);
 /// How long it may take until the change can be undone after all.
 const UNDO_LIMIT: Duration = Duration::from_secs(15);
 
@@ -90,12 +92,12 @@ async fn stall(stage: &mut Stage, point: &Point, wakes: Wakes) {
     if !scenario.is_asked_for() {
         stage.fleet.kill(HELPER).await;
     }
-    let disturbed_at = scenario.interrupted_at().filter(|at| point.passed.iter().any(|passed| passed == at));
-    let stops: Vec<String> = disturbed_at.map(ToOwned::to_owned).into_iter().chain([point.order()]).collect();
-    stage.start_victim(&vec![("CHAOS_STOP_AT", stops.join(","))]).await;
     if scenario == Scenario::CreateOverLeftovers {
         stage.fleet.stop(HELPER).await;
     }
+    let disturbed_at = scenario.interrupted_at().filter(|at| point.passed.iter().any(|passed| passed == at));
+    let stops: Vec<String> = disturbed_at.map(ToOwned::to_owned).into_iter().chain([point.order()]).collect();
+    stage.start_victim(&vec![("CHAOS_STOP_AT", stops.join(","))]).await;
     stage.provoke().await;
     let is_recorded = scenario.is_recorded(&point.passed);
     // What the zombie's own client hears must not loosen what is known from the others, once the change has its end.
@@ -123,11 +125,14 @@ async fn stall(stage: &mut Stage, point: &Point, wakes: Wakes) {
     let undo_time = if wakes == Wakes::AfterCooling { UNDO_LIMIT } else { UNDO_TIME };
     meanwhile(stage, is_recorded, is_made, undo_time).await;
     stage.record.lock().remark("the zombie goes on");
+    let said = stage.fleet.log(VICTIM).await.len();
     stage.fleet.go_on(VICTIM).await;
     if let Some(asked) = asked {
         let told = asked.await.expect("no panic");
         stage.record.lock().note("the zombie's client", &told);
         judge(stage, is_recorded, is_made, &told);
+    } else {
+        hear_of_it(stage, said).await;
     }
     if wakes == Wakes::AfterCooling && !is_mended(stage).await {
         return stage.fleet.end().await;
@@ -142,6 +147,18 @@ async fn stall(stage: &mut Stage, point: &Point, wakes: Wakes) {
         check_usable(&stage.client(HELPER), &record).await;
     }
     stage.end(before).await;
+}
+
+/// Waits until a server that nobody asked says what became of its work, or has had time enough to do it in silence.
+async fn hear_of_it(stage: &Stage, said: usize) {
+    let deadline = Instant::now() + SILENT_WORK;
+    while Instant::now() < deadline {
+        let log = stage.fleet.log(VICTIM).await;
+        if log.get(said..).is_some_and(|news| news.contains("abandoned change")) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// A zombie that slept longer than names cool down may move a collection. The documents can be used all the same, and the
