@@ -112,6 +112,12 @@ impl Slug {
         Self(format!("Deleted {id}"))
     }
 
+    /// Whether it is that of an organization that was deleted and is kept.
+    #[must_use]
+    pub fn is_of_deleted(&self) -> bool {
+        self.0.starts_with("Deleted ")
+    }
+
     /// A slug as it was stored.
     #[must_use]
     pub fn from_stored(text: &str) -> Self {
@@ -300,6 +306,14 @@ mod tests {
         assert_eq!(Slug::of("amazon").collection_name(), "org_amazon");
         assert_eq!(Slug::of("amazon_global").collection_name(), "org_amazon_global");
         assert_eq!(Slug::of("Acme   Inc").collection_name(), "org_acme_inc");
+    }
+
+    #[test]
+    fn no_name_has_the_slug_of_a_deleted_organization() {
+        let id = OrgId::generate();
+        let deleted = Slug::of_deleted(id);
+        assert!(deleted.is_of_deleted() && Slug::from_stored(deleted.as_str()).is_of_deleted());
+        assert!(!Slug::of(deleted.as_str()).is_of_deleted());
     }
 
     #[test]

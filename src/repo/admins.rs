@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bson::{DateTime, Document, doc, oid::ObjectId};
+use bson::{Bson, DateTime, Document, doc, oid::ObjectId};
 use mongodb::Collection;
 
 use super::documents::{
@@ -78,8 +78,8 @@ impl AdminRepo {
     }
 
     /// Claims what a change of credentials needs, before anything else of that change happens: the new address, and
-    /// the admin for this change. Safe to repeat, also after the change was carried out; one that arrives after a later
-    /// change has claimed, or after this one was given up, does nothing.
+    /// the admin for this change. Safe to repeat; one that arrives after this change set the credentials changes nothing,
+    /// and one that arrives after a later change has claimed, or after this one was given up, is refused.
     ///
     /// # Errors
     /// [`RepoError::Duplicate`] when the address belongs to or is claimed by another admin; [`RepoError::TakenOver`]
@@ -87,25 +87,34 @@ impl AdminRepo {
     pub async fn claim(&self, at: ChangeRef, change: &CredentialsChange) -> Result<(), RepoError> {
         let mut filter = of_version(change);
         filter.insert("change_generation", not_above(at.generation));
+        let unless_set = |claimed: Bson, present: &str| {
+            doc! { "$cond": [{ "$eq": ["$committed_by", at.change_id] }, present, claimed] }
+        };
         let emails = doc! { "$setUnion": [["$email"], [{ "$literal": &change.after.email }]] };
-        let set = doc! { "emails": emails, "claimed_by": at.change_id, "change_generation": at.generation };
+        let set = doc! {
+            "emails": unless_set(emails.into(), "$emails"),
+            "claimed_by": unless_set(at.change_id.into(), "$$REMOVE"),
+            "change_generation": at.generation,
+        };
         exactly_one(self.collection.update_one(filter, vec![doc! { "$set": set }]).await?.matched_count)
     }
 
     /// Sets the claimed credentials and gives the old address up. Cannot be refused, because the claim holds what it
-    /// needs.
+    /// needs. Safe to repeat.
     ///
     /// # Errors
     /// [`RepoError::TakenOver`] when the change does not hold the claim (any more).
     pub async fn commit(&self, at: ChangeRef, change: &CredentialsChange, now: DateTime) -> Result<(), RepoError> {
         let mut filter = of_version(change);
-        filter.extend(doc! { "claimed_by": at.change_id, "change_generation": at.generation });
+        let is_ours = [doc! { "claimed_by": at.change_id }, doc! { "committed_by": at.change_id }];
+        filter.extend(doc! { "change_generation": at.generation, "$or": is_ours.as_slice() });
         let CredentialsDocument { email, password_hash, credential_version } = &change.after;
         let set = doc! {
             "email": email,
             "emails": [email],
             "password_hash": password_hash,
             "credential_version": credential_version,
+            "committed_by": at.change_id,
             "updated_at": now,
         };
         let commit = doc! { "$set": set, "$unset": { "claimed_by": "" } };

@@ -234,6 +234,9 @@ pub struct AdminDocument {
     /// The change that claims; absent while there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claimed_by: Option<ObjectId>,
+    /// The change that set the present credentials, if it was not the organization's creation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub committed_by: Option<ObjectId>,
     /// The organization's generation at the last change that claimed or was given up: an older one changes nothing any
     /// more.
     #[serde(default)]

@@ -14,7 +14,7 @@ use super::orgs::OrgRepo;
 use super::{exactly_one, names};
 use crate::chaos;
 use crate::domain::change::HISTORY_AGE;
-use crate::domain::{ChangeKind, Org, OrgId, OrgState};
+use crate::domain::{ChangeKind, Org, OrgId, OrgState, Slug};
 
 /// How many changes that are over are kept for an organization.
 const HISTORY_MAX: i32 = 100;
@@ -47,14 +47,18 @@ impl ChangeRef {
     }
 }
 
-/// In which state an organization must be for a change of this kind to begin, and in which it is meanwhile.
-fn states(kind: ChangeKind) -> (OrgState, OrgState) {
-    match kind {
-        ChangeKind::Create => (OrgState::Provisioning, OrgState::Provisioning),
-        ChangeKind::Rename | ChangeKind::Repair => (OrgState::Active, OrgState::Renaming),
-        ChangeKind::Delete => (OrgState::Active, OrgState::Deleting),
-        ChangeKind::Restore => (OrgState::Deleted, OrgState::Restoring),
-        ChangeKind::Purge => (OrgState::Deleted, OrgState::Deleting),
+/// In which state an organization must be for a change to begin, in which it is meanwhile, and in which it is after it was
+/// moved.
+fn states(change: &ChangeDocument) -> (OrgState, OrgState, OrgState) {
+    use OrgState::{Active, Deleted, Deleting, Provisioning, Renaming, Restoring};
+    let is_put_away = || change.to.as_ref().is_some_and(|to| Slug::from_stored(&to.slug).is_of_deleted());
+    match change.kind {
+        ChangeKind::Create => (Provisioning, Provisioning, Active),
+        ChangeKind::Repair if is_put_away() => (Deleted, Restoring, Deleted),
+        ChangeKind::Rename | ChangeKind::Repair => (Active, Renaming, Active),
+        ChangeKind::Delete => (Active, Deleting, Deleted),
+        ChangeKind::Restore => (Deleted, Restoring, Active),
+        ChangeKind::Purge => (Deleted, Deleting, Deleted),
     }
 }
 
@@ -82,7 +86,7 @@ impl OrgRepo {
     /// # Errors
     /// [`RepoError::Duplicate`] when the claimed name belongs to another organization.
     pub async fn begin(&self, org: &Org, change: &ChangeDocument) -> Result<Option<ChangeRef>, RepoError> {
-        let (from, to) = states(change.kind);
+        let (from, to, _) = states(change);
         let mut filter = doc! { "_id": org.id.0, "state": encode_state(from)?, "generation": org.generation };
         let mut conditions = Vec::new();
         if let Some(name) = change.to.as_ref().filter(|name| name.slug != org.slug.as_str()) {
@@ -180,8 +184,7 @@ impl OrgRepo {
     /// [`RepoError::TakenOver`] when the change is not the caller's any more.
     pub async fn finish_move(&self, at: ChangeRef, change: &ChangeDocument, now: DateTime) -> Result<(), RepoError> {
         let (from, to) = moved(change)?;
-        let (_, meanwhile) = states(change.kind);
-        let after = if change.kind == ChangeKind::Delete { OrgState::Deleted } else { OrgState::Active };
+        let (_, meanwhile, after) = states(change);
         let mut set = over(after, None)?;
         set.extend(named(to));
         set.insert("updated_at", now);
@@ -219,7 +222,7 @@ impl OrgRepo {
     /// [`RepoError::TakenOver`] when the change is not the caller's any more.
     pub async fn undo_move(&self, at: ChangeRef, change: &ChangeDocument, why: &str) -> Result<(), RepoError> {
         let (from, to) = moved(change)?;
-        let (before, meanwhile) = states(change.kind);
+        let (before, meanwhile, _) = states(change);
         let mut set = over(before, Some(why))?;
         if from.slug != to.slug {
             set.insert("cooling", unless_empty(cooled(&to.slug, None)));

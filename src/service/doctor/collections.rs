@@ -51,9 +51,9 @@ fn place(
     }
 }
 
-/// A repair is a change of an organization that is open, and needs the name.
+/// A repair is a change of an organization that is at rest, and needs the name.
 fn can_put_back(inventory: &Inventory, document: &OrgDocument, entry: &CatalogEntry) -> bool {
-    document.state == OrgState::Active
+    matches!(document.state, OrgState::Active | OrgState::Deleted)
         && !inventory.catalog.names.contains(&document.collection_name)
         && is_nobody_elses(entry, document)
         && inventory.recorded_by(entry.info.collection.uuid).count() == 1

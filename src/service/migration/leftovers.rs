@@ -1,12 +1,12 @@
 //! What servers leave behind that stalled in the middle of a creation which another server undid meanwhile: an admin, or
 //! an empty collection, of an organization that does not exist. Identities are never used again, so such an organization
-//! will never exist, and what it left may go.
+//! will never exist, and what it left may go. And a collection that such a server moved when others had long gone on.
 
-use tracing::info;
+use tracing::{info, warn};
 
 use super::MigrationService;
 use super::step::{Step, take};
-use crate::domain::{ChangeKind, Email, OrgId, OwnerTag};
+use crate::domain::{ChangeKind, Email, OrgId, OrgState, OwnerTag};
 use crate::repo::RepoError;
 use crate::repo::tenants::CollectionInfo;
 
@@ -90,7 +90,7 @@ impl MigrationService {
         Ok(true)
     }
 
-    /// Clears all leftovers that there are. Gives how many.
+    /// Clears all leftovers that there are, and puts collections back that a late command moved. Gives how many.
     ///
     /// # Errors
     /// MongoDB could not be asked.
@@ -106,7 +106,32 @@ impl MigrationService {
                 Err(RepoError::CollectionMismatch { .. }) => {}
                 Err(other) => return Err(other),
             }
+            cleared += usize::from(self.put_back_if_moved(&found).await?);
         }
         Ok(cleared)
+    }
+
+    /// Moves a collection back that is not where its organization, which is at rest, says that it is: a server stalled for
+    /// longer than names cool down, and sent its command when others had long gone on.
+    async fn put_back_if_moved(&self, listed: &CollectionInfo) -> Result<bool, RepoError> {
+        let Some(OwnerTag(owner)) = listed.owner else { return Ok(false) };
+        let Some(org) = self.repos.orgs.find(owner).await? else { return Ok(false) };
+        let is_moved = matches!(org.state, OrgState::Active | OrgState::Deleted)
+            && org.collection_uuid == Some(listed.collection.uuid)
+            && org.collection_name != listed.collection.name;
+        // It may have moved since it was listed, with its organization.
+        if !is_moved || self.repos.tenants.find(&listed.collection.name).await?.as_ref() != Some(listed) {
+            return Ok(false);
+        }
+        match self.put_back(&org, &listed.collection.name).await {
+            Ok(_) => {
+                info!(organization_id = %owner, "put a collection back that a late command had moved");
+                Ok(true)
+            }
+            Err(error) => {
+                warn!(organization_id = %owner, %error, "cannot put a collection back that was moved");
+                Ok(false)
+            }
+        }
     }
 }

@@ -118,6 +118,7 @@ impl OrgService {
             },
             emails: vec![email.as_str().to_owned()],
             claimed_by: None,
+            committed_by: None,
             change_generation: 0,
             role: ADMIN_ROLE.to_owned(),
             created_at: now,

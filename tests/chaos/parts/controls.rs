@@ -73,7 +73,9 @@ async fn documents_by_name(plan: &Plan, tally: &Arc<Tally>) -> Arc<Tally> {
 /// A name is free as soon as a change that was taken over gives it up.
 async fn no_cooling_time() -> Arc<Tally> {
     let found = Arc::new(Tally::quiet());
-    zombies::late_move(vec![("CHAOS_COOLING_MS", "0".to_owned())], &found).await;
+    // Nor does anybody put back what was moved.
+    let settings = vec![("CHAOS_COOLING_MS", "0".to_owned()), ("CHAOS_SCRUB_MS", "3600000".to_owned())];
+    zombies::late_move(settings, &found).await;
     found
 }
 
