@@ -21,6 +21,7 @@ lint: ## Check format, lints and documentation
 test: lint ## Everything that CI runs; gets a mongod of its own
 	cargo test --locked
 	$(MAKE) browser contract
+	$(MAKE) chaos CHAOS="--short --seed 1"
 
 browser: build ## Use the documentation pages in a Chromium
 	chromium="$$(python3 scripts/tools.py chromium)" && \
