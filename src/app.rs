@@ -1,7 +1,7 @@
 //! The only wiring: opens MongoDB, makes repositories and services, serves, and stops.
 
 use std::net::{SocketAddr, TcpListener};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::time::{sleep, timeout};
@@ -218,7 +218,7 @@ impl App {
                 let orgs = made.orgs.clone();
                 let _first = services.set(made);
                 info!("ready");
-                keep_house(&migration, &orgs, &stop).await;
+                tokio::join!(keep_house(&migration, &orgs, &stop), scrub(migration.clone(), stop.clone()));
                 Ok::<(), OpenError>(())
             }
         });
@@ -288,21 +288,26 @@ fn wire(
     (Services { auth, orgs, data, idempotency, database }, migration)
 }
 
+/// Looks for leftovers, now and then until the server stops. Apart from the rest, because it looks at everything there is.
+async fn scrub(migration: MigrationService, stop: CancellationToken) {
+    let pause = chaos::time("CHAOS_SCRUB_MS", SCRUB_EVERY);
+    loop {
+        if let Err(error) = migration.clear_leftovers().await {
+            warn!(%error, "cannot look for leftovers");
+        }
+        if stop.run_until_cancelled(sleep(pause)).await.is_none() {
+            return;
+        }
+    }
+}
+
 /// What this server does without being asked, again and again until it stops: ends abandoned changes and deletions whose
-/// time is over, clears leftovers, writes down what it counted. Each round is finished before it stops.
+/// time is over, writes down what it counted. Each round is finished before it stops.
 async fn keep_house(migration: &MigrationService, orgs: &OrgService, stop: &CancellationToken) {
-    let scrub_every = chaos::time("CHAOS_SCRUB_MS", SCRUB_EVERY);
-    let mut scrubbed: Option<Instant> = None;
     loop {
         let ended = migration.resume_abandoned().await.and(migration.purge_expired().await);
         if let Err(error) = ended.and(orgs.write_down_uses().await.map(|()| 0)) {
             warn!(%error, "cannot look after the database");
-        }
-        if scrubbed.is_none_or(|last| last.elapsed() > scrub_every) {
-            match migration.clear_leftovers().await {
-                Ok(_) => scrubbed = Some(Instant::now()),
-                Err(error) => warn!(%error, "cannot look for leftovers"),
-            }
         }
         // Not all servers at the same moment.
         let jitter = u32::try_from(Uuid::new_v4().as_u128() % 400).unwrap_or_default();

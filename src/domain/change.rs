@@ -86,6 +86,8 @@ pub struct Change {
     pub started_at: OffsetDateTime,
     /// How many servers have worked on it, one after another.
     pub attempts: i64,
+    /// Which version of the admin's credentials it sets, if it does.
+    pub credential_version: Option<i64>,
     /// How far it is.
     pub progress: Progress,
 }

@@ -103,8 +103,9 @@ impl From<Change> for ChangeAnswer {
 /// Watch a change
 ///
 /// The answer of every change of an organization names its `change_id`; so does `outcome_unknown`, when a server could not
-/// say what became of it: another server, or the same one later, ends every change that was begun. Changes are remembered for
-/// 90 days, at most the last hundred.
+/// say what became of it: another server, or the same one later, ends every change that was begun. After a deletion nobody has
+/// a token to ask with; repeat that request with its `Idempotency-Key` instead. Changes are remembered for 90 days, at most
+/// the last hundred.
 #[utoipa::path(
     get, path = "/org/{organization_name}/changes/{id}", tag = "organizations", operation_id = "get_change",
     security(("bearer" = []), ("password" = [])),

@@ -85,15 +85,24 @@ impl AdminRepo {
     /// [`RepoError::Duplicate`] when the address belongs to or is claimed by another admin; [`RepoError::TakenOver`]
     /// when there is no such admin, its credentials are of a third version, or the change is over.
     pub async fn claim(&self, at: ChangeRef, change: &CredentialsChange) -> Result<(), RepoError> {
-        let mut filter = of_version(change);
-        filter.insert("change_generation", not_above(at.generation));
+        let CredentialsChange { admin_id, from_version, after } = change;
+        let may_be = [
+            doc! { "credential_version": { "$in": [from_version, after.credential_version] } },
+            // Whoever set another password since then, by hand, leaves nothing to claim.
+            doc! { "committed_by": at.change_id },
+        ];
+        let filter = doc! { "_id": admin_id, "change_generation": not_above(at.generation), "$or": may_be.as_slice() };
         let unless_set = |claimed: Bson, present: &str| {
             doc! { "$cond": [{ "$eq": ["$committed_by", at.change_id] }, present, claimed] }
         };
-        let emails = doc! { "$setUnion": [["$email"], [{ "$literal": &change.after.email }]] };
+        let emails = doc! { "$setUnion": [["$email"], [{ "$literal": &after.email }]] };
+        // The highest fence that has claimed for this change: see `release`.
+        let is_repeated = doc! { "$eq": ["$change_generation", at.generation] };
+        let fence = doc! { "$cond": [is_repeated, { "$max": ["$claim_fence", at.fence] }, at.fence] };
         let set = doc! {
             "emails": unless_set(emails.into(), "$emails"),
             "claimed_by": unless_set(at.change_id.into(), "$$REMOVE"),
+            "claim_fence": fence,
             "change_generation": at.generation,
         };
         exactly_one(self.collection.update_one(filter, vec![doc! { "$set": set }]).await?.matched_count)
@@ -105,9 +114,9 @@ impl AdminRepo {
     /// # Errors
     /// [`RepoError::TakenOver`] when the change does not hold the claim (any more).
     pub async fn commit(&self, at: ChangeRef, change: &CredentialsChange, now: DateTime) -> Result<(), RepoError> {
-        let mut filter = of_version(change);
-        let is_ours = [doc! { "claimed_by": at.change_id }, doc! { "committed_by": at.change_id }];
-        filter.extend(doc! { "change_generation": at.generation, "$or": is_ours.as_slice() });
+        let filter = doc! {
+            "_id": change.admin_id, "claimed_by": at.change_id, "change_generation": at.generation,
+        };
         let CredentialsDocument { email, password_hash, credential_version } = &change.after;
         let set = doc! {
             "email": email,
@@ -117,18 +126,45 @@ impl AdminRepo {
             "committed_by": at.change_id,
             "updated_at": now,
         };
-        let commit = doc! { "$set": set, "$unset": { "claimed_by": "" } };
-        exactly_one(self.collection.update_one(filter, commit).await?.matched_count)
+        let commit = doc! { "$set": set, "$unset": { "claimed_by": "", "claim_fence": "" } };
+        if self.collection.update_one(filter, commit).await?.matched_count == 1 {
+            return Ok(());
+        }
+        exactly_one(u64::from(self.is_committed(at, change.admin_id).await?))
     }
 
-    /// Gives up what a change claimed, or will have claimed when its claim arrives late.
+    /// Gives up what a change claimed, or will have claimed when its claim arrives late. Not what it has set already, and not
+    /// what a server claimed that took the change over meanwhile: one that stalled must not take the claim from under the
+    /// one that goes on. False when the credentials are set, so that the change can only go forward.
     ///
     /// # Errors
     /// MongoDB could not be asked.
-    pub async fn release(&self, at: ChangeRef, admin_id: ObjectId) -> Result<(), RepoError> {
-        let filter = doc! { "_id": admin_id, "change_generation": not_above(at.generation) };
+    pub async fn release(&self, at: ChangeRef, admin_id: ObjectId) -> Result<bool, RepoError> {
+        let is_mine =
+            [doc! { "change_generation": { "$ne": at.generation } }, doc! { "claim_fence": not_above(at.fence) }];
+        let filter = doc! {
+            "_id": admin_id,
+            "change_generation": not_above(at.generation),
+            "committed_by": { "$ne": at.change_id },
+            "$or": is_mine.as_slice(),
+        };
         let set = doc! { "emails": ["$email"], "change_generation": at.generation + 1 };
-        self.collection.update_one(filter, vec![doc! { "$set": set }, doc! { "$unset": "claimed_by" }]).await?;
+        let release = vec![doc! { "$set": set }, doc! { "$unset": ["claimed_by", "claim_fence"] }];
+        let is_released = self.collection.update_one(filter, release).await?.matched_count == 1;
+        Ok(is_released || !self.is_committed(at, admin_id).await?)
+    }
+
+    /// Whether a change has set the credentials.
+    async fn is_committed(&self, at: ChangeRef, admin_id: ObjectId) -> Result<bool, RepoError> {
+        exists(&self.collection, doc! { "_id": admin_id, "committed_by": at.change_id }).await
+    }
+
+    /// Removes all admins of an organization that is going, or gone.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub async fn remove_of(&self, org_id: OrgId) -> Result<(), RepoError> {
+        self.collection.delete_many(doc! { "organization_id": org_id.0 }).await?;
         Ok(())
     }
 
@@ -169,15 +205,6 @@ impl AdminRepo {
         Ok(orphans)
     }
 
-    /// Removes all admins of an organization that is going, or gone.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
-    pub async fn remove_of(&self, org_id: OrgId) -> Result<(), RepoError> {
-        self.collection.delete_many(doc! { "organization_id": org_id.0 }).await?;
-        Ok(())
-    }
-
     async fn join_org(&self, query: Document, lookup: Document) -> Result<Option<(Admin, Org)>, RepoError> {
         let pipeline = [doc! { "$match": query }, doc! { "$lookup": lookup }];
         let cursor = self.collection.aggregate(pipeline).max_time(READ_MAX_TIME).await;
@@ -204,10 +231,4 @@ fn without_history() -> Document {
 /// A generation that is not there counts as the lowest.
 fn not_above(generation: i64) -> Document {
     doc! { "$not": { "$gt": generation } }
-}
-
-/// The admin of a change, while its credentials are those before or after it.
-fn of_version(change: &CredentialsChange) -> Document {
-    let CredentialsChange { admin_id, from_version, after } = change;
-    doc! { "_id": admin_id, "credential_version": { "$in": [from_version, after.credential_version] } }
 }

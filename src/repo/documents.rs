@@ -126,6 +126,9 @@ pub struct HistoryDocument {
     /// Why it was undone; absent when it was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Which version of the admin's credentials it set, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential_version: Option<i64>,
 }
 
 /// `connection` in a document of `organizations`.
@@ -314,6 +317,7 @@ impl ChangeDocument {
             kind: self.kind,
             started_at: self.started_at.to_time_0_3(),
             attempts: self.fence,
+            credential_version: self.credentials.as_ref().map(|change| change.after.credential_version),
             progress: Progress::Running { step: self.step.clone() },
         }
     }
@@ -327,6 +331,7 @@ impl HistoryDocument {
             kind: self.kind,
             started_at: self.started_at.to_time_0_3(),
             attempts: self.attempts,
+            credential_version: self.credential_version,
             progress: match &self.error {
                 None => Progress::Finished { at },
                 Some(why) => Progress::Undone { at, why: why.clone() },

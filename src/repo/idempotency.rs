@@ -159,7 +159,9 @@ fn binary(code: &Code) -> Bson {
 }
 
 /// How long an attempt has before another may look what became of it: as long as a change has twice, because it also
-/// waits for passwords to be hashed. An attempt that takes longer harms nobody: the changes themselves are fenced.
+/// waits for passwords to be hashed. Of two attempts that overlap all the same, the change of one is refused: by the
+/// generation of what they change, or by the name of what they create. Only where the second one's organization is deleted
+/// again before the first, which stalled all that time, creates its own, there are two.
 fn lease_millis() -> i64 {
     2 * millis(lease())
 }

@@ -95,7 +95,11 @@ impl OrgRepo {
         }
         match change.kind {
             ChangeKind::Restore => conditions.push(doc! { "$gt": ["$deletion.until", "$$NOW"] }),
-            ChangeKind::Purge => conditions.push(doc! { "$lte": ["$deletion.until", "$$NOW"] }),
+            ChangeKind::Purge => {
+                // A missing time would count as past.
+                filter.insert("deletion.until", doc! { "$type": "date" });
+                conditions.push(doc! { "$lte": ["$deletion.until", "$$NOW"] });
+            }
             ChangeKind::Create | ChangeKind::Rename | ChangeKind::Delete | ChangeKind::Repair => {}
         }
         if !conditions.is_empty() {
@@ -288,6 +292,8 @@ fn over(state: OrgState, error: Option<&str>) -> Result<Document, RepoError> {
         "started_at": { "$ifNull": ["$change.started_at", "$$NOW"] },
         "finished_at": "$$NOW",
         "attempts": "$change.fence",
+        // Not there when the change sets none.
+        "credential_version": "$change.credentials.after.credential_version",
     };
     if let Some(error) = error {
         entry.insert("error", doc! { "$literal": error });

@@ -112,7 +112,9 @@ impl OrgRepo {
     /// # Errors
     /// MongoDB could not be asked.
     pub async fn find_purgeable(&self) -> Result<Vec<OrgId>, RepoError> {
-        self.find_ids(doc! { "state": "deleted", "$expr": { "$lte": ["$deletion.until", "$$NOW"] } }).await
+        // A missing time would count as past.
+        let is_over = doc! { "$lte": ["$deletion.until", "$$NOW"] };
+        self.find_ids(doc! { "state": "deleted", "deletion.until": { "$type": "date" }, "$expr": is_over }).await
     }
 
     async fn find_ids(&self, query: Document) -> Result<Vec<OrgId>, RepoError> {

@@ -93,7 +93,7 @@ impl IdempotencyService {
             return Ok(Begun::Reused);
         }
         if let Some(answer) = &stored.answer {
-            // Sealed with another secret: then nobody knows it any more, and what was done must not be done again.
+            // One that does not open was altered by hand: what was done must not be done again.
             return Ok(self.sealer.sealer.open(&key, answer.bytes.clone()).map_or(Begun::Reused, Begun::Answered));
         }
         let KeyDocument { org_id, change_id, attempt, .. } = stored;

@@ -390,6 +390,78 @@ async fn steps_of_a_change_that_arrive_after_it_is_over_do_nothing() {
 }
 
 #[tokio::test]
+async fn a_server_that_gives_a_change_up_takes_no_claim_from_the_one_that_goes_on_with_it() {
+    let server = Server::start().await;
+    server.tenant("acme").await;
+    let admins = Repos::new(&server.database).admins;
+    let admin = server.documents("admins").find_one(doc! {}).await.expect("asked").expect("there");
+    let admin_id = admin.get_object_id("_id").expect("an id");
+    let change = CredentialsChange {
+        admin_id,
+        from_version: 1,
+        after: CredentialsDocument {
+            email: "b@example.com".to_owned(),
+            password_hash: admin.get_str("password_hash").expect("a hash").to_owned(),
+            credential_version: 2,
+        },
+    };
+    let org_id = OrgId(admin.get_object_id("organization_id").expect("an id"));
+    let stalled = ChangeRef { org_id, change_id: ObjectId::new(), fence: 1, generation: 2 };
+    let overtaking = ChangeRef { fence: 2, ..stalled };
+    admins.claim(stalled, &change).await.expect("claimed");
+    admins.claim(overtaking, &change).await.expect("claimed again");
+    assert!(admins.release(stalled, admin_id).await.expect("too late"));
+    admins.commit(overtaking, &change, DateTime::now()).await.expect("it still holds the claim");
+    // What is set can only go forward, also after somebody set another password by hand.
+    assert!(!admins.release(overtaking, admin_id).await.expect("asked"), "the credentials are set");
+    let by_hand = doc! { "$set": { "credential_version": 9_i64 } };
+    server.documents("admins").update_one(doc! {}, by_hand).await.expect("set");
+    admins.claim(overtaking, &change).await.expect("nothing to claim");
+    admins.commit(overtaking, &change, DateTime::now()).await.expect("nothing to set");
+    let admin = server.documents("admins").find_one(doc! {}).await.expect("asked").expect("there");
+    assert_eq!(admin.get_str("email").expect("an email"), "b@example.com");
+    assert_eq!(admin.get_i64("credential_version").expect("a version"), 9);
+    assert!(!admin.contains_key("claimed_by"));
+}
+
+#[tokio::test]
+async fn a_change_of_credentials_that_are_set_is_not_undone() {
+    let mongod = mongo::shared().await;
+    let database = empty_database(mongod).await;
+    let first = Server::over(mongod, database.clone(), &[]).await;
+    let acme = first.tenant("acme").await;
+    first.stop().await.expect("stopped");
+    let (admins, id) = (database.collection::<Document>("admins"), ObjectId::new());
+    let admin = admins.find_one(doc! {}).await.expect("asked").expect("there");
+    let name = doc! { "organization_name": "acme", "slug": "acme", "collection_name": "org_acme" };
+    let mut to = name.clone();
+    to.insert("organization_name", "ACME");
+    let after = doc! { "email": &acme.email, "password_hash": admin.get("password_hash"), "credential_version": 2_i64 };
+    let change = doc! {
+        "id": id, "kind": "rename", "holder": "gone", "fence": 1_i64, "lease_until": DateTime::from_millis(0),
+        "from": name, "to": to,
+        "credentials": { "admin_id": admin.get("_id"), "from_version": 1_i64, "after": after },
+    };
+    let set = doc! { "$set": { "state": "renaming", "change": change, "generation": 2_i64 } };
+    database.collection::<Document>("organizations").update_one(doc! {}, set).await.expect("interrupted");
+    let committed = doc! { "credential_version": 2_i64, "committed_by": id, "change_generation": 2_i64 };
+    admins.update_one(doc! {}, doc! { "$set": committed }).await.expect("committed");
+    // And a MongoDB that refuses whatever the next server tries with the admin.
+    let refuse = doc! { "collMod": "admins", "validator": { "email": "nobody's" } };
+    database.run_command(refuse).await.expect("refusing");
+    let second = Server::over(mongod, database.clone(), &[]).await;
+    let tried = doc! { "change.fence": { "$gte": 2_i64 } };
+    let organizations = database.collection::<Document>("organizations");
+    eventually("it is tried", async || organizations.count_documents(tried.clone()).await.expect("a count") == 1).await;
+    database.run_command(doc! { "collMod": "admins", "validator": {} }).await.expect("no more");
+    eventually("it is finished", async || {
+        second.find("acme").await.body["organization"]["organization_name"] == "ACME"
+    })
+    .await;
+    assert!(!second.knows(&acme.token).await);
+}
+
+#[tokio::test]
 async fn changes_that_a_dead_server_left_are_finished_or_undone_by_the_next() {
     let mongod = mongo::shared().await;
     let database = empty_database(mongod).await;

@@ -27,6 +27,7 @@ pub(in crate::http) const PROBLEMS: &[Kind] = &[
     kinds::VALIDATION_FAILED,
     kinds::IDEMPOTENCY_KEY_REUSED,
     kinds::OUTCOME_UNKNOWN,
+    kinds::TENANT_COLLECTION_REPLACED,
 ];
 
 /// Which organization goes.

@@ -85,17 +85,18 @@ pub(in crate::http) async fn restore(
 ) -> Result<Response, Problem> {
     let (email, password, new_name) = read(body.json_fields()?)?;
     let command = RestoreOrg { email, password, address, new_name };
-    // Which organization it is, only its admin's password tells; that is asked again when a lost attempt is looked for.
+    // First, so that whoever repeats a request has shown who it is, and counts as one attempt.
+    let caller = services.orgs.identify(&command).await?;
+    let org_id = caller.org.id;
     let request = Repeatable {
         call: "restore_organization",
-        subject: String::new(),
-        ids: NewOrgIds::generate(),
+        subject: org_id.to_string(),
+        ids: NewOrgIds::of(org_id),
         content: body.bytes(),
     };
     let former = |ids: NewOrgIds| {
-        let (services, command) = (&services, &command);
+        let services = &services;
         async move {
-            let Some(org_id) = services.orgs.whose(command).await? else { return Ok(Former::Nothing) };
             Ok(match services.orgs.outcome(org_id, ids.change).await? {
                 Outcome::Gone | Outcome::Nothing => Former::Nothing,
                 Outcome::Running => Former::Running,
@@ -104,10 +105,10 @@ pub(in crate::http) async fn restore(
         }
     };
     let work = |ids: NewOrgIds| {
-        let (services, command) = (&services, &command);
-        async move { restored(&services.orgs.restore(ids.change, command).await?, ids) }
+        let (services, caller, command) = (&services, &caller, &command);
+        async move { restored(&services.orgs.restore(ids.change, caller, command).await?, ids) }
     };
-    once.run(&services, request, former, NewOrgIds::generate, work).await
+    once.run(&services, request, former, || NewOrgIds::of(org_id), work).await
 }
 
 fn read(mut fields: Fields) -> Result<(EmailQuery, PasswordAttempt, Option<OrgName>), Problem> {

@@ -138,8 +138,9 @@ pub(in crate::http) async fn update(
             let (reference, command) = read(body.json_fields()?)?;
             let done = services.orgs.update(ids.change, caller, &reference, command).await?;
             // The name that it has now, not the one that it had when it was found.
-            let current = done.caller.org.name.clone();
-            note.leave(done.by.clone().map(|by| ByOldName { current, ..by }));
+            let org = &done.caller.org;
+            let by = done.by.clone().filter(|by| by.old.slug != org.slug);
+            note.leave(by.map(|by| ByOldName { current: org.name.clone(), ..by }));
             updated(&done)
         }
     };

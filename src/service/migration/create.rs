@@ -33,7 +33,9 @@ impl MigrationService {
                 self.undo_create(at, &org).await.map_err(undecided(&change))?;
                 Err(match refusal {
                     // Undone, so nothing is undecided any more.
-                    Refusal::Unfinished(error) => ChangeError::Repo(error),
+                    Refusal::Unfinished(error) => {
+                        ChangeError::Repo(RepoError::Unavailable { summary: error.to_string() })
+                    }
                     refusal => refusal.into_error(id),
                 })
             }
@@ -51,7 +53,8 @@ impl MigrationService {
         };
         claimed.map_err(|error| match error {
             RepoError::Duplicate { .. } => ChangeError::NameTaken,
-            cause @ RepoError::OutcomeUnknown { .. } => undecided(change)(cause),
+            // The driver reports its second attempt; the first may have been heard.
+            cause @ (RepoError::OutcomeUnknown { .. } | RepoError::Unavailable { .. }) => undecided(change)(cause),
             other => other.into(),
         })
     }

@@ -1,10 +1,12 @@
 //! Deleting: from its first step on, nobody sees the organization any more. At once, or with a time to bring it back.
 
+use tracing::warn;
+
 use super::error::Refusal;
 use super::moves::Move;
 use super::step::{Step, take};
 use super::{ChangeError, MigrationService, undecided};
-use crate::domain::{ChangeId, ChangeKind, Deletion, Org, OwnerTag, Slug};
+use crate::domain::{ChangeId, ChangeKind, Deletion, Org, OrgId, OwnerTag, Slug};
 use crate::repo::RepoError;
 use crate::repo::documents::{ChangeDocument, NameDocument, OrgDocument};
 use crate::repo::journal::ChangeRef;
@@ -33,7 +35,11 @@ impl MigrationService {
         let document = self.repos.orgs.find_document(org.id).await.map_err(&undecided)?;
         // The deletion was recorded, so whoever removed the document did so by finishing it.
         let Some(document) = document else { return Ok(None) };
-        self.carry_delete(at, &change, &document).await.map_err(&undecided)?;
+        match self.carry_delete(at, &change, &document).await {
+            Ok(()) => {}
+            Err(Refusal::CollectionReplaced) => return Err(ChangeError::CollectionReplaced),
+            Err(refusal) => return Err(undecided(refusal.into_cause())),
+        }
         if grace_days.is_none() {
             return Ok(None);
         }
@@ -41,22 +47,42 @@ impl MigrationService {
         Ok(deleted.and_then(|org| org.deletion))
     }
 
-    /// Goes on with a deletion.
+    /// Goes on with a deletion. `CollectionReplaced` means that it was given up.
     pub(super) async fn carry_delete(
         &self,
         at: ChangeRef,
         change: &ChangeDocument,
         org: &OrgDocument,
-    ) -> Result<(), RepoError> {
+    ) -> Result<(), Refusal> {
         let Some(put_away) = Move::of(at, change, &org.to_org()) else {
-            return self.finish_delete(at, change.kind, org).await;
+            return self.finish_delete(at, change.kind, org).await.map_err(Refusal::Unfinished);
         };
         match self.carry_over(&put_away).await {
-            Ok(()) => Ok(()),
-            // There is nothing to put away.
-            Err(Refusal::CollectionReplaced) => self.finish_delete(at, change.kind, org).await,
-            Err(refusal) => Err(refusal.into_cause()),
+            Err(refusal @ Refusal::CollectionReplaced) => {
+                if self.may_be_kept(org).await.map_err(Refusal::Unfinished)? {
+                    // Somebody was promised that it would be kept, and it cannot be put away: an operator must look first.
+                    self.undo_move(&put_away, &refusal).await.map_err(Refusal::Unfinished)?;
+                    return Err(refusal);
+                }
+                // There is nothing to put away.
+                self.finish_delete(at, change.kind, org).await.map_err(Refusal::Unfinished)
+            }
+            outcome => outcome,
         }
+    }
+
+    /// Whether there still is something of an organization whose collection is not where it was: the collection itself, moved
+    /// by hand, or one in its place that is nobody else's.
+    async fn may_be_kept(&self, org: &OrgDocument) -> Result<bool, RepoError> {
+        let collection = org.to_org().tenant_collection();
+        if let Some(collection) = &collection
+            && self.repos.tenants.find_validator(collection).await?.is_some()
+        {
+            return Ok(true);
+        }
+        let own = OwnerTag(OrgId(org.id));
+        let found = self.repos.tenants.find(&org.collection_name).await?;
+        Ok(found.is_some_and(|found| found.owner.is_none_or(|owner| owner == own)))
     }
 
     /// Removes everything of an organization; its own document last, which frees its name.
@@ -88,14 +114,22 @@ impl MigrationService {
     pub async fn purge_expired(&self) -> Result<usize, RepoError> {
         let mut gone = 0;
         for id in self.repos.orgs.find_purgeable().await? {
-            let Some(org) = self.repos.orgs.find_document(id).await? else { continue };
-            let change = self.new_change(ChangeId::generate(), ChangeKind::Purge);
-            // Another server was faster, or its admin was.
-            let Ok(at) = self.begin(&org.to_org(), &change).await else { continue };
-            self.finish_delete(at, change.kind, &org).await?;
-            gone += 1;
+            match self.purge(id).await {
+                Ok(is_gone) => gone += usize::from(is_gone),
+                // One that cannot be read, say, must not keep the others.
+                Err(error) => warn!(organization_id = %id, %error, "cannot end a deletion yet"),
+            }
         }
         Ok(gone)
+    }
+
+    async fn purge(&self, id: OrgId) -> Result<bool, RepoError> {
+        let Some(org) = self.repos.orgs.find_document(id).await? else { return Ok(false) };
+        let change = self.new_change(ChangeId::generate(), ChangeKind::Purge);
+        // Another server was faster, or its admin was.
+        let Ok(at) = self.begin(&org.to_org(), &change).await else { return Ok(false) };
+        self.finish_delete(at, change.kind, &org).await?;
+        Ok(true)
     }
 }
 

@@ -100,15 +100,22 @@ impl MigrationService {
             cleared += usize::from(self.clear_admins_of(org_id).await?);
         }
         for found in self.repos.tenants.tagged().await? {
-            // It may have gone or moved since it was listed.
-            match self.clear_collection(&found).await {
-                Ok(is_cleared) => cleared += usize::from(is_cleared),
-                Err(RepoError::CollectionMismatch { .. }) => {}
-                Err(other) => return Err(other),
+            match self.tidy_collection(&found).await {
+                Ok(is_tidied) => cleared += usize::from(is_tidied),
+                // It may have gone or moved since it was listed; or its organization cannot be read, which must not keep the
+                // others.
+                Err(error) => warn!(collection = found.collection.name, %error, "cannot look after a collection"),
             }
-            cleared += usize::from(self.put_back_if_moved(&found).await?);
         }
         Ok(cleared)
+    }
+
+    async fn tidy_collection(&self, found: &CollectionInfo) -> Result<bool, RepoError> {
+        match self.clear_collection(found).await {
+            Ok(false) => self.put_back_if_moved(found).await,
+            Err(RepoError::CollectionMismatch { .. }) => Ok(false),
+            decided => decided,
+        }
     }
 
     /// Moves a collection back that is not where its organization, which is at rest, says that it is: a server stalled for
@@ -121,6 +128,10 @@ impl MigrationService {
             && org.collection_name != listed.collection.name;
         // It may have moved since it was listed, with its organization.
         if !is_moved || self.repos.tenants.find(&listed.collection.name).await?.as_ref() != Some(listed) {
+            return Ok(false);
+        }
+        if self.is_occupied(ChangeKind::Repair, &org.collection_name).await? {
+            warn!(organization_id = %owner, "cannot put a collection back that was moved: another has its name");
             return Ok(false);
         }
         match self.put_back(&org, &listed.collection.name).await {

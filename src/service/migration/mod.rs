@@ -21,7 +21,7 @@ pub use moves::Rename;
 pub use step::Step;
 
 use crate::clock::SharedClock;
-use crate::domain::{ChangeId, ChangeKind, Org, OrgId, Slug};
+use crate::domain::{ChangeId, ChangeKind, Org, OrgId, OrgState, Slug};
 use crate::repo::documents::ChangeDocument;
 use crate::repo::journal::{ChangeRef, lease};
 use crate::repo::{RepoError, Repos};
@@ -83,9 +83,12 @@ impl MigrationService {
         };
         match begun {
             Ok(Some(at)) => Ok(at),
-            Ok(None) => Err(self.why_not_begun(org.id).await?),
+            Ok(None) => Err(self.why_not_begun(org.id, change.kind).await?),
             Err(RepoError::Duplicate { .. }) => Err(ChangeError::NameTaken),
-            Err(cause @ RepoError::OutcomeUnknown { .. }) => Err(undecided(change)(cause)),
+            // The driver reports its second attempt; the first may have been heard.
+            Err(cause @ (RepoError::OutcomeUnknown { .. } | RepoError::Unavailable { .. })) => {
+                Err(undecided(change)(cause))
+            }
             Err(other) => Err(other.into()),
         }
     }
@@ -95,9 +98,12 @@ impl MigrationService {
         take(kind, Step::FreeName, self.repos.orgs.free_expired(slug)).await
     }
 
-    async fn why_not_begun(&self, id: OrgId) -> Result<ChangeError, ChangeError> {
-        let now = self.repos.orgs.find(id).await?;
-        Ok(if now.is_some_and(|org| org.state.is_visible()) { ChangeError::Busy } else { ChangeError::Gone })
+    async fn why_not_begun(&self, id: OrgId, kind: ChangeKind) -> Result<ChangeError, ChangeError> {
+        let Some(org) = self.repos.orgs.find(id).await? else { return Ok(ChangeError::Gone) };
+        let is_restorable = org.deletion.is_some_and(|deletion| deletion.until > self.clock.now());
+        let is_coming_back = kind == ChangeKind::Restore
+            && (org.state == OrgState::Restoring || (org.state == OrgState::Deleted && is_restorable));
+        Ok(if org.state.is_visible() || is_coming_back { ChangeError::Busy } else { ChangeError::Gone })
     }
 
     /// Whether anybody has or claims this name. One whose time is over is freed first.

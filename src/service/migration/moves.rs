@@ -141,7 +141,8 @@ impl MigrationService {
         };
         claimed.map_err(|error| match error {
             RepoError::Duplicate { .. } => Refusal::EmailTaken,
-            // There is no such admin (any more): nothing was claimed.
+            // There is no such admin (any more), or the claim was given up by a server that was overtaken since: nothing of this
+            // change can have been set.
             RepoError::TakenOver => Refusal::Refused(error),
             other => other.into(),
         })
@@ -176,8 +177,9 @@ impl MigrationService {
         }
     }
 
-    /// Gives a change up that was refused before anything of it could be seen. One whose collection has moved already
-    /// (in an attempt whose answer was lost, or by another server) can only go forward, and does so later.
+    /// Gives a change up that was refused before anything of it could be seen. One whose collection has moved already, or
+    /// whose credentials are set (in an attempt whose answer was lost, or by another server), can only go forward, and does
+    /// so later.
     pub(super) async fn undo_move(&self, moved: &Move<'_>, refusal: &Refusal) -> Result<(), RepoError> {
         let Move { at, change, to, .. } = *moved;
         if let Ok(Some(collection)) = moved.moved()
@@ -188,7 +190,9 @@ impl MigrationService {
         }
         if let Some(credentials) = &change.credentials {
             let release = self.repos.admins.release(at, credentials.admin_id);
-            take(change.kind, Step::ReleaseEmail, release).await?;
+            if !take(change.kind, Step::ReleaseEmail, release).await? {
+                return Err(RepoError::OutcomeUnknown { summary: "the credentials are set already".to_owned() });
+            }
         }
         take(change.kind, Step::Undo, self.repos.orgs.undo_move(at, change, refusal.code())).await
     }

@@ -65,7 +65,11 @@ impl MigrationService {
         match org.state {
             OrgState::Active | OrgState::Deleted => Ok(()),
             OrgState::Provisioning => self.undo_create(at, org).await,
-            OrgState::Deleting => self.carry_delete(at, change, org).await,
+            OrgState::Deleting => match self.carry_delete(at, change, org).await {
+                // Given up: its collection was replaced by hand, and must not be lost.
+                Ok(()) | Err(Refusal::CollectionReplaced) => Ok(()),
+                Err(refusal) => Err(refusal.into_cause()),
+            },
             OrgState::Renaming | OrgState::Restoring => {
                 let Some(moved) = Move::of(at, change, &org.to_org()) else {
                     return Err(RepoError::Refused { summary: "a change without its names".to_owned() });

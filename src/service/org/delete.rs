@@ -4,11 +4,9 @@ use std::net::IpAddr;
 
 use super::{OrgError, OrgService, Reached};
 use crate::domain::{
-    Caller, ChangeId, ChangeKind, Deletion, EmailQuery, Org, OrgId, OrgName, OrgReference, OrgState, PasswordAttempt,
-    Slug,
+    Caller, ChangeId, ChangeKind, Deletion, EmailQuery, Org, OrgName, OrgReference, OrgState, PasswordAttempt, Slug,
 };
 use crate::repo::documents::{CredentialsChange, CredentialsDocument, NameDocument};
-use crate::service::auth::AuthError;
 use crate::service::migration::ChangeError;
 
 /// Who wants an organization back, and under which name.
@@ -40,13 +38,23 @@ impl OrgService {
         Ok(Reached { what, by })
     }
 
+    /// Who wants an organization back: its admin, by email and password, whether it is deleted or not.
+    ///
+    /// # Errors
+    /// [`OrgError::Auth`], or the store failed.
+    pub async fn identify(&self, command: &RestoreOrg) -> Result<Caller, OrgError> {
+        let RestoreOrg { email, password, address, .. } = command;
+        let (admin, org) = self.auth.verify(email, password, *address, is_known).await?;
+        Ok(Caller { admin, org })
+    }
+
     /// Brings back an organization that was deleted not too long ago. Tokens of its former life stay dead.
     ///
     /// # Errors
     /// See [`OrgError`]; but for [`ChangeError::Undecided`], nothing was changed.
-    pub async fn restore(&self, change_id: ChangeId, command: &RestoreOrg) -> Result<Org, OrgError> {
-        let RestoreOrg { email, password, address, new_name } = command;
-        let (admin, org) = self.auth.verify(email, password, *address, is_known).await?;
+    pub async fn restore(&self, change_id: ChangeId, caller: &Caller, command: &RestoreOrg) -> Result<Org, OrgError> {
+        let Caller { admin, org } = caller;
+        let RestoreOrg { password, new_name, .. } = command;
         let deletion = match (org.state, &org.deletion) {
             (OrgState::Deleted, Some(deletion)) if deletion.until > self.clock.now() => deletion,
             (OrgState::Restoring, _) => return Err(ChangeError::Busy.into()),
@@ -59,7 +67,7 @@ impl OrgService {
         };
         let slug = Slug::from_stored(&to.slug);
         if self.migration.is_name_taken(ChangeKind::Restore, &slug).await? {
-            return Err(self.taken_by(&org, &slug).await?);
+            return Err(self.taken_by(org, &slug).await?);
         }
         self.check_free(ChangeKind::Restore, org.id, &org.collection_name, &to).await?;
         // The same credentials of another version, which ends the tokens of the older one. But a password that the original
@@ -68,24 +76,12 @@ impl OrgService {
         let credentials = (!is_cut).then(|| CredentialsChange {
             admin_id: admin.id.0,
             from_version: admin.credential_version,
-            after: CredentialsDocument { credential_version: admin.credential_version + 1, ..(&admin).into() },
+            after: CredentialsDocument { credential_version: admin.credential_version + 1, ..admin.into() },
         });
-        self.migration.restore(change_id, &org, to, credentials).await.map_err(|error| match error {
+        self.migration.restore(change_id, org, to, credentials).await.map_err(|error| match error {
             ChangeError::NameTaken => OrgError::NameTaken,
             other => other.into(),
         })
-    }
-
-    /// The organization that somebody wants back, deleted or not; `None` when the credentials are nobody's.
-    ///
-    /// # Errors
-    /// See [`OrgError`].
-    pub async fn whose(&self, command: &RestoreOrg) -> Result<Option<OrgId>, OrgError> {
-        match self.auth.verify(&command.email, &command.password, command.address, is_known).await {
-            Ok((_admin, org)) => Ok(Some(org.id)),
-            Err(AuthError::InvalidCredentials) => Ok(None),
-            Err(other) => Err(other.into()),
-        }
     }
 
     /// Whether a name is taken by somebody else, or is the organization's own that still cools down.

@@ -3,6 +3,7 @@
 use super::{OrgError, OrgService};
 use crate::domain::{Caller, ChangeId, Org, OrgId, Progress};
 use crate::repo::RepoError;
+use crate::service::auth::AuthError;
 use crate::service::org::UpdatedOrg;
 use crate::service::tokens::TokenClaims;
 
@@ -35,16 +36,23 @@ impl OrgService {
         })
     }
 
-    /// The answer to an update that was made: with a fresh token, if it ended the one that asks.
+    /// The answer to an update that was made, for whoever made it: with a fresh token, if it was this change that ended the
+    /// one that asks. Somebody whose token was ended otherwise is told nothing.
     ///
     /// # Errors
     /// See [`OrgError`].
     pub async fn updated(&self, claims: TokenClaims, change_id: ChangeId) -> Result<UpdatedOrg, OrgError> {
+        let change = self.repos.orgs.find_change(claims.org_id, change_id).await?;
         let found = self.repos.admins.find_with_org(claims.admin_id, claims.org_id).await?;
-        let (admin, org) = found.ok_or(OrgError::NotFound)?;
-        // By this change and no later one: who set the password after that did not mean the one that asks.
-        let is_ended = admin.credential_version == claims.credential_version + 1;
-        let access_token = if is_ended { Some(self.tokens.issue(&admin)?) } else { None };
+        let found = found.filter(|(_, org)| org.state.is_visible());
+        let (admin, org) = found.ok_or(AuthError::InvalidToken)?;
+        let present = admin.credential_version;
+        let is_ended_by_it = present == claims.credential_version + 1
+            && change.and_then(|change| change.credential_version) == Some(present);
+        if present != claims.credential_version && !is_ended_by_it {
+            return Err(AuthError::InvalidToken.into());
+        }
+        let access_token = if is_ended_by_it { Some(self.tokens.issue(&admin)?) } else { None };
         Ok(UpdatedOrg { caller: Caller { admin, org }, access_token, change_id: Some(change_id), by: None })
     }
 }

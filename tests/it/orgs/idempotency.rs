@@ -179,3 +179,18 @@ async fn nothing_of_a_request_can_be_read_in_what_is_kept_of_it() {
     let indexes: Vec<_> = server.documents("idempotency_keys").list_index_names().await.expect("MongoDB");
     assert!(indexes.contains(&"expires_at_1".to_owned()), "they go after a day");
 }
+
+#[tokio::test]
+async fn a_token_that_was_ended_by_somebody_else_gets_no_answer_to_its_former_requests() {
+    let server = Server::with(&[("DELETE_GRACE_DAYS", "7")]).await;
+    let stolen = server.tenant("acme").await;
+    let rename = json!({ "organization_name": "acme", "new_organization_name": "b" });
+    update(&server, "k", &stolen.token, &rename).await.success(200);
+    forget_answers(&server).await;
+    let password = json!({ "organization_name": "b", "password": "a finer password" });
+    let fresh = server.update(&stolen.token, &password).await.success(200);
+    update(&server, "k", &stolen.token, &rename).await.problem(401, "invalid_token");
+    let fresh = fresh.body["access_token"].as_str().expect("a token");
+    server.delete(fresh, "b").await.success(200);
+    update(&server, "k", &stolen.token, &rename).await.problem(401, "invalid_token");
+}

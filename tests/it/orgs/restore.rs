@@ -149,3 +149,57 @@ async fn of_a_restoration_and_a_creation_of_the_same_name_one_succeeds() {
         assert_eq!(u8::from(restored.status == 200) + u8::from(created.status == 201), 1, "{restored:?} {created:?}");
     }
 }
+
+#[tokio::test]
+async fn of_restorations_at_once_one_succeeds_and_the_others_hear_of_it() {
+    let server = server().await;
+    let acme = server.tenant("acme").await;
+    server.delete(&acme.token, "acme").await.success(200);
+    let wanted = credentials(&acme);
+    let answers = futures_util::future::join_all((0..6).map(|_| restore(&server, &wanted))).await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
+    for answer in answers.into_iter().filter(|answer| answer.status != 200) {
+        let code = answer.body["code"].as_str().unwrap_or_default().to_owned();
+        assert!(matches!(code.as_str(), "organization_busy" | "not_deleted"), "{}", answer.text);
+        answer.problem(409, &code);
+    }
+}
+
+#[tokio::test]
+async fn a_restoration_can_be_repeated_with_its_key() {
+    let server = server().await;
+    let acme = server.tenant("acme").await;
+    server.delete(&acme.token, "acme").await.success(200);
+    let restore = |body: &Value| server.call("POST", "/org/restore").header("idempotency-key", "k").json(body);
+    let first = restore(&credentials(&acme)).send().await.success(200);
+    let again = restore(&credentials(&acme)).send().await.success(200);
+    assert_eq!((first.text, again.header("idempotency-replayed")), (again.text.clone(), "true"));
+    // Whoever knows the key and not the password learns nothing.
+    let wrong = json!({ "email": acme.email, "password": "a wrong password" });
+    restore(&wrong).send().await.problem(401, "invalid_credentials");
+}
+
+#[tokio::test]
+async fn what_should_be_kept_and_cannot_be_put_away_is_not_deleted() {
+    let server = server().await;
+    for (name, tag) in [("tagged", true), ("untagged", false)] {
+        let tenant = server.tenant(name).await;
+        let collection = server.documents(&format!("org_{name}"));
+        collection.drop().await.expect("dropped");
+        // As a backup brings it back: with another UUID.
+        let mut create = doc! { "create": format!("org_{name}") };
+        if tag {
+            create.insert("validator", doc! { "$comment": format!("owner:{}", tenant.id) });
+        }
+        server.database.run_command(create).await.expect("made");
+        collection.insert_one(doc! { "_id": 1 }).await.expect("stored");
+        server.delete(&tenant.token, name).await.problem(503, "tenant_collection_replaced");
+        assert!(server.knows(&tenant.token).await);
+        assert_eq!(server.count(&format!("org_{name}")).await, 1);
+    }
+    let gone = server.tenant("gone").await;
+    server.documents("org_gone").drop().await.expect("dropped");
+    let deleted = server.delete(&gone.token, "gone").await.success(200);
+    assert!(deleted.body.get("restorable_until").is_none(), "there was nothing to keep");
+    server.create("gone", &gone.email, PASSWORD).await.success(201);
+}
