@@ -172,7 +172,7 @@ class SwaggerUi(DocumentationPage):
         name, email = new_organization()
         self.log_in(email)
         update = self.open("update_organization")
-        update.get_by_role("textbox").fill(
+        update.locator("textarea").fill(
             json.dumps({"organization_name": name, "new_organization_name": f"{name}-new"})
         )
         status, body = self.execute(update)
