@@ -9,6 +9,8 @@ use crate::support::{PASSWORD, Server, eventually};
 
 /// MongoDB's `Unauthorized`: refused for good.
 const UNAUTHORIZED: i32 = 13;
+/// MongoDB's `NamespaceNotFound`.
+const NAMESPACE_NOT_FOUND: i32 = 26;
 /// MongoDB's `MaxTimeMSExpired`.
 const MAX_TIME_MS_EXPIRED: i32 = 50;
 
@@ -128,4 +130,18 @@ async fn a_rename_whose_answer_was_lost_is_finished_by_the_server_itself() {
     server.log_in(&acme.email, "a finer password").await.success(200);
     assert!(!server.knows(&acme.token).await);
     server.find("acme").await.problem(404, "organization_not_found");
+}
+
+#[tokio::test]
+async fn statistics_of_a_collection_that_moves_meanwhile_are_asked_for_again() {
+    let (server, mongod) = server_and_its_mongod().await;
+    let acme = server.tenant("acme").await;
+    // What MongoDB 6.0.5 answers then, though the UUID is known.
+    let namespace = format!("{}.org_acme", server.database.name());
+    for path in ["/org/acme/stats", "/org/acme/export"] {
+        let how = doc! { "errorCode": NAMESPACE_NOT_FOUND, "namespace": &namespace };
+        let before = mongod.fail(&["aggregate"], doc! { "times": 1 }, how).await;
+        server.get(path).bearer(&acme.token).send().await.success(200);
+        assert_eq!(mongod.fail(&["aggregate"], "off", doc! {}).await, before + 1, "{path} did not fail");
+    }
 }

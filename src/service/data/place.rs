@@ -90,8 +90,9 @@ impl Locator {
     async fn follow(&self, place: &mut Place, error: RepoError) -> Result<(), DataError> {
         let actual = match error {
             RepoError::CollectionMismatch { actual } => actual,
-            // It moved while the command ran. Where to, the next attempt will hear.
-            RepoError::QueryEnded { .. } => Some(place.collection.name.clone()),
+            // It moved while the command ran. Where to, the next attempt will hear. (`$collStats` says of a collection that
+            // moved between its parts that there is none, measured on MongoDB 6.0.5.)
+            RepoError::QueryEnded { .. } | RepoError::NamespaceNotFound => Some(place.collection.name.clone()),
             error => return Err(refusal(error)),
         };
         if place.moves >= MAX_MOVES {
