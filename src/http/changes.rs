@@ -13,16 +13,8 @@ use super::state::{HttpState, Services};
 use super::tenant::{PathOrg, path_parameter};
 use crate::domain::{Caller, Change, ChangeId, ChangeKind, Progress};
 
-/// What this call can answer besides its success.
-pub(super) const PROBLEMS: &[Kind] = &[
-    kinds::BAD_REQUEST,
-    kinds::MISSING_TOKEN,
-    kinds::INVALID_TOKEN,
-    kinds::FORBIDDEN,
-    kinds::ORGANIZATION_NOT_FOUND,
-    kinds::CHANGE_NOT_FOUND,
-    kinds::VALIDATION_FAILED,
-];
+/// What this call can answer besides.
+pub(super) const PROBLEMS: &[Kind] = &[kinds::CHANGE_NOT_FOUND];
 
 /// The id in a path; nothing when it can be no change's.
 #[derive(Debug)]

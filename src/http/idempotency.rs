@@ -16,8 +16,9 @@ use tracing::{error, warn};
 
 use super::problem::{Problem, kinds};
 use super::state::{HttpState, Services};
+use crate::domain::Org;
 use crate::service::idempotency::{Attempt, Begun, KeyedRequest};
-use crate::service::org::NewOrgIds;
+use crate::service::org::{ChangeIds, Outcome};
 
 /// The header with the client's key.
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -113,12 +114,29 @@ pub(super) enum Former {
     Done(Answered),
 }
 
+impl Former {
+    /// An attempt whose change tells what became of it, and whose answer shows the organization.
+    ///
+    /// # Errors
+    /// The answer cannot be written.
+    pub(super) fn of(
+        outcome: Outcome,
+        answer: impl FnOnce(&Org) -> Result<Answered, Problem>,
+    ) -> Result<Self, Problem> {
+        Ok(match outcome {
+            Outcome::Gone | Outcome::Nothing => Self::Nothing,
+            Outcome::Running => Self::Running,
+            Outcome::Done(org) => Self::Done(answer(&org)?),
+        })
+    }
+}
+
 /// A request that may be repeated: which call, whose, with which identities of what it makes, and all that it says.
 #[derive(Debug)]
 pub(super) struct Repeatable {
     pub(super) call: &'static str,
     pub(super) subject: String,
-    pub(super) ids: NewOrgIds,
+    pub(super) ids: ChangeIds,
     pub(super) content: Bytes,
 }
 
@@ -132,9 +150,9 @@ impl Once {
         self,
         services: &Services,
         request: Repeatable,
-        former: impl Fn(NewOrgIds) -> F,
-        new_ids: impl FnOnce() -> NewOrgIds,
-        work: impl FnOnce(NewOrgIds) -> W,
+        former: impl Fn(ChangeIds) -> F,
+        new_ids: impl FnOnce() -> ChangeIds,
+        work: impl FnOnce(ChangeIds) -> W,
     ) -> Result<Response, Problem>
     where
         F: Future<Output = Result<Former, Problem>>,

@@ -47,25 +47,27 @@ const COMPRESS_FROM_BYTES: u64 = 1_024;
 
 /// The calls on an organization's data, each with what all of them can answer.
 fn tenant_api() -> OpenApiRouter<HttpState> {
-    use documents::{TENANT_PROBLEMS as ANY, WRITE_PROBLEMS as WRITE};
+    use documents::WRITE_PROBLEMS as WRITE;
+    let any = [orgs::NAMED_PROBLEMS, documents::TENANT_PROBLEMS].concat();
+    let any = any.as_slice();
     OpenApiRouter::new()
-        .routes(with_problems(routes!(documents::insert::insert), &[ANY, WRITE, documents::insert::PROBLEMS].concat()))
-        .routes(with_problems(routes!(documents::list::list), &[ANY, documents::list::PROBLEMS].concat()))
-        .routes(with_problems(routes!(documents::get::get), &[ANY, documents::get::PROBLEMS].concat()))
+        .routes(with_problems(routes!(documents::insert::insert), &[any, WRITE, documents::insert::PROBLEMS].concat()))
+        .routes(with_problems(routes!(documents::list::list), &[any, documents::list::PROBLEMS].concat()))
+        .routes(with_problems(routes!(documents::get::get), &[any, documents::get::PROBLEMS].concat()))
         .routes(with_problems(
             routes!(documents::replace::replace),
-            &[ANY, WRITE, documents::replace::PROBLEMS].concat(),
+            &[any, WRITE, documents::replace::PROBLEMS].concat(),
         ))
-        .routes(with_problems(routes!(documents::patch::patch), &[ANY, WRITE, documents::patch::PROBLEMS].concat()))
-        .routes(with_problems(routes!(documents::delete::delete), &[ANY, documents::delete::PROBLEMS].concat()))
-        .routes(with_problems(routes!(documents::export::export), &[ANY, documents::export::PROBLEMS].concat()))
-        .routes(with_problems(routes!(indexes::list::list), ANY))
-        .routes(with_problems(routes!(indexes::create::create), &[ANY, indexes::create::PROBLEMS].concat()))
-        .routes(with_problems(routes!(indexes::delete::delete), &[ANY, indexes::delete::PROBLEMS].concat()))
-        .routes(with_problems(routes!(schema::get::get), &[ANY, schema::get::PROBLEMS].concat()))
-        .routes(with_problems(routes!(schema::put::put), &[ANY, schema::put::PROBLEMS].concat()))
-        .routes(with_problems(routes!(schema::delete::delete), &[ANY, schema::delete::PROBLEMS].concat()))
-        .routes(with_problems(routes!(stats::stats), &[ANY, stats::PROBLEMS].concat()))
+        .routes(with_problems(routes!(documents::patch::patch), &[any, WRITE, documents::patch::PROBLEMS].concat()))
+        .routes(with_problems(routes!(documents::delete::delete), &[any, documents::delete::PROBLEMS].concat()))
+        .routes(with_problems(routes!(documents::export::export), &[any, documents::export::PROBLEMS].concat()))
+        .routes(with_problems(routes!(indexes::list::list), any))
+        .routes(with_problems(routes!(indexes::create::create), &[any, indexes::create::PROBLEMS].concat()))
+        .routes(with_problems(routes!(indexes::delete::delete), &[any, indexes::delete::PROBLEMS].concat()))
+        .routes(with_problems(routes!(schema::get::get), &[any, schema::get::PROBLEMS].concat()))
+        .routes(with_problems(routes!(schema::put::put), &[any, schema::put::PROBLEMS].concat()))
+        .routes(with_problems(routes!(schema::delete::delete), &[any, schema::delete::PROBLEMS].concat()))
+        .routes(with_problems(routes!(stats::stats), &[any, stats::PROBLEMS].concat()))
 }
 
 /// Every documented call, and the document.
@@ -76,9 +78,12 @@ fn api() -> OpenApiRouter<HttpState> {
         .routes(with_problems(routes!(orgs::update::update), orgs::update::PROBLEMS))
         .routes(with_problems(routes!(orgs::delete::delete), orgs::delete::PROBLEMS))
         .routes(with_problems(routes!(orgs::restore::restore), orgs::restore::PROBLEMS))
-        .routes(with_problems(routes!(names::list::list), names::list::PROBLEMS))
-        .routes(with_problems(routes!(names::delete::delete), names::delete::PROBLEMS))
-        .routes(with_problems(routes!(changes::get), changes::PROBLEMS))
+        .routes(with_problems(routes!(names::list::list), orgs::NAMED_PROBLEMS))
+        .routes(with_problems(
+            routes!(names::delete::delete),
+            &[orgs::NAMED_PROBLEMS, names::delete::PROBLEMS].concat(),
+        ))
+        .routes(with_problems(routes!(changes::get), &[orgs::NAMED_PROBLEMS, changes::PROBLEMS].concat()))
         .merge(tenant_api())
         .routes(with_problems(routes!(auth::login::log_in), auth::login::PROBLEMS))
         .routes(with_problems(routes!(health::greet), &[]))

@@ -159,9 +159,8 @@ fn binary(code: &Code) -> Bson {
 }
 
 /// How long an attempt has before another may look what became of it: as long as a change has twice, because it also
-/// waits for passwords to be hashed. Of two attempts that overlap all the same, the change of one is refused: by the
-/// generation of what they change, or by the name of what they create. Only where the second one's organization is deleted
-/// again before the first, which stalled all that time, creates its own, there are two.
+/// waits for passwords to be hashed. Of two attempts that overlap all the same, the changes are fenced against each other as
+/// those of any two requests are; but one that wakes after the other is over can make its change once more.
 fn lease_millis() -> i64 {
     2 * millis(lease())
 }

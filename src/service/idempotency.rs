@@ -10,7 +10,7 @@ use aws_lc_rs::hmac;
 use bson::oid::ObjectId;
 use secrecy::SecretString;
 
-use super::org::NewOrgIds;
+use super::org::ChangeIds;
 use super::sealer::{Sealer, derive_key};
 use crate::domain::{ChangeId, OrgId};
 use crate::repo::idempotency::{Code, IdempotencyRepo, KeyDocument};
@@ -50,7 +50,7 @@ pub struct Attempt {
     key: Code,
     holder: ObjectId,
     /// The identities of what it makes.
-    pub ids: NewOrgIds,
+    pub ids: ChangeIds,
 }
 
 /// Remembers answers.
@@ -84,7 +84,7 @@ impl IdempotencyService {
     ///
     /// # Errors
     /// MongoDB could not be asked; nothing was begun.
-    pub async fn begin(&self, request: &KeyedRequest<'_>, ids: NewOrgIds) -> Result<Begun, RepoError> {
+    pub async fn begin(&self, request: &KeyedRequest<'_>, ids: ChangeIds) -> Result<Begun, RepoError> {
         let key = self.sealer.code(&[request.call.as_bytes(), request.subject.as_bytes(), request.key.as_bytes()]);
         let fingerprint = self.sealer.code(&[request.content]);
         let holder = ObjectId::new();
@@ -97,7 +97,7 @@ impl IdempotencyService {
             return Ok(self.sealer.sealer.open(&key, answer.bytes.clone()).map_or(Begun::Reused, Begun::Answered));
         }
         let KeyDocument { org_id, change_id, attempt, .. } = stored;
-        let ids = NewOrgIds { org: OrgId(org_id), change: ChangeId(change_id) };
+        let ids = ChangeIds { org: OrgId(org_id), change: ChangeId(change_id) };
         let begun = Attempt { key, holder, ids };
         Ok(match (stored.holder == holder, attempt) {
             (true, 1) => Begun::First(begun),
@@ -111,7 +111,7 @@ impl IdempotencyService {
     ///
     /// # Errors
     /// [`RepoError::TakenOver`] when another attempt was begun meanwhile.
-    pub async fn renumber(&self, attempt: Attempt, ids: NewOrgIds) -> Result<Attempt, RepoError> {
+    pub async fn renumber(&self, attempt: Attempt, ids: ChangeIds) -> Result<Attempt, RepoError> {
         self.repo.renumber(&attempt.key, attempt.holder, (ids.org.0, ids.change.0)).await?;
         Ok(Attempt { ids, ..attempt })
     }

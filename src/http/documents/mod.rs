@@ -22,17 +22,8 @@ use crate::domain::query::Filter;
 use crate::domain::{FieldError, Invalid};
 use crate::extjson::{ReadError, StoredFields, read_query, write_document};
 
-/// What every call on an organization's data can answer besides its success.
-pub(super) const TENANT_PROBLEMS: &[Kind] = &[
-    kinds::BAD_REQUEST,
-    kinds::MISSING_TOKEN,
-    kinds::INVALID_TOKEN,
-    kinds::FORBIDDEN,
-    kinds::ORGANIZATION_NOT_FOUND,
-    kinds::VALIDATION_FAILED,
-    kinds::TENANT_MOVING,
-    kinds::TENANT_COLLECTION_REPLACED,
-];
+/// What every call on an organization's data can answer besides what every call that names it can.
+pub(super) const TENANT_PROBLEMS: &[Kind] = &[kinds::TENANT_MOVING, kinds::TENANT_COLLECTION_REPLACED];
 
 /// What a write of a document can answer besides.
 pub(super) const WRITE_PROBLEMS: &[Kind] = &[kinds::NOT_UNIQUE, kinds::SCHEMA_VIOLATED, kinds::OUTCOME_UNKNOWN];

@@ -10,18 +10,8 @@ use crate::http::problem::{Kind, Problem, kinds};
 use crate::http::state::{HttpState, Services};
 use crate::http::tenant::{PathOrg, path_parameter};
 
-/// What this call can answer besides its success.
-pub(in crate::http) const PROBLEMS: &[Kind] = &[
-    kinds::BAD_REQUEST,
-    kinds::MISSING_TOKEN,
-    kinds::INVALID_TOKEN,
-    kinds::FORBIDDEN,
-    kinds::ORGANIZATION_NOT_FOUND,
-    kinds::NAME_NOT_FOUND,
-    kinds::NAME_IN_USE,
-    kinds::VALIDATION_FAILED,
-    kinds::OUTCOME_UNKNOWN,
-];
+/// What this call can answer besides.
+pub(in crate::http) const PROBLEMS: &[Kind] = &[kinds::NAME_NOT_FOUND, kinds::NAME_IN_USE, kinds::OUTCOME_UNKNOWN];
 
 /// The parameter of the path that names what is given up.
 const OLD_NAME: &str = "old_name";

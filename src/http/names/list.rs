@@ -7,19 +7,9 @@ use utoipa::ToSchema;
 use crate::domain::{Caller, OldName, Org};
 use crate::http::old_names::OldNameNote;
 use crate::http::orgs::rfc3339;
-use crate::http::problem::{Kind, Problem, kinds};
+use crate::http::problem::Problem;
 use crate::http::state::Services;
 use crate::http::tenant::PathOrg;
-
-/// What this call can answer besides its success.
-pub(in crate::http) const PROBLEMS: &[Kind] = &[
-    kinds::BAD_REQUEST,
-    kinds::MISSING_TOKEN,
-    kinds::INVALID_TOKEN,
-    kinds::FORBIDDEN,
-    kinds::ORGANIZATION_NOT_FOUND,
-    kinds::VALIDATION_FAILED,
-];
 
 /// The names of an organization.
 #[derive(Debug, Serialize, ToSchema)]

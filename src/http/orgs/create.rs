@@ -12,7 +12,7 @@ use crate::http::fields::Fields;
 use crate::http::idempotency::{Answered, DESCRIPTION, Former, Once, Repeatable};
 use crate::http::problem::{Kind, Problem, kinds};
 use crate::http::state::Services;
-use crate::service::org::{CreateOrg, NewOrgIds, Outcome};
+use crate::service::org::{ChangeIds, CreateOrg};
 
 /// What this call can answer besides its success.
 pub(in crate::http) const PROBLEMS: &[Kind] = &[
@@ -94,25 +94,19 @@ pub(in crate::http) async fn create(services: Services, once: Once, body: RawBod
     let request = Repeatable {
         call: "create_organization",
         subject: String::new(),
-        ids: NewOrgIds::generate(),
+        ids: ChangeIds::generate(),
         content: body.bytes(),
     };
-    let former = |ids: NewOrgIds| {
+    let former = |ids: ChangeIds| {
         let services = &services;
-        async move {
-            Ok(match services.orgs.outcome(ids.org, ids.change).await? {
-                Outcome::Gone | Outcome::Nothing => Former::Nothing,
-                Outcome::Running => Former::Running,
-                Outcome::Done(org) => Former::Done(created(&org, ids)?),
-            })
-        }
+        async move { Former::of(services.orgs.outcome(ids.org, ids.change).await?, |org| created(org, ids)) }
     };
     let orgs = &services.orgs;
     let work = |ids| async move { created(&orgs.create(ids, command).await?, ids) };
-    once.run(&services, request, former, NewOrgIds::generate, work).await
+    once.run(&services, request, former, ChangeIds::generate, work).await
 }
 
-fn created(org: &Org, ids: NewOrgIds) -> Result<Answered, Problem> {
+fn created(org: &Org, ids: ChangeIds) -> Result<Answered, Problem> {
     let message = "Organization created successfully";
     let organization = OrganizationAnswer::public(org);
     let answer = CreatedOrg { ok: true, message, organization, change_id: ids.change.to_string() };

@@ -14,7 +14,7 @@ use crate::http::idempotency::{Answered, DESCRIPTION, Former, Once, Repeatable};
 use crate::http::old_names::OldNameNote;
 use crate::http::problem::{Kind, Problem, kinds};
 use crate::http::state::Services;
-use crate::service::org::{NewOrgIds, Outcome};
+use crate::service::org::{ChangeIds, Outcome};
 
 /// What this call can answer besides its success.
 pub(in crate::http) const PROBLEMS: &[Kind] = &[
@@ -99,10 +99,10 @@ pub(in crate::http) async fn delete(
     let request = Repeatable {
         call: "delete_organization",
         subject: bearer.subject(),
-        ids: NewOrgIds::of(bearer.0.org_id),
+        ids: ChangeIds::of(bearer.0.org_id),
         content: [query.as_bytes(), b"\n", &body.bytes()].concat().into(),
     };
-    let former = |ids: NewOrgIds| {
+    let former = |ids: ChangeIds| {
         let services = &services;
         async move {
             Ok(match services.orgs.outcome(ids.org, ids.change).await? {
@@ -113,7 +113,7 @@ pub(in crate::http) async fn delete(
             })
         }
     };
-    let work = |ids: NewOrgIds| {
+    let work = |ids: ChangeIds| {
         let services = &services;
         async move {
             let caller = bearer.recognize(services).await?;
@@ -122,7 +122,7 @@ pub(in crate::http) async fn delete(
             deleted(ids, note.of(done).as_ref())
         }
     };
-    once.run(&services, request, former, || NewOrgIds::of(bearer.0.org_id), work).await
+    once.run(&services, request, former, || ChangeIds::of(bearer.0.org_id), work).await
 }
 
 /// The organization that is named in the query or in the body, or in both alike.
@@ -139,7 +139,7 @@ fn named(query: &str, body: &RawBody) -> Result<OrgReference, Problem> {
     }
 }
 
-fn deleted(ids: NewOrgIds, deletion: Option<&Deletion>) -> Result<Answered, Problem> {
+fn deleted(ids: ChangeIds, deletion: Option<&Deletion>) -> Result<Answered, Problem> {
     let answer = DeletedOrg {
         ok: true,
         message: "Organization and related data deleted successfully.",

@@ -12,8 +12,18 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use utoipa::ToSchema;
 
-use super::problem::Problem;
+use super::problem::{Kind, Problem, kinds};
 use crate::domain::{Admin, Invalid, Org, OrgReference};
+
+/// What every call of an organization's admin that names it in the path can answer besides its success.
+pub(super) const NAMED_PROBLEMS: &[Kind] = &[
+    kinds::BAD_REQUEST,
+    kinds::MISSING_TOKEN,
+    kinds::INVALID_TOKEN,
+    kinds::FORBIDDEN,
+    kinds::ORGANIZATION_NOT_FOUND,
+    kinds::VALIDATION_FAILED,
+];
 
 /// The one parameter of `/org/get` and `/org/delete`.
 const NAME_PARAMETER: &str = "organization_name";

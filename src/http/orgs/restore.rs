@@ -13,7 +13,7 @@ use crate::http::fields::Fields;
 use crate::http::idempotency::{Answered, DESCRIPTION, Former, Once, Repeatable};
 use crate::http::problem::{Kind, Problem, kinds};
 use crate::http::state::Services;
-use crate::service::org::{NewOrgIds, Outcome, RestoreOrg};
+use crate::service::org::{ChangeIds, RestoreOrg};
 
 /// What this call can answer besides its success.
 pub(in crate::http) const PROBLEMS: &[Kind] = &[
@@ -91,24 +91,18 @@ pub(in crate::http) async fn restore(
     let request = Repeatable {
         call: "restore_organization",
         subject: org_id.to_string(),
-        ids: NewOrgIds::of(org_id),
+        ids: ChangeIds::of(org_id),
         content: body.bytes(),
     };
-    let former = |ids: NewOrgIds| {
+    let former = |ids: ChangeIds| {
         let services = &services;
-        async move {
-            Ok(match services.orgs.outcome(org_id, ids.change).await? {
-                Outcome::Gone | Outcome::Nothing => Former::Nothing,
-                Outcome::Running => Former::Running,
-                Outcome::Done(org) => Former::Done(restored(&org, ids)?),
-            })
-        }
+        async move { Former::of(services.orgs.outcome(org_id, ids.change).await?, |org| restored(org, ids)) }
     };
-    let work = |ids: NewOrgIds| {
+    let work = |ids: ChangeIds| {
         let (services, caller, command) = (&services, &caller, &command);
         async move { restored(&services.orgs.restore(ids.change, caller, command).await?, ids) }
     };
-    once.run(&services, request, former, || NewOrgIds::of(org_id), work).await
+    once.run(&services, request, former, || ChangeIds::of(org_id), work).await
 }
 
 fn read(mut fields: Fields) -> Result<(EmailQuery, PasswordAttempt, Option<OrgName>), Problem> {
@@ -119,7 +113,7 @@ fn read(mut fields: Fields) -> Result<(EmailQuery, PasswordAttempt, Option<OrgNa
     Ok((email, password, new_name))
 }
 
-fn restored(org: &Org, ids: NewOrgIds) -> Result<Answered, Problem> {
+fn restored(org: &Org, ids: ChangeIds) -> Result<Answered, Problem> {
     let answer = RestoredOrg {
         ok: true,
         message: "Organization restored successfully",

@@ -16,7 +16,7 @@ use crate::http::idempotency::{Answered, DESCRIPTION, Former, Once, Repeatable};
 use crate::http::old_names::OldNameNote;
 use crate::http::problem::{Kind, Problem, kinds};
 use crate::http::state::Services;
-use crate::service::org::{self as service, ByOldName, NewOrgIds, Outcome, UpdateOrg};
+use crate::service::org::{self as service, ByOldName, ChangeIds, Outcome, UpdateOrg};
 
 /// What this call can answer besides its success.
 pub(in crate::http) const PROBLEMS: &[Kind] = &[
@@ -118,10 +118,10 @@ pub(in crate::http) async fn update(
     let request = Repeatable {
         call: "update_organization",
         subject: bearer.subject(),
-        ids: NewOrgIds::of(bearer.0.org_id),
+        ids: ChangeIds::of(bearer.0.org_id),
         content: body.bytes(),
     };
-    let former = |ids: NewOrgIds| {
+    let former = |ids: ChangeIds| {
         let services = &services;
         async move {
             Ok(match services.orgs.outcome(ids.org, ids.change).await? {
@@ -131,7 +131,7 @@ pub(in crate::http) async fn update(
             })
         }
     };
-    let work = |ids: NewOrgIds| {
+    let work = |ids: ChangeIds| {
         let services = &services;
         async move {
             let caller = bearer.recognize(services).await?;
@@ -144,7 +144,7 @@ pub(in crate::http) async fn update(
             updated(&done)
         }
     };
-    once.run(&services, request, former, || NewOrgIds::of(bearer.0.org_id), work).await
+    once.run(&services, request, former, || ChangeIds::of(bearer.0.org_id), work).await
 }
 
 fn read(mut fields: Fields) -> Result<(OrgReference, UpdateOrg), Problem> {

@@ -97,8 +97,8 @@ impl MigrationService {
             match made {
                 Some(made) if made.owner == Some(owner) => return Ok(made.collection),
                 Some(other) if self.clear_leftover(ChangeKind::Create, &other).await? => {}
-                // Nothing is there any more, or nothing that may be cleared.
                 Some(_) => return Err(Refusal::CollectionOccupied),
+                // It went between the two commands.
                 None => {}
             }
         }

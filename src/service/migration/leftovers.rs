@@ -6,7 +6,7 @@ use tracing::{info, warn};
 
 use super::MigrationService;
 use super::step::{Step, take};
-use crate::domain::{ChangeKind, Email, OrgId, OrgState, OwnerTag};
+use crate::domain::{AdminId, ChangeKind, Email, OrgId, OrgState, OwnerTag};
 use crate::repo::RepoError;
 use crate::repo::tenants::CollectionInfo;
 
@@ -19,7 +19,7 @@ impl MigrationService {
         &self,
         kind: ChangeKind,
         email: &Email,
-        except: Option<crate::domain::AdminId>,
+        except: Option<AdminId>,
     ) -> Result<bool, RepoError> {
         let is_taken = self.repos.admins.is_email_taken(email, except).await?;
         Ok(is_taken && !self.clear_orphan(kind, email).await?)
@@ -45,14 +45,6 @@ impl MigrationService {
         take(kind, Step::RemoveOrphan, self.repos.admins.remove_of(admin.org_id)).await?;
         info!(organization_id = %admin.org_id, "removed an admin whose organization does not exist");
         Ok(true)
-    }
-
-    /// The same for whatever collection has a name.
-    pub(super) async fn clear_name(&self, kind: ChangeKind, name: &str) -> Result<bool, RepoError> {
-        match self.repos.tenants.find(name).await? {
-            Some(found) => self.clear_leftover(kind, &found).await,
-            None => Ok(true),
-        }
     }
 
     /// Drops a collection, by its UUID, if it is empty and says that it belongs to an organization that does not exist;

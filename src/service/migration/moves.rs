@@ -169,7 +169,7 @@ impl MigrationService {
                     from.name = actual;
                 }
                 Err(RepoError::CollectionBusy { .. }) if began.elapsed() < self.held_limit => sleep(HELD_PAUSE).await,
-                Err(RepoError::NamespaceExists) if !is_cleared && self.clear_name(kind, to).await? => {
+                Err(RepoError::NamespaceExists) if !is_cleared && !self.is_occupied(kind, to).await? => {
                     is_cleared = true;
                 }
                 Err(other) => return Err(other.into()),

@@ -22,23 +22,23 @@ pub struct CreateOrg {
     pub password: Result<NewPassword, Invalid>,
 }
 
-/// The identities of a new organization and of its first change, known before anything happens.
+/// The identities of a change and of the organization that it makes or changes, known before anything happens.
 #[derive(Debug, Clone, Copy)]
-pub struct NewOrgIds {
+pub struct ChangeIds {
     /// The organization's.
     pub org: OrgId,
-    /// Its creation's.
+    /// The change's.
     pub change: ChangeId,
 }
 
-impl NewOrgIds {
+impl ChangeIds {
     /// Identities that nobody has.
     #[must_use]
     pub fn generate() -> Self {
         Self { org: OrgId::generate(), change: ChangeId::generate() }
     }
 
-    /// Those of a further change of an organization that exists.
+    /// Those of a new change of an organization that exists.
     #[must_use]
     pub fn of(org: OrgId) -> Self {
         Self { org, change: ChangeId::generate() }
@@ -50,7 +50,7 @@ impl OrgService {
     ///
     /// # Errors
     /// See [`OrgError`]; nothing is left behind.
-    pub async fn create(&self, ids: NewOrgIds, command: CreateOrg) -> Result<Org, OrgError> {
+    pub async fn create(&self, ids: ChangeIds, command: CreateOrg) -> Result<Org, OrgError> {
         let CreateOrg { name, email, password } = command;
         let slug = name.slug();
         // These looks spare bcrypt's work for what cannot succeed and order the errors; the indexes decide.

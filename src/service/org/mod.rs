@@ -10,7 +10,7 @@ mod update;
 
 use std::sync::Arc;
 
-pub use create::{CreateOrg, NewOrgIds};
+pub use create::{ChangeIds, CreateOrg};
 pub use delete::RestoreOrg;
 pub use error::OrgError;
 pub use outcome::Outcome;
