@@ -218,7 +218,7 @@ impl App {
                 let orgs = made.orgs.clone();
                 let _first = services.set(made);
                 info!("ready");
-                tokio::join!(keep_house(&migration, &orgs, &stop), scrub(migration.clone(), stop.clone()));
+                keep_house(&migration, &orgs, &stop).await;
                 Ok::<(), OpenError>(())
             }
         });
@@ -288,35 +288,34 @@ fn wire(
     (Services { auth, orgs, data, idempotency, database }, migration)
 }
 
-/// Looks for leftovers, now and then until the server stops. Apart from the rest, because it looks at everything there is.
-async fn scrub(migration: MigrationService, stop: CancellationToken) {
-    let pause = chaos::time("CHAOS_SCRUB_MS", SCRUB_EVERY);
-    loop {
-        if let Err(error) = migration.clear_leftovers().await {
-            warn!(%error, "cannot look for leftovers");
-        }
-        if stop.run_until_cancelled(sleep(pause)).await.is_none() {
-            return;
-        }
+/// What this server does without being asked, until it stops. Each kind of work at its own pace: none may wait for another,
+/// least of all the changes that a dead server left.
+async fn keep_house(migration: &MigrationService, orgs: &OrgService, stop: &CancellationToken) {
+    let often = reconcile_every();
+    let leftovers = chaos::time("CHAOS_SCRUB_MS", SCRUB_EVERY);
+    tokio::join!(
+        regularly(often, stop, || async { report("abandoned changes", migration.resume_abandoned().await) }),
+        regularly(often, stop, || async { report("deletions whose time is over", migration.purge_expired().await) }),
+        regularly(leftovers, stop, || async { report("leftovers", migration.clear_leftovers().await) }),
+        regularly(often, stop, || orgs.write_down_uses()),
+    );
+    orgs.write_down_uses().await;
+}
+
+fn report<T>(what: &str, looked: Result<T, RepoError>) {
+    if let Err(error) = looked {
+        warn!(%error, "cannot look for {what}");
     }
 }
 
-/// What this server does without being asked, again and again until it stops: ends abandoned changes and deletions whose
-/// time is over, writes down what it counted. Each round is finished before it stops.
-async fn keep_house(migration: &MigrationService, orgs: &OrgService, stop: &CancellationToken) {
+/// Does something now and again and again, until the server stops; not before it is done.
+async fn regularly<F: Future<Output = ()>>(every: Duration, stop: &CancellationToken, work: impl Fn() -> F) {
     loop {
-        let ended = migration.resume_abandoned().await.and(migration.purge_expired().await);
-        if let Err(error) = ended.and(orgs.write_down_uses().await.map(|()| 0)) {
-            warn!(%error, "cannot look after the database");
-        }
+        work().await;
         // Not all servers at the same moment.
         let jitter = u32::try_from(Uuid::new_v4().as_u128() % 400).unwrap_or_default();
-        let pause = reconcile_every() * (800 + jitter) / 1_000;
-        if stop.run_until_cancelled(sleep(pause)).await.is_none() {
-            break;
+        if stop.run_until_cancelled(sleep(every * (800 + jitter) / 1_000)).await.is_none() {
+            return;
         }
-    }
-    if let Err(error) = orgs.write_down_uses().await {
-        warn!(%error, "some uses of old names are not counted");
     }
 }

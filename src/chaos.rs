@@ -40,8 +40,14 @@ mod faults {
         std::env::var(name).ok()
     }
 
-    /// Passes a named point.
+    /// Passes a named point beside a command that changes the master data or the catalog.
     pub(crate) fn pass(kind: &str, step: &str, side: &str) {
+        reach(kind, step, side);
+        IS_GUARDED.store(true, Ordering::SeqCst);
+    }
+
+    /// Passes any other named point.
+    pub(crate) fn reach(kind: &str, step: &str, side: &str) {
         let point = format!("{kind}.{step}.{side}");
         let times = {
             let mut passed = PASSED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -52,7 +58,6 @@ mod faults {
         if *IS_TRACED {
             eprintln!("chaos: passed {point}");
         }
-        IS_GUARDED.store(true, Ordering::SeqCst);
         for (_, _, signal) in ORDERS.iter().filter(|(at, nth, _)| *at == point && *nth == times) {
             // It cannot fail: the process is this one.
             let _sent = kill_process(getpid(), *signal);
@@ -101,6 +106,10 @@ mod faults {
     /// Nothing: there are no points.
     #[inline]
     pub(crate) const fn pass(_kind: &str, _step: &str, _side: &str) {}
+
+    /// Nothing, likewise.
+    #[inline]
+    pub(crate) const fn reach(_kind: &str, _step: &str, _side: &str) {}
 
     /// The usual time.
     #[inline]

@@ -252,6 +252,8 @@ pub struct Org {
     pub state: OrgState,
     /// Counts the changes: a change begins only on the generation that was read.
     pub generation: i64,
+    /// Counts how often it was brought back: the tokens of a former life are refused. Zero for one that was never deleted.
+    pub token_epoch: i64,
     /// When it was made, to the millisecond.
     pub created_at: OffsetDateTime,
     /// When its name or its admin's credentials last changed, to the millisecond.

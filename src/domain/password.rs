@@ -56,12 +56,6 @@ impl PasswordAttempt {
         Self(text.into())
     }
 
-    /// Whether bcrypt does not read all of it.
-    #[must_use]
-    pub fn is_cut(&self) -> bool {
-        self.0.expose_secret().len() > PASSWORD_MAX_BYTES
-    }
-
     /// The bytes, for comparing alone.
     #[must_use]
     pub fn expose(&self) -> &str {

@@ -17,6 +17,7 @@ use tracing::{error, warn};
 use super::problem::{Problem, kinds};
 use super::state::{HttpState, Services};
 use crate::domain::Org;
+use crate::repo::RepoError;
 use crate::service::idempotency::{Attempt, Begun, KeyedRequest};
 use crate::service::org::{ChangeIds, Outcome};
 
@@ -167,18 +168,14 @@ impl Once {
                 Begun::First(attempt) => break attempt,
                 Begun::Answered(answer) => return replay(&answer),
                 Begun::Reused => return Err(Problem::key_reused()),
-                Begun::Again(attempt) => match former(attempt.ids).await {
-                    Ok(Former::Done(answer)) => {
-                        keep(services, &attempt, &answer).await;
-                        return Ok(replayed(answer));
+                Begun::Again(attempt) => {
+                    let all = attempt.former.iter().copied().chain([attempt.ids]);
+                    match look_back(services, &attempt, all, &former).await? {
+                        Former::Done(answer) => return Ok(replayed(answer)),
+                        Former::Nothing => break services.idempotency.renumber(attempt, new_ids()).await?,
+                        Former::Running => {}
                     }
-                    Ok(Former::Nothing) => break services.idempotency.renumber(attempt, new_ids()).await?,
-                    Ok(Former::Running) => give_back(services, &attempt).await,
-                    Err(problem) => {
-                        give_back(services, &attempt).await;
-                        return Err(problem);
-                    }
-                },
+                }
                 Begun::Running => {}
             }
             if began.elapsed() > self.patience {
@@ -186,18 +183,47 @@ impl Once {
             }
             sleep(LOOK_PAUSE).await;
         };
-        let result = work(attempt.ids).await;
-        match &result {
-            Ok(answer) => keep(services, &attempt, answer).await,
-            Err(problem) if problem.is_undecided() => give_back(services, &attempt).await,
-            Err(_refused) => {
-                if let Err(error) = services.idempotency.forget(&attempt).await {
-                    warn!(%error, "the key of a refused request is kept for a while");
-                }
+        match services.idempotency.hold(&attempt, work(attempt.ids)).await {
+            Ok(answer) => {
+                keep(services, &attempt, &answer).await;
+                Ok(answer.into_response())
+            }
+            Err(problem) if problem.is_undecided() => {
+                give_back(services, &attempt).await;
+                Err(problem)
+            }
+            // A former attempt that was only late can be why.
+            Err(problem) => match look_back(services, &attempt, attempt.former.iter().copied(), &former).await? {
+                Former::Done(answer) => Ok(replayed(answer)),
+                Former::Running => Err(Problem::new(kinds::REQUEST_IN_PROGRESS)),
+                Former::Nothing => Err(forget(services, &attempt, problem).await),
+            },
+        }
+    }
+}
+
+/// What became of these attempts, of which at most one can have done anything. Keeps the answer of one that did; lets others
+/// look at one that goes on.
+async fn look_back<F: Future<Output = Result<Former, Problem>>>(
+    services: &Services,
+    attempt: &Attempt,
+    attempts: impl Iterator<Item = ChangeIds>,
+    former: impl Fn(ChangeIds) -> F,
+) -> Result<Former, Problem> {
+    for ids in attempts {
+        match former(ids).await {
+            Ok(Former::Nothing) => {}
+            Ok(Former::Done(answer)) => {
+                keep(services, attempt, &answer).await;
+                return Ok(Former::Done(answer));
+            }
+            unclear => {
+                give_back(services, attempt).await;
+                return unclear;
             }
         }
-        Ok(result?.into_response())
     }
+    Ok(Former::Nothing)
 }
 
 /// Keeps an answer. When that fails, the change itself tells later that it was made.
@@ -215,6 +241,19 @@ async fn keep(services: &Services, attempt: &Attempt, answer: &Answered) {
 async fn give_back(services: &Services, attempt: &Attempt) {
     if let Err(error) = services.idempotency.give_back(attempt).await {
         warn!(%error, "an attempt is held for a while");
+    }
+}
+
+/// Forgets a refused request, and says what its client is told.
+async fn forget(services: &Services, attempt: &Attempt, refusal: Problem) -> Problem {
+    match services.idempotency.forget(attempt).await {
+        Ok(()) => refusal,
+        // Another attempt has the word.
+        Err(RepoError::TakenOver) => Problem::new(kinds::REQUEST_IN_PROGRESS),
+        Err(error) => {
+            warn!(%error, "the key of a refused request is kept for a while");
+            refusal
+        }
     }
 }
 

@@ -54,6 +54,9 @@ pub struct OrgDocument {
     pub state: OrgState,
     /// Counts the changes.
     pub generation: i64,
+    /// Counts how often the organization was brought back; tokens carry it.
+    #[serde(default)]
+    pub token_epoch: i64,
     /// The change in progress; absent while there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<ChangeDocument>,
@@ -270,6 +273,7 @@ impl OrgDocument {
             admin_id: self.admin_user_id.map(AdminId),
             state: self.state,
             generation: self.generation,
+            token_epoch: self.token_epoch,
             created_at: self.created_at.to_time_0_3(),
             updated_at: self.updated_at.to_time_0_3(),
             name_since: self.name_since.unwrap_or(self.created_at).to_time_0_3(),

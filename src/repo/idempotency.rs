@@ -21,6 +21,9 @@ pub const IDEMPOTENCY_KEYS: &str = "idempotency_keys";
 /// How long an answer is kept.
 pub(super) const KEPT_FOR: Duration = Duration::from_hours(24);
 
+/// How many former attempts are remembered: each that is older had its time many times over.
+const FORMER_MAX: i32 = 16;
+
 /// What identifies a request, or its body: an authentication code.
 pub type Code = [u8; 32];
 
@@ -31,15 +34,26 @@ pub struct KeyDocument {
     pub fingerprint: Binary,
     /// Who works on the request, or did.
     pub holder: ObjectId,
-    /// The organization that it makes or changes.
-    pub org_id: ObjectId,
-    /// The change that it makes.
-    pub change_id: ObjectId,
+    /// What it makes.
+    #[serde(flatten)]
+    pub makes: Attempted,
     /// Which attempt this is; the first is 1.
     pub attempt: i64,
+    /// What former attempts were to make, the oldest first.
+    #[serde(default)]
+    pub former: Vec<Attempted>,
     /// The answer; absent while there is none.
     #[serde(default)]
     pub answer: Option<Binary>,
+}
+
+/// What an attempt makes, or was to make.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Attempted {
+    /// The organization.
+    pub org_id: ObjectId,
+    /// The change.
+    pub change_id: ObjectId,
 }
 
 /// The requests with idempotency keys.
@@ -63,7 +77,7 @@ impl IdempotencyRepo {
         key: &Code,
         fingerprint: &Code,
         holder: ObjectId,
-        (org_id, change_id): (ObjectId, ObjectId),
+        first: Attempted,
     ) -> Result<KeyDocument, RepoError> {
         let is_new = doc! { "$not": [{ "$gt": ["$expires_at", "$$NOW"] }] };
         let is_abandoned = doc! { "$and": [
@@ -77,13 +91,14 @@ impl IdempotencyRepo {
         };
         let set = doc! {
             "fingerprint": when_new(binary(fingerprint), "$fingerprint".into()),
-            "org_id": when_new(org_id.into(), "$org_id".into()),
-            "change_id": when_new(change_id.into(), "$change_id".into()),
+            "org_id": when_new(first.org_id.into(), "$org_id".into()),
+            "change_id": when_new(first.change_id.into(), "$change_id".into()),
             "answer": when_new("$$REMOVE".into(), "$answer".into()),
+            "former": when_new("$$REMOVE".into(), "$former".into()),
             "expires_at": when_new(doc! { "$add": ["$$NOW", millis(KEPT_FOR)] }.into(), "$expires_at".into()),
             "attempt": when_new(1_i64.into(), doc! { "$cond": ["$is_abandoned", { "$add": ["$attempt", 1_i64] }, "$attempt"] }.into()),
             "holder": when_taken(holder.into(), "$holder"),
-            "lease_until": when_taken(doc! { "$add": ["$$NOW", lease_millis()] }.into(), "$lease_until"),
+            "lease_until": when_taken(lease_end().into(), "$lease_until"),
         };
         let pipeline = vec![
             doc! { "$set": { "is_new": is_new, "is_abandoned": is_abandoned } },
@@ -106,18 +121,26 @@ impl IdempotencyRepo {
         }
     }
 
-    /// Sets the identities of what a further attempt makes anew.
+    /// Sets the identities of what a further attempt makes anew. Those of the former one are kept: it may only be late.
     ///
     /// # Errors
     /// [`RepoError::TakenOver`] when another attempt was begun meanwhile.
-    pub async fn renumber(
-        &self,
-        key: &Code,
-        holder: ObjectId,
-        (org_id, change_id): (ObjectId, ObjectId),
-    ) -> Result<(), RepoError> {
-        let set = doc! { "$set": { "org_id": org_id, "change_id": change_id } };
-        exactly_one(self.collection.update_one(held(key, holder), set).await?.matched_count)
+    pub async fn renumber(&self, key: &Code, holder: ObjectId, next: Attempted) -> Result<(), RepoError> {
+        let former = [doc! { "org_id": "$org_id", "change_id": "$change_id" }];
+        let former = doc! { "$concatArrays": [{ "$ifNull": ["$former", []] }, former.as_slice()] };
+        let former = doc! { "$slice": [former, -FORMER_MAX] };
+        let set = doc! { "former": former, "org_id": next.org_id, "change_id": next.change_id };
+        let renumber = vec![doc! { "$set": set }];
+        exactly_one(self.collection.update_one(held(key, holder), renumber).await?.matched_count)
+    }
+
+    /// Gives an attempt that goes on more time.
+    ///
+    /// # Errors
+    /// [`RepoError::TakenOver`] when another attempt was begun meanwhile.
+    pub async fn renew(&self, key: &Code, holder: ObjectId) -> Result<(), RepoError> {
+        let renew = vec![doc! { "$set": { "lease_until": lease_end() } }];
+        exactly_one(self.collection.update_one(held(key, holder), renew).await?.matched_count)
     }
 
     /// Keeps the answer.
@@ -143,10 +166,9 @@ impl IdempotencyRepo {
     /// Forgets a request that did nothing.
     ///
     /// # Errors
-    /// MongoDB could not be asked.
+    /// [`RepoError::TakenOver`] when another attempt was begun meanwhile.
     pub async fn forget(&self, key: &Code, holder: ObjectId) -> Result<(), RepoError> {
-        self.collection.delete_one(held(key, holder)).await?;
-        Ok(())
+        exactly_one(self.collection.delete_one(held(key, holder)).await?.deleted_count)
     }
 }
 
@@ -158,11 +180,17 @@ fn binary(code: &Code) -> Bson {
     Bson::Binary(Binary { subtype: BinarySubtype::Generic, bytes: code.to_vec() })
 }
 
-/// How long an attempt has before another may look what became of it: as long as a change has twice, because it also
-/// waits for passwords to be hashed. Of two attempts that overlap all the same, the changes are fenced against each other as
-/// those of any two requests are; but one that wakes after the other is over can make its change once more.
-fn lease_millis() -> i64 {
-    2 * millis(lease())
+/// How long an attempt has, from the last time that it was renewed, before another may look what became of it: as long as a
+/// change has twice. One that stalls for longer is fenced as a change is: by the generation of the organization that it
+/// read before it had the key.
+#[must_use]
+pub fn key_lease() -> Duration {
+    2 * lease()
+}
+
+/// When the time of an attempt that begins now is over, as an expression for the database to compute.
+fn lease_end() -> Document {
+    doc! { "$add": ["$$NOW", millis(key_lease())] }
 }
 
 fn millis(time: Duration) -> i64 {

@@ -212,7 +212,10 @@ impl OrgRepo {
                 let deletion = doc! { "organization_name": name, "slug": literal(&from.slug), "until": until };
                 set.insert("deletion", deletion);
             }
-            ChangeKind::Restore => gone.push("deletion"),
+            ChangeKind::Restore => {
+                gone.push("deletion");
+                set.insert("token_epoch", doc! { "$add": [{ "$ifNull": ["$token_epoch", 0_i64] }, 1_i64] });
+            }
             ChangeKind::Create | ChangeKind::Rename | ChangeKind::Purge | ChangeKind::Repair => {}
         }
         let pipeline = vec![doc! { "$set": set }, doc! { "$unset": gone }, names::claimed()];

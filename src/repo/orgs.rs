@@ -3,6 +3,7 @@
 
 use bson::{Document, doc};
 use mongodb::Collection;
+use mongodb::options::ReadConcern;
 
 use super::documents::{ORGANIZATIONS, OrgDocument, decode};
 use super::error::{RepoError, bson_uuid};
@@ -46,15 +47,20 @@ impl OrgRepo {
         self.find_one(doc! { "_id": id.0 }).await
     }
 
-    /// A change of an organization, in progress or over; `None` when there is none of this id (any more).
+    /// An organization with one of its changes, in progress or over; without, when there is none of this id (any more).
+    /// Only what no failover can take back.
     ///
     /// # Errors
     /// MongoDB could not be asked, or the document cannot be read.
-    pub async fn find_change(&self, org_id: OrgId, id: ChangeId) -> Result<Option<Change>, RepoError> {
-        let found = self.collection.find_one(doc! { "_id": org_id.0 }).max_time(READ_MAX_TIME).await;
-        let found = found.map_err(RepoError::of_read)?;
+    pub async fn find_with_change(
+        &self,
+        org_id: OrgId,
+        id: ChangeId,
+    ) -> Result<Option<(Org, Option<Change>)>, RepoError> {
+        let found = self.collection.find_one(doc! { "_id": org_id.0 }).read_concern(ReadConcern::majority());
+        let found = found.max_time(READ_MAX_TIME).await.map_err(RepoError::of_read)?;
         let org: Option<OrgDocument> = found.map(|document| decode(ORGANIZATIONS, document)).transpose()?;
-        Ok(org.and_then(|org| org.find_change(id)))
+        Ok(org.map(|org| (org.to_org(), org.find_change(id))))
     }
 
     /// Whether an organization of this id exists, in whatever state.

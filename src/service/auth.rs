@@ -79,8 +79,8 @@ impl AuthService {
         password: &PasswordAttempt,
         address: IpAddr,
     ) -> Result<(Admin, AccessToken), AuthError> {
-        let (admin, _org) = self.verify(email, password, address, OrgState::is_visible).await?;
-        let token = self.tokens.issue(&admin)?;
+        let (admin, org) = self.verify(email, password, address, OrgState::is_visible).await?;
+        let token = self.tokens.issue(&admin, &org)?;
         Ok((admin, token))
     }
 
@@ -111,7 +111,8 @@ impl AuthService {
         self.tokens.check(token).ok_or(AuthError::InvalidToken)
     }
 
-    /// Knows the bearer of a token: a live admin of a live organization, issued for today's password.
+    /// Knows the bearer of a token: a live admin of a live organization, issued for today's password and in
+    /// its present life.
     ///
     /// # Errors
     /// [`AuthError::InvalidToken`], or the store failed.
@@ -119,7 +120,9 @@ impl AuthService {
         let ids = (claims.admin_id, claims.org_id);
         let bearer = self.bearers.get(ids, || self.admins.find_with_org(claims.admin_id, claims.org_id)).await;
         let (admin, org) = bearer?.ok_or(AuthError::InvalidToken)?;
-        if !org.state.is_visible() || admin.credential_version != claims.credential_version {
+        let is_of_today =
+            (admin.credential_version, org.token_epoch) == (claims.credential_version, claims.token_epoch);
+        if !org.state.is_visible() || !is_of_today {
             return Err(AuthError::InvalidToken);
         }
         Ok(Caller { admin, org })

@@ -4,16 +4,20 @@
 //! A key belongs to one call and to whoever sends it. What is stored of it can be read by nobody without the server's
 //! secret: the key and the body as authentication codes, the answer encrypted, because it may hold a token.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 use bson::oid::ObjectId;
 use secrecy::SecretString;
+use tokio::time::sleep;
+use tracing::warn;
 
 use super::org::ChangeIds;
 use super::sealer::{Sealer, derive_key};
+use crate::chaos;
 use crate::domain::{ChangeId, OrgId};
-use crate::repo::idempotency::{Code, IdempotencyRepo, KeyDocument};
+use crate::repo::idempotency::{Attempted, Code, IdempotencyRepo, key_lease};
 use crate::repo::{RepoError, Repos};
 
 /// A request with its key: which call, whose, and what it asks for.
@@ -51,6 +55,8 @@ pub struct Attempt {
     holder: ObjectId,
     /// The identities of what it makes.
     pub ids: ChangeIds,
+    /// Those of what the attempts before it were to make, the oldest first.
+    pub former: Vec<ChangeIds>,
 }
 
 /// Remembers answers.
@@ -73,6 +79,18 @@ impl std::fmt::Debug for AnswerSealer {
     }
 }
 
+impl From<ChangeIds> for Attempted {
+    fn from(ids: ChangeIds) -> Self {
+        Self { org_id: ids.org.0, change_id: ids.change.0 }
+    }
+}
+
+impl From<Attempted> for ChangeIds {
+    fn from(Attempted { org_id, change_id }: Attempted) -> Self {
+        Self { org: OrgId(org_id), change: ChangeId(change_id) }
+    }
+}
+
 impl IdempotencyService {
     /// Remembers answers in these repositories.
     #[must_use]
@@ -88,7 +106,8 @@ impl IdempotencyService {
         let key = self.sealer.code(&[request.call.as_bytes(), request.subject.as_bytes(), request.key.as_bytes()]);
         let fingerprint = self.sealer.code(&[request.content]);
         let holder = ObjectId::new();
-        let stored = self.repo.claim(&key, &fingerprint, holder, (ids.org.0, ids.change.0)).await?;
+        let stored = self.repo.claim(&key, &fingerprint, holder, ids.into()).await?;
+        chaos::reach("key", "claim", "after");
         if stored.fingerprint.bytes != fingerprint {
             return Ok(Begun::Reused);
         }
@@ -96,24 +115,42 @@ impl IdempotencyService {
             // One that does not open was altered by hand: what was done must not be done again.
             return Ok(self.sealer.sealer.open(&key, answer.bytes.clone()).map_or(Begun::Reused, Begun::Answered));
         }
-        let KeyDocument { org_id, change_id, attempt, .. } = stored;
-        let ids = ChangeIds { org: OrgId(org_id), change: ChangeId(change_id) };
-        let begun = Attempt { key, holder, ids };
-        Ok(match (stored.holder == holder, attempt) {
+        let former = stored.former.into_iter().map(ChangeIds::from).collect();
+        let begun = Attempt { key, holder, ids: stored.makes.into(), former };
+        Ok(match (stored.holder == holder, stored.attempt) {
             (true, 1) => Begun::First(begun),
             (true, _) => Begun::Again(begun),
             (false, _) => Begun::Running,
         })
     }
 
-    /// The same attempt with new identities: what the former one began did not come to be, and its identities must not be
-    /// used again.
+    /// A further attempt with new identities, where the former one did nothing yet: it may still wake and use its own.
     ///
     /// # Errors
     /// [`RepoError::TakenOver`] when another attempt was begun meanwhile.
     pub async fn renumber(&self, attempt: Attempt, ids: ChangeIds) -> Result<Attempt, RepoError> {
-        self.repo.renumber(&attempt.key, attempt.holder, (ids.org.0, ids.change.0)).await?;
-        Ok(Attempt { ids, ..attempt })
+        self.repo.renumber(&attempt.key, attempt.holder, ids.into()).await?;
+        chaos::reach("key", "renumber", "after");
+        let Attempt { key, holder, ids: last, mut former } = attempt;
+        former.push(last);
+        Ok(Attempt { key, holder, ids, former })
+    }
+
+    /// Works at an attempt, which nobody else begins meanwhile.
+    pub async fn hold<T>(&self, attempt: &Attempt, work: impl Future<Output = T>) -> T {
+        tokio::select! {
+            done = work => done,
+            never = self.keep_renewing(attempt) => match never {},
+        }
+    }
+
+    async fn keep_renewing(&self, attempt: &Attempt) -> Infallible {
+        loop {
+            sleep(key_lease() / 3).await;
+            if let Err(error) = self.repo.renew(&attempt.key, attempt.holder).await {
+                warn!(%error, "an attempt at a request cannot be held");
+            }
+        }
     }
 
     /// Keeps an answer.
@@ -124,7 +161,10 @@ impl IdempotencyService {
         let Some(sealed) = self.sealer.sealer.seal(&attempt.key, answer.to_vec()) else {
             return Err(RepoError::Refused { summary: "an answer could not be sealed".to_owned() });
         };
-        self.repo.answer(&attempt.key, attempt.holder, sealed).await
+        chaos::reach("key", "answer", "before");
+        let kept = self.repo.answer(&attempt.key, attempt.holder, sealed).await;
+        chaos::reach("key", "answer", "after");
+        kept
     }
 
     /// Lets others look at once what became of an attempt that did not come to its end.
@@ -138,9 +178,12 @@ impl IdempotencyService {
     /// Forgets a request that did nothing: it can be tried again, with the same body or another.
     ///
     /// # Errors
-    /// MongoDB could not be asked.
+    /// [`RepoError::TakenOver`] when another attempt was begun meanwhile.
     pub async fn forget(&self, attempt: &Attempt) -> Result<(), RepoError> {
-        self.repo.forget(&attempt.key, attempt.holder).await
+        chaos::reach("key", "forget", "before");
+        let forgotten = self.repo.forget(&attempt.key, attempt.holder).await;
+        chaos::reach("key", "forget", "after");
+        forgotten
     }
 }
 

@@ -1,4 +1,5 @@
-//! Access tokens: JWT, HS256, as the original issued them, plus the version of the password they were issued for.
+//! Access tokens: JWT, HS256, as the original issued them, plus what ends them before their time:
+//! the version of the password and the life of the organization that they were issued for.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::clock::SharedClock;
-use crate::domain::{Admin, AdminId, OrgId};
+use crate::domain::{Admin, AdminId, Org, OrgId};
 
 /// What our tokens say.
 #[derive(Serialize)]
@@ -22,10 +23,13 @@ struct IssuedClaims<'a> {
     jti: Uuid,
     /// The admin's credential version: a change of the password makes older tokens worthless.
     ver: i64,
+    /// The organization's token epoch: bringing it back makes older tokens worthless.
+    epoch: i64,
 }
 
 /// What a token must say. The original's tokens have no `ver` (and perhaps no `iat`, `jti`, `role`, `email`): they
-/// belong to the password that the original set, version 0.
+/// belong to the password that the original set, version 0. Without `epoch` they belong to an organization that was never
+/// brought back.
 #[derive(Deserialize)]
 struct ReadClaims {
     sub: String,
@@ -34,6 +38,8 @@ struct ReadClaims {
     nbf: Option<f64>,
     #[serde(default)]
     ver: i64,
+    #[serde(default)]
+    epoch: i64,
 }
 
 /// What a checked token claims. Whether the admin still lives is for the database to say.
@@ -45,6 +51,8 @@ pub struct TokenClaims {
     pub org_id: OrgId,
     /// The version of the password that it was issued for.
     pub credential_version: i64,
+    /// The life of the organization that it was issued in.
+    pub token_epoch: i64,
 }
 
 /// A token that was just issued.
@@ -90,11 +98,11 @@ impl TokenService {
         }
     }
 
-    /// Issues a token for an admin who has just shown who it is.
+    /// Issues a token for an admin of this organization who has just shown who it is.
     ///
     /// # Errors
     /// The token cannot be signed: a defect.
-    pub fn issue(&self, admin: &Admin) -> Result<AccessToken, jsonwebtoken::errors::Error> {
+    pub fn issue(&self, admin: &Admin, org: &Org) -> Result<AccessToken, jsonwebtoken::errors::Error> {
         let now = self.clock.now().unix_timestamp();
         let claims = IssuedClaims {
             sub: admin.id.to_string(),
@@ -105,6 +113,7 @@ impl TokenService {
             exp: now.saturating_add_unsigned(self.lifetime.as_secs()),
             jti: Uuid::new_v4(),
             ver: admin.credential_version,
+            epoch: org.token_epoch,
         };
         let token = encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)?;
         Ok(AccessToken { token: token.into(), expires_in: self.lifetime })
@@ -125,6 +134,7 @@ impl TokenService {
             admin_id: AdminId::from_hex(&claims.sub)?,
             org_id: OrgId::from_hex(&claims.org_id)?,
             credential_version: claims.ver,
+            token_epoch: claims.epoch,
         })
     }
 }

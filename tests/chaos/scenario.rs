@@ -19,8 +19,8 @@ use crate::support::mongo::Mongod;
 pub(crate) const VICTIM: usize = 0;
 /// The server that goes on.
 pub(crate) const HELPER: usize = 1;
-/// The server that began what another takes over.
-const FIRST: usize = 2;
+/// One more, where it takes three.
+pub(crate) const THIRD: usize = 2;
 
 /// How often a client sends a change until it has an end.
 pub(crate) const ATTEMPTS: u32 = 60;
@@ -291,9 +291,9 @@ impl Stage {
             self.keep_name_too_long(&client).await;
         }
         if let Some(point) = self.scenario.left_at() {
-            self.fleet.start_in(FIRST, &[("CHAOS_KILL_AT", point.to_owned())]).await;
-            let _unknown = self.request_of(FIRST, &self.record, 1).await;
-            if !self.fleet.dies(FIRST, RECOVERY).await {
+            self.fleet.start_in(THIRD, &[("CHAOS_KILL_AT", point.to_owned())]).await;
+            let _unknown = self.request_of(THIRD, &self.record, 1).await;
+            if !self.fleet.dies(THIRD, RECOVERY).await {
                 self.violate(Invariant::Guarded, format!("{point} was not reached"));
             }
         }

@@ -95,6 +95,21 @@ async fn an_update_that_mongodb_refuses_changes_nothing() {
 }
 
 #[tokio::test]
+async fn names_are_told_also_when_their_uses_cannot_be_written_down() {
+    let (server, mongod) = server_and_its_mongod().await;
+    let acme = server.tenant("acme").await;
+    let kept = json!({ "organization_name": "acme", "new_organization_name": "globex", "keep_old_name_days": 9 });
+    server.update(&acme.token, &kept).await.success(200);
+    mongod.fail(&["update"], "alwaysOn", doc! { "errorCode": UNAUTHORIZED }).await;
+    server.find("acme").await.success(200);
+    let names = server.get("/org/globex/names").bearer(&acme.token).send().await.success(200);
+    assert_eq!(names.body["names"][1]["use_count"], 0, "{}", names.text);
+    mongod.fail(&["update"], "off", doc! {}).await;
+    let names = server.get("/org/globex/names").bearer(&acme.token).send().await.success(200);
+    assert_eq!(names.body["names"][1]["use_count"], 1, "{}", names.text);
+}
+
+#[tokio::test]
 async fn a_create_that_mongodb_refuses_at_any_command_leaves_nothing_behind() {
     let (server, mongod) = server_and_its_mongod().await;
     // The document's insert and each step are updates; the admin's is an insert.

@@ -96,6 +96,9 @@ pub(in crate::http) async fn delete(
     body: RawBody,
 ) -> Result<Response, Problem> {
     let query = query.unwrap_or_default();
+    // Before the key is asked for: an attempt that hangs then and wakes late changes only what it saw here. Whoever repeats
+    // a request that ended its own token is told what became of it all the same.
+    let caller = bearer.recognize(&services).await;
     let request = Repeatable {
         call: "delete_organization",
         subject: bearer.subject(),
@@ -116,7 +119,7 @@ pub(in crate::http) async fn delete(
     let work = |ids: ChangeIds| {
         let services = &services;
         async move {
-            let caller = bearer.recognize(services).await?;
+            let caller = caller?;
             let reference = named(&query, &body)?;
             let done = services.orgs.delete(ids.change, &caller, &reference).await?;
             deleted(ids, note.of(done).as_ref())

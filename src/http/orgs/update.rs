@@ -115,6 +115,9 @@ pub(in crate::http) async fn update(
     note: OldNameNote,
     body: RawBody,
 ) -> Result<Response, Problem> {
+    // Before the key is asked for: an attempt that hangs then and wakes late changes only what it saw here. Whoever repeats
+    // a request that ended its own token is told what became of it all the same.
+    let caller = bearer.recognize(&services).await;
     let request = Repeatable {
         call: "update_organization",
         subject: bearer.subject(),
@@ -134,7 +137,7 @@ pub(in crate::http) async fn update(
     let work = |ids: ChangeIds| {
         let services = &services;
         async move {
-            let caller = bearer.recognize(services).await?;
+            let caller = caller?;
             let (reference, command) = read(body.json_fields()?)?;
             let done = services.orgs.update(ids.change, caller, &reference, command).await?;
             // The name that it has now, not the one that it had when it was found.

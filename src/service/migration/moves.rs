@@ -67,21 +67,14 @@ impl MigrationService {
         self.make(org, &change).await
     }
 
-    /// Brings a deleted organization back under this name. `credentials` end the tokens of its former life.
+    /// Brings a deleted organization back under this name, and ends the tokens of its former life.
     ///
     /// # Errors
     /// See [`ChangeError`]; but for `Undecided`, everything is as it was.
-    pub async fn restore(
-        &self,
-        id: ChangeId,
-        org: &Org,
-        to: NameDocument,
-        credentials: Option<CredentialsChange>,
-    ) -> Result<Org, ChangeError> {
+    pub async fn restore(&self, id: ChangeId, org: &Org, to: NameDocument) -> Result<Org, ChangeError> {
         let mut change = self.new_change(id, ChangeKind::Restore);
         change.from = Some(NameDocument::from(org));
         change.to = Some(to);
-        change.credentials = credentials;
         self.make(org, &change).await
     }
 

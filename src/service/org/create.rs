@@ -101,6 +101,7 @@ impl OrgService {
             admin_user_id: Some(admin_id),
             state: OrgState::Provisioning,
             generation: 0,
+            token_epoch: 0,
             change: None,
             history: Vec::new(),
             deletion: None,

@@ -6,7 +6,7 @@ use super::{OrgError, OrgService, Reached};
 use crate::domain::{
     Caller, ChangeId, ChangeKind, Deletion, EmailQuery, Org, OrgName, OrgReference, OrgState, PasswordAttempt, Slug,
 };
-use crate::repo::documents::{CredentialsChange, CredentialsDocument, NameDocument};
+use crate::repo::documents::NameDocument;
 use crate::service::migration::ChangeError;
 
 /// Who wants an organization back, and under which name.
@@ -53,8 +53,7 @@ impl OrgService {
     /// # Errors
     /// See [`OrgError`]; but for [`ChangeError::Undecided`], nothing was changed.
     pub async fn restore(&self, change_id: ChangeId, caller: &Caller, command: &RestoreOrg) -> Result<Org, OrgError> {
-        let Caller { admin, org } = caller;
-        let RestoreOrg { password, new_name, .. } = command;
+        let (org, new_name) = (&caller.org, &command.new_name);
         let deletion = match (org.state, &org.deletion) {
             (OrgState::Deleted, Some(deletion)) if deletion.until > self.clock.now() => deletion,
             (OrgState::Restoring, _) => return Err(ChangeError::Busy.into()),
@@ -66,29 +65,12 @@ impl OrgService {
             None => named(&deletion.name, &deletion.slug),
         };
         let slug = Slug::from_stored(&to.slug);
-        if self.migration.is_name_taken(ChangeKind::Restore, &slug).await? {
-            return Err(self.taken_by(org, &slug).await?);
-        }
+        self.check_name_free(ChangeKind::Restore, org.id, &slug, OrgError::NameTaken).await?;
         self.check_free(ChangeKind::Restore, org.id, &org.collection_name, &to).await?;
-        // The same credentials of another version, which ends the tokens of the older one. But a password that the original
-        // cut is only good for the version that it was set for.
-        let is_cut = password.is_cut();
-        let credentials = (!is_cut).then(|| CredentialsChange {
-            admin_id: admin.id.0,
-            from_version: admin.credential_version,
-            after: CredentialsDocument { credential_version: admin.credential_version + 1, ..admin.into() },
-        });
-        self.migration.restore(change_id, org, to, credentials).await.map_err(|error| match error {
+        self.migration.restore(change_id, org, to).await.map_err(|error| match error {
             ChangeError::NameTaken => OrgError::NameTaken,
             other => other.into(),
         })
-    }
-
-    /// Whether a name is taken by somebody else, or is the organization's own that still cools down.
-    async fn taken_by(&self, org: &Org, slug: &Slug) -> Result<OrgError, OrgError> {
-        let holder = self.repos.orgs.find_by_name(slug).await?;
-        let is_own = holder.is_some_and(|holder| holder.id == org.id);
-        Ok(if is_own { ChangeError::Busy.into() } else { OrgError::NameTaken })
     }
 }
 

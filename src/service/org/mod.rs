@@ -21,7 +21,7 @@ use super::migration::{ChangeError, MigrationService};
 use super::passwords::PasswordHasher;
 use super::tokens::TokenService;
 use crate::clock::SharedClock;
-use crate::domain::{Caller, ChangeKind, FoundBy, OldName, Org, OrgId, OrgReference, Tenant};
+use crate::domain::{Caller, ChangeKind, FoundBy, OldName, Org, OrgId, OrgReference, Slug, Tenant};
 use crate::repo::Repos;
 use crate::repo::documents::NameDocument;
 
@@ -128,7 +128,18 @@ impl OrgService {
         })
     }
 
-    /// Whether an organization could be called so now. A cheap look, in the order in which the original answers; the
+    /// Whether an organization could get this name now, which it does not answer to: `taken` when another has it, busy when
+    /// it is its own that still cools down.
+    async fn check_name_free(&self, kind: ChangeKind, id: OrgId, slug: &Slug, taken: OrgError) -> Result<(), OrgError> {
+        if !self.migration.is_name_taken(kind, slug).await? {
+            return Ok(());
+        }
+        let holder = self.repos.orgs.find_by_name(slug).await?;
+        let is_own = holder.is_some_and(|holder| holder.id == id);
+        Err(if is_own { ChangeError::Busy.into() } else { taken })
+    }
+
+    /// Whether an organization could have its collection there now. A cheap look, in the order in which the original answers; the
     /// indexes and the catalog decide.
     async fn check_free(&self, kind: ChangeKind, org_id: OrgId, from: &str, to: &NameDocument) -> Result<(), OrgError> {
         if to.collection_name == from {

@@ -1,8 +1,9 @@
 //! The names that an organization has and had, and the changes that were made of it.
 
+use tracing::warn;
+
 use super::{ByOldName, OrgError, OrgService, Reached};
 use crate::domain::{Caller, Change, ChangeId, OldName, Org, OrgReference};
-use crate::repo::RepoError;
 
 impl OrgService {
     /// The caller's organization with the old names that it answers to, and how often it did.
@@ -16,7 +17,7 @@ impl OrgService {
     ) -> Result<Reached<(Org, Vec<OldName>)>, OrgError> {
         let by = self.authorize(caller, reference).await?;
         // What this server has counted and not yet written down; others do so within seconds.
-        self.write_down_uses().await?;
+        self.write_down_uses().await;
         let org = self.repos.orgs.find(caller.org.id).await?.ok_or(OrgError::NotFound)?;
         let old = org.live_old_names(self.clock.now()).cloned().collect();
         Ok(Reached { what: (org, old), by })
@@ -52,16 +53,15 @@ impl OrgService {
     ) -> Result<Reached<Change>, OrgError> {
         let by = self.authorize(caller, reference).await?;
         let id = id.ok_or(OrgError::ChangeNotFound)?;
-        let change = self.repos.orgs.find_change(caller.org.id, id).await?;
-        let change = change.filter(|change| !change.is_forgotten(self.clock.now()));
+        let found = self.repos.orgs.find_with_change(caller.org.id, id).await?;
+        let change = found.and_then(|(_, change)| change).filter(|change| !change.is_forgotten(self.clock.now()));
         Ok(Reached { what: change.ok_or(OrgError::ChangeNotFound)?, by })
     }
 
-    /// Writes down how often organizations were found by old names.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked; what was not written down will be next time.
-    pub async fn write_down_uses(&self) -> Result<(), RepoError> {
-        self.uses.write_down(&self.repos.orgs).await
+    /// Writes down how often organizations were found by old names. What cannot be written down now will be next time.
+    pub async fn write_down_uses(&self) {
+        if let Err(error) = self.uses.write_down(&self.repos.orgs).await {
+            warn!(%error, "some uses of old names are not counted yet");
+        }
     }
 }

@@ -26,9 +26,8 @@ impl OrgService {
     /// # Errors
     /// MongoDB could not be asked.
     pub async fn outcome(&self, org_id: OrgId, change_id: ChangeId) -> Result<Outcome, RepoError> {
-        // First the change: what is over does not begin again, so the organization is at least as new.
-        let change = self.repos.orgs.find_change(org_id, change_id).await?;
-        let Some(org) = self.repos.orgs.find(org_id).await? else { return Ok(Outcome::Gone) };
+        let found = self.repos.orgs.find_with_change(org_id, change_id).await?;
+        let Some((org, change)) = found else { return Ok(Outcome::Gone) };
         Ok(match change.map(|change| change.progress) {
             Some(Progress::Running { .. }) => Outcome::Running,
             Some(Progress::Finished { .. }) => Outcome::Done(Box::new(org)),
@@ -42,9 +41,9 @@ impl OrgService {
     /// # Errors
     /// See [`OrgError`].
     pub async fn updated(&self, claims: TokenClaims, change_id: ChangeId) -> Result<UpdatedOrg, OrgError> {
-        let change = self.repos.orgs.find_change(claims.org_id, change_id).await?;
+        let change = self.repos.orgs.find_with_change(claims.org_id, change_id).await?.and_then(|(_, change)| change);
         let found = self.repos.admins.find_with_org(claims.admin_id, claims.org_id).await?;
-        let found = found.filter(|(_, org)| org.state.is_visible());
+        let found = found.filter(|(_, org)| org.state.is_visible() && org.token_epoch == claims.token_epoch);
         let (admin, org) = found.ok_or(AuthError::InvalidToken)?;
         let present = admin.credential_version;
         let is_ended_by_it = present == claims.credential_version + 1
@@ -52,7 +51,7 @@ impl OrgService {
         if present != claims.credential_version && !is_ended_by_it {
             return Err(AuthError::InvalidToken.into());
         }
-        let access_token = if is_ended_by_it { Some(self.tokens.issue(&admin)?) } else { None };
+        let access_token = if is_ended_by_it { Some(self.tokens.issue(&admin, &org)?) } else { None };
         Ok(UpdatedOrg { caller: Caller { admin, org }, access_token, change_id: Some(change_id), by: None })
     }
 }

@@ -76,7 +76,7 @@ impl OrgService {
         let rename = Rename { to, credentials, keep_old_name_days: update.keep_old_name_days };
         let org = self.migration.rename(change_id, &org, rename).await?;
         let admin = changed.unwrap_or(admin);
-        let access_token = if is_new_password { Some(self.tokens.issue(&admin)?) } else { None };
+        let access_token = if is_new_password { Some(self.tokens.issue(&admin, &org)?) } else { None };
         Ok(UpdatedOrg { caller: Caller { admin, org }, access_token, change_id: Some(change_id), by })
     }
 
@@ -86,8 +86,8 @@ impl OrgService {
         let slug = name.slug();
         let now = self.clock.now();
         // One that it had and keeps is its own.
-        if org.found_by(&slug, now).is_none() && self.migration.is_name_taken(ChangeKind::Rename, &slug).await? {
-            return Err(ChangeError::NameTaken.into());
+        if org.found_by(&slug, now).is_none() {
+            self.check_name_free(ChangeKind::Rename, org.id, &slug, ChangeError::NameTaken.into()).await?;
         }
         if update.keep_old_name_days > 0 && org.live_old_names(now).count() >= MAX_OLD_NAMES {
             return Err(OrgError::TooManyOldNames);

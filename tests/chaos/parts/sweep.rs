@@ -235,8 +235,9 @@ async fn try_again(stage: &Stage, slot: usize) -> bool {
     let is_right = |told: &Told| refusal.map_or(told.is_done(), |code| told.is_refused_as(code));
     let mut told = stage.request_of(slot, &stage.record, ATTEMPTS).await;
     let deadline = Instant::now() + FREE_LIMIT;
-    // The new name of a rename that another server gave up cools down, also for the organization itself.
-    while !is_right(&told) && told.is_refused_as("new_name_taken") && Instant::now() < deadline {
+    // The new name of a rename that another server gave up cools down, also for the organization itself, which is told to
+    // try again for so long.
+    while !is_right(&told) && told.is_worth_repeating() && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(100)).await;
         told = stage.request_of(slot, &stage.record, ATTEMPTS).await;
     }

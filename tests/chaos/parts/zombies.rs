@@ -15,7 +15,7 @@ use crate::load::check_usable;
 use crate::parts::sweep::{Point, learn};
 use crate::random::Random;
 use crate::report::{Invariant, Tally, Violation, count};
-use crate::scenario::{ATTEMPTS, HELPER, Scenario, Stage, VICTIM};
+use crate::scenario::{ATTEMPTS, HELPER, Scenario, Stage, THIRD, VICTIM};
 use crate::support::mongo::Mongod;
 
 /// How many cases run at once: they mostly wait for leases.
@@ -30,6 +30,16 @@ const UNDO_TIME: Duration = Duration::from_millis(800);
 const SILENT_WORK: Duration = Duration::from_secs(2);
 /// How long it may take until the change can be undone after all.
 const UNDO_LIMIT: Duration = Duration::from_secs(15);
+
+/// The changes whose first attempt is overtaken by its repetition, and is faster all the same.
+const OVERTAKEN: [Scenario; 6] = [
+    Scenario::Create,
+    Scenario::Rename,
+    Scenario::RenameWithCredentials,
+    Scenario::Delete,
+    Scenario::SoftDelete,
+    Scenario::Restore,
+];
 
 pub(crate) async fn run(plan: &Plan, tally: &Arc<Tally>) {
     let mongod = Arc::new(Mongod::started().await);
@@ -47,11 +57,16 @@ pub(crate) async fn run(plan: &Plan, tally: &Arc<Tally>) {
     if plan.is_short && plan.only.is_empty() {
         cases.truncate(cases.len() / SHORT_SHARE);
     }
-    stream::iter(cases)
-        .for_each_concurrent(AT_ONCE, |(scenario, point, wakes)| {
+    let cases = cases.into_iter().map(|(scenario, point, wakes)| (scenario, Some((point, wakes))));
+    let repeated = OVERTAKEN.into_iter().filter(|scenario| plan.includes(&format!("{scenario:?}")));
+    stream::iter(repeated.map(|scenario| (scenario, None)).chain(cases))
+        .for_each_concurrent(AT_ONCE, |(scenario, stalled)| {
             let (mongod, case_tally) = (mongod.clone(), tally.clone());
             async move {
                 let case = tokio::spawn(async move {
+                    let Some((point, wakes)) = stalled else {
+                        return overtake(&mongod, scenario, &case_tally).await;
+                    };
                     let mut stage = Stage::new(scenario, &mongod, &Vec::new(), &case_tally).await;
                     stall(&mut stage, &point, wakes).await;
                 });
@@ -71,6 +86,34 @@ pub(crate) async fn late_move(settings: Settings, tally: &Arc<Tally>) {
     let point = Point { name: "rename.move-collection.before".to_owned(), nth: 1, passed };
     let mut stage = Stage::new(Scenario::Rename, &mongod, &settings, tally).await;
     stall(&mut stage, &point, Wakes::WhileCooling).await;
+}
+
+/// A first attempt stalls when it has its key, the client repeats it with another server, and the first one wakes before that
+/// one has begun: the change is made once, and both are told of it.
+async fn overtake(mongod: &Mongod, scenario: Scenario, tally: &Arc<Tally>) {
+    count(&tally.cases);
+    count(&tally.stalls);
+    let before = tally.violations().len();
+    let mut stage = Stage::new(scenario, mongod, &Vec::new(), tally).await;
+    stage.record.lock().remark(&format!("{scenario:?}, repeated, and the first attempt is faster"));
+    stage.prepare().await;
+    let mut asked = Vec::new();
+    for (slot, point) in [(VICTIM, "key.claim.after"), (THIRD, "key.renumber.after")] {
+        stage.fleet.start_in(slot, &[("CHAOS_STOP_AT", point.to_owned())]).await;
+        asked.push((slot, tokio::spawn(stage.request_of(slot, &stage.record, 1))));
+        if !stage.fleet.stands_still(slot, REACH_LIMIT).await {
+            stage.violate(Invariant::Guarded, format!("{point} was not reached"));
+        }
+    }
+    for (slot, asked) in asked {
+        stage.record.lock().remark(&format!("server {slot} goes on"));
+        stage.fleet.go_on(slot).await;
+        must(&stage, "one of two attempts", &asked.await.expect("no panic"));
+    }
+    stage.settle(true);
+    stage.check("after both").await;
+    check_usable(&stage.client(HELPER), &stage.record).await;
+    stage.end(before).await;
 }
 
 /// When a zombie goes on.
@@ -121,9 +164,14 @@ async fn stall(stage: &mut Stage, point: &Point, wakes: Wakes) {
         stage.settle(is_made);
         stage.check("after the take-over").await;
     }
-    stage.record.lock().give_up_intent();
-    let undo_time = if wakes == Wakes::AfterCooling { UNDO_LIMIT } else { UNDO_TIME };
-    meanwhile(stage, is_recorded, is_made, undo_time).await;
+    let is_repeated = is_repeated(scenario, point, is_recorded);
+    if is_repeated {
+        repeat(stage).await;
+    } else {
+        stage.record.lock().give_up_intent();
+        let undo_time = if wakes == Wakes::AfterCooling { UNDO_LIMIT } else { UNDO_TIME };
+        meanwhile(stage, is_recorded, is_made, undo_time).await;
+    }
     stage.record.lock().remark("the zombie goes on");
     let said = stage.fleet.log(VICTIM).await.len();
     stage.fleet.go_on(VICTIM).await;
@@ -131,6 +179,12 @@ async fn stall(stage: &mut Stage, point: &Point, wakes: Wakes) {
         let told = asked.await.expect("no panic");
         stage.record.lock().note("the zombie's client", &told);
         judge(stage, is_recorded, is_made, &told);
+        if is_repeated && told.is_done() {
+            stage.violate(
+                Invariant::Answers,
+                "the repetition was made, and then the first attempt once more".to_owned(),
+            );
+        }
     } else {
         hear_of_it(stage, said).await;
     }
@@ -194,6 +248,21 @@ fn is_to_be_undone(stage: &Stage, is_made: bool) -> bool {
     is_made && scenario.can_be_undone() && !is_undone
 }
 
+/// Whether the client sends the same again under the same key, to the other server, before anything of it is recorded. Others
+/// take the name of a creation meanwhile instead, unless all that was done is to claim the key.
+fn is_repeated(scenario: Scenario, point: &Point, is_recorded: bool) -> bool {
+    let is_first = !scenario.creates() || point.name.starts_with("key.");
+    !is_recorded && is_first && scenario.is_asked_for() && scenario.refusal().is_none()
+}
+
+/// The same again, and the way back: what the zombie then does would be once too often.
+async fn repeat(stage: &mut Stage) {
+    must(stage, "the same again", &stage.request_of(HELPER, &stage.record, ATTEMPTS).await);
+    if stage.scenario.can_be_undone() {
+        undo(stage, UNDO_LIMIT, true).await;
+    }
+}
+
 /// What clients do with the other server while the zombie stands.
 async fn meanwhile(stage: &mut Stage, is_recorded: bool, is_made: bool, undo_time: Duration) {
     let scenario = stage.scenario;
@@ -202,7 +271,7 @@ async fn meanwhile(stage: &mut Stage, is_recorded: bool, is_made: bool, undo_tim
         stage.disturb().await;
     } else if is_to_be_undone(stage, is_made) {
         undo(stage, undo_time, false).await;
-    } else if scenario.renames() || scenario.restores() {
+    } else if is_recorded && (scenario.renames() || scenario.restores()) {
         must(stage, "the same again", &stage.request_of(HELPER, &stage.record, ATTEMPTS).await);
     } else if is_gone && (is_recorded || scenario.creates()) {
         come_go_and_come(stage).await;

@@ -182,6 +182,21 @@ async fn a_name_whose_time_is_over_is_free_at_once() {
 }
 
 #[tokio::test]
+async fn a_name_that_cools_down_is_busy_for_its_organization_and_taken_for_others() {
+    let server = Server::start().await;
+    let acme = server.tenant("acme").await;
+    let in_a_minute = DateTime::from_millis(DateTime::now().timestamp_millis() + 60_000);
+    let cooling = doc! { "slug": "cool", "until": in_a_minute };
+    let push = doc! { "$push": { "names": "cool", "cooling": cooling } };
+    server.documents("organizations").update_one(doc! { "slug": "acme" }, push).await.expect("MongoDB");
+    let busy = server.rename(&acme.token, "acme", "Cool").await.problem(409, "organization_busy");
+    assert_ne!(busy.header("retry-after"), "");
+    let other = server.tenant("other").await;
+    server.rename(&other.token, "other", "Cool").await.problem(409, "new_name_taken");
+    server.create("Cool", "new@example.com", PASSWORD).await.problem(409, "organization_exists");
+}
+
+#[tokio::test]
 async fn an_organization_hoards_no_names() {
     let server = Server::start().await;
     let acme = server.tenant("name 0").await;

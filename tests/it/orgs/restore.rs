@@ -1,6 +1,6 @@
 //! Deleting with a way back: `DELETE_GRACE_DAYS` and `POST /org/restore`.
 
-use bson::{DateTime, doc};
+use bson::{DateTime, doc, oid::ObjectId};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
@@ -62,6 +62,35 @@ async fn a_deleted_organization_is_gone_for_everybody_and_comes_back_whole() {
     server.delete(&token, "globex").await.success(200);
     restore(&server, &credentials(&acme)).await.success(200);
     assert_eq!(server.count("org_globex").await, 1);
+}
+
+#[tokio::test]
+async fn a_restoration_ends_every_token_and_no_password() {
+    let server = server().await;
+    // As the original left it: it cut passwords at 72 bytes, and its tokens said nothing of versions.
+    let password = "p".repeat(72);
+    let email = "admin@acme.example";
+    server.create("acme", email, &password).await.success(201);
+    let admins = server.documents("admins");
+    let original = doc! { "$set": { "credential_version": 0_i64 } };
+    admins.update_one(doc! { "email": email }, original).await.expect("MongoDB");
+    // And another admin, made by hand.
+    let mut other = admins.find_one(doc! { "email": email }).await.expect("MongoDB").expect("an admin");
+    other.extend(doc! { "_id": ObjectId::new(), "email": "other@acme.example", "emails": ["other@acme.example"] });
+    admins.insert_one(other).await.expect("MongoDB");
+    let long = format!("{password} and what was cut off");
+    let tokens = [server.token(email, &long).await, server.token("other@acme.example", &long).await];
+
+    for life in 1..=2 {
+        let token = server.token(email, &long).await;
+        server.delete(&token, "acme").await.success(200);
+        restore(&server, &json!({ "email": email, "password": long })).await.success(200);
+        for token in tokens.iter().chain([&token]) {
+            assert!(!server.knows(token).await, "a token lives again in life {life}");
+        }
+        let token = server.token("other@acme.example", &long).await;
+        assert!(server.knows(&token).await);
+    }
 }
 
 #[tokio::test]
