@@ -297,9 +297,11 @@ async fn keep_house(migration: &MigrationService, orgs: &OrgService, stop: &Canc
         regularly(often, stop, || async { report("abandoned changes", migration.resume_abandoned().await) }),
         regularly(often, stop, || async { report("deletions whose time is over", migration.purge_expired().await) }),
         regularly(leftovers, stop, || async { report("leftovers", migration.clear_leftovers().await) }),
-        regularly(often, stop, || orgs.write_down_uses()),
+        async {
+            regularly(often, stop, || orgs.write_down_uses()).await;
+            orgs.write_down_uses().await;
+        },
     );
-    orgs.write_down_uses().await;
 }
 
 fn report<T>(what: &str, looked: Result<T, RepoError>) {

@@ -1,7 +1,8 @@
 //! `Idempotency-Key`: a request that is repeated with the same key and the same body is carried out once and answered each
 //! time as the first time (draft-ietf-httpapi-idempotency-key-header).
 //!
-//! Only successes are kept. A refused request changed nothing, so repeating it may well succeed; its key is free again.
+//! Only successes are kept. A refused request changed nothing, so repeating it may well succeed; its key is free again, unless
+//! an attempt before it hangs somewhere and may still succeed.
 
 use std::time::{Duration, Instant};
 
@@ -172,7 +173,10 @@ impl Once {
                     let all = attempt.former.iter().copied().chain([attempt.ids]);
                     match look_back(services, &attempt, all, &former).await? {
                         Former::Done(answer) => return Ok(replayed(answer)),
-                        Former::Nothing => break services.idempotency.renumber(attempt, new_ids()).await?,
+                        Former::Nothing => {
+                            let again = services.idempotency.renumber(attempt, new_ids()).await;
+                            break again.map_err(overtaken)?;
+                        }
                         Former::Running => {}
                     }
                 }
@@ -196,7 +200,7 @@ impl Once {
             Err(problem) => match look_back(services, &attempt, attempt.former.iter().copied(), &former).await? {
                 Former::Done(answer) => Ok(replayed(answer)),
                 Former::Running => Err(Problem::new(kinds::REQUEST_IN_PROGRESS)),
-                Former::Nothing => Err(forget(services, &attempt, problem).await),
+                Former::Nothing => Err(end_refused(services, &attempt, problem).await),
             },
         }
     }
@@ -244,16 +248,23 @@ async fn give_back(services: &Services, attempt: &Attempt) {
     }
 }
 
-/// Forgets a refused request, and says what its client is told.
-async fn forget(services: &Services, attempt: &Attempt, refusal: Problem) -> Problem {
-    match services.idempotency.forget(attempt).await {
+/// Ends a refused attempt, and says what its client is told.
+async fn end_refused(services: &Services, attempt: &Attempt, refusal: Problem) -> Problem {
+    match services.idempotency.end_refused(attempt).await {
         Ok(()) => refusal,
-        // Another attempt has the word.
-        Err(RepoError::TakenOver) => Problem::new(kinds::REQUEST_IN_PROGRESS),
+        Err(error @ RepoError::TakenOver) => overtaken(error),
         Err(error) => {
             warn!(%error, "the key of a refused request is kept for a while");
             refusal
         }
+    }
+}
+
+/// Another attempt has the word: whoever asks again hears what came of it.
+fn overtaken(error: RepoError) -> Problem {
+    match error {
+        RepoError::TakenOver => Problem::new(kinds::REQUEST_IN_PROGRESS),
+        other => other.into(),
     }
 }
 

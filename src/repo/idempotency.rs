@@ -21,8 +21,9 @@ pub const IDEMPOTENCY_KEYS: &str = "idempotency_keys";
 /// How long an answer is kept.
 pub(super) const KEPT_FOR: Duration = Duration::from_hours(24);
 
-/// How many former attempts are remembered: each that is older had its time many times over.
-const FORMER_MAX: i32 = 16;
+/// How many former attempts are remembered that may only be late. So many become known only while MongoDB fails again and
+/// again.
+const FORMER_MAX: i32 = 200;
 
 /// What identifies a request, or its body: an authentication code.
 pub type Code = [u8; 32];
@@ -158,9 +159,28 @@ impl IdempotencyRepo {
     /// # Errors
     /// MongoDB could not be asked.
     pub async fn give_back(&self, key: &Code, holder: ObjectId) -> Result<(), RepoError> {
-        let over = vec![doc! { "$set": { "lease_until": { "$subtract": ["$$NOW", 1_i64] } } }];
-        self.collection.update_one(held(key, holder), over).await?;
+        self.collection.update_one(held(key, holder), vec![doc! { "$set": given_back() }]).await?;
         Ok(())
+    }
+
+    /// Takes a further attempt back that did nothing: what the former ones were to make counts again, because they may only be
+    /// late.
+    ///
+    /// # Errors
+    /// [`RepoError::TakenOver`] when another attempt was begun meanwhile.
+    pub async fn withdraw(
+        &self,
+        key: &Code,
+        holder: ObjectId,
+        last: Attempted,
+        former: &[Attempted],
+    ) -> Result<(), RepoError> {
+        let former: Vec<Document> =
+            former.iter().map(|former| doc! { "org_id": former.org_id, "change_id": former.change_id }).collect();
+        let mut set = doc! { "former": former, "org_id": last.org_id, "change_id": last.change_id };
+        set.extend(given_back());
+        let withdraw = vec![doc! { "$set": set }];
+        exactly_one(self.collection.update_one(held(key, holder), withdraw).await?.matched_count)
     }
 
     /// Forgets a request that did nothing.
@@ -174,6 +194,11 @@ impl IdempotencyRepo {
 
 fn held(key: &Code, holder: ObjectId) -> Document {
     doc! { "_id": binary(key), "holder": holder }
+}
+
+/// The end of an attempt's time.
+fn given_back() -> Document {
+    doc! { "lease_until": { "$subtract": ["$$NOW", 1_i64] } }
 }
 
 fn binary(code: &Code) -> Bson {

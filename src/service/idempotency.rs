@@ -5,6 +5,7 @@
 //! secret: the key and the body as authentication codes, the answer encrypted, because it may hold a token.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
@@ -147,8 +148,10 @@ impl IdempotencyService {
     async fn keep_renewing(&self, attempt: &Attempt) -> Infallible {
         loop {
             sleep(key_lease() / 3).await;
-            if let Err(error) = self.repo.renew(&attempt.key, attempt.holder).await {
-                warn!(%error, "an attempt at a request cannot be held");
+            match self.repo.renew(&attempt.key, attempt.holder).await {
+                Ok(()) => {}
+                Err(RepoError::TakenOver) => pending().await,
+                Err(error) => warn!(%error, "an attempt at a request cannot be held"),
             }
         }
     }
@@ -175,15 +178,23 @@ impl IdempotencyService {
         self.repo.give_back(&attempt.key, attempt.holder).await
     }
 
-    /// Forgets a request that did nothing: it can be tried again, with the same body or another.
+    /// Ends an attempt that was refused: the request can be tried again, with the same body or another. But where a former
+    /// attempt may only be late, the key stays what it is, so that its change is not made beside another one.
     ///
     /// # Errors
     /// [`RepoError::TakenOver`] when another attempt was begun meanwhile.
-    pub async fn forget(&self, attempt: &Attempt) -> Result<(), RepoError> {
+    pub async fn end_refused(&self, attempt: &Attempt) -> Result<(), RepoError> {
+        let Attempt { key, holder, former, .. } = attempt;
         chaos::reach("key", "forget", "before");
-        let forgotten = self.repo.forget(&attempt.key, attempt.holder).await;
+        let ended = match former.split_last() {
+            None => self.repo.forget(key, *holder).await,
+            Some((last, older)) => {
+                let older: Vec<Attempted> = older.iter().copied().map(Attempted::from).collect();
+                self.repo.withdraw(key, *holder, (*last).into(), &older).await
+            }
+        };
         chaos::reach("key", "forget", "after");
-        forgotten
+        ended
     }
 }
 

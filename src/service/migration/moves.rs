@@ -96,8 +96,9 @@ impl MigrationService {
         let Some(moved) = Move::of(at, change, org) else { return Err(ChangeError::Gone) };
         match self.carry_over(&moved).await {
             Ok(()) => {
-                let done = self.repos.orgs.find(org.id).await.map_err(undecided)?;
-                done.ok_or(ChangeError::Gone)
+                let done = self.repos.orgs.find(org.id).await.map_err(&undecided)?;
+                // Made, and gone since.
+                done.ok_or_else(|| undecided(RepoError::OutcomeUnknown { summary: "it is gone again".to_owned() }))
             }
             Err(Refusal::Unfinished(cause)) => Err(undecided(cause)),
             Err(refusal) => {

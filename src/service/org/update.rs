@@ -74,10 +74,11 @@ impl OrgService {
             return Ok(UpdatedOrg { caller: Caller { admin, org }, access_token: None, change_id: None, by });
         }
         let rename = Rename { to, credentials, keep_old_name_days: update.keep_old_name_days };
-        let org = self.migration.rename(change_id, &org, rename).await?;
+        let renamed = self.migration.rename(change_id, &org, rename).await?;
         let admin = changed.unwrap_or(admin);
+        // For the life in which it was changed, which can be over by now.
         let access_token = if is_new_password { Some(self.tokens.issue(&admin, &org)?) } else { None };
-        Ok(UpdatedOrg { caller: Caller { admin, org }, access_token, change_id: Some(change_id), by })
+        Ok(UpdatedOrg { caller: Caller { admin, org: renamed }, access_token, change_id: Some(change_id), by })
     }
 
     /// Whether the organization can get this name, as far as names go.

@@ -49,33 +49,51 @@ pub(crate) async fn run(plan: &Plan, tally: &Arc<Tally>) {
     for (scenario, points) in points {
         let movers = points.iter().filter(|point| point.name.ends_with("move-collection.before"));
         let has_way_back = scenario.refusal().is_none() && scenario.can_be_undone();
-        let oversleepers = movers.filter(|_| has_way_back).map(|point| (scenario, point.clone(), Wakes::AfterCooling));
-        cases.extend(oversleepers);
-        cases.extend(points.iter().map(|point| (scenario, point.clone(), Wakes::WhileCooling)));
+        let oversleepers = movers.filter(|_| has_way_back);
+        cases.extend(oversleepers.map(|point| Case::Stall(scenario, point.clone(), Wakes::AfterCooling)));
+        cases.extend(points.iter().map(|point| Case::Stall(scenario, point.clone(), Wakes::WhileCooling)));
     }
     Random::new(plan.seed).shuffle(&mut cases);
     if plan.is_short && plan.only.is_empty() {
         cases.truncate(cases.len() / SHORT_SHARE);
     }
-    let cases = cases.into_iter().map(|(scenario, point, wakes)| (scenario, Some((point, wakes))));
-    let repeated = OVERTAKEN.into_iter().filter(|scenario| plan.includes(&format!("{scenario:?}")));
-    stream::iter(repeated.map(|scenario| (scenario, None)).chain(cases))
-        .for_each_concurrent(AT_ONCE, |(scenario, stalled)| {
-            let (mongod, case_tally) = (mongod.clone(), tally.clone());
+    let overtaken = OVERTAKEN.into_iter().filter(|scenario| plan.includes(&format!("{scenario:?}")));
+    cases.extend(overtaken.map(Case::FirstIsFaster));
+    if plan.includes("Rename") {
+        cases.push(Case::RepetitionIsRefused);
+    }
+    stream::iter(cases)
+        .for_each_concurrent(AT_ONCE, |case| {
+            let (name, tried) = (format!("{case:?}"), tokio::spawn(try_case(case, mongod.clone(), tally.clone())));
             async move {
-                let case = tokio::spawn(async move {
-                    let Some((point, wakes)) = stalled else {
-                        return overtake(&mongod, scenario, &case_tally).await;
-                    };
-                    let mut stage = Stage::new(scenario, &mongod, &Vec::new(), &case_tally).await;
-                    stall(&mut stage, &point, wakes).await;
-                });
-                if let Err(panic) = case.await {
-                    tally.violate(Violation::new(Invariant::Broken, &format!("{scenario:?}"), panic.to_string()));
+                if let Err(panic) = tried.await {
+                    tally.violate(Violation::new(Invariant::Broken, &name, panic.to_string()));
                 }
             }
         })
         .await;
+}
+
+/// One thing that is tried.
+#[derive(Debug)]
+enum Case {
+    /// A server stops at this point.
+    Stall(Scenario, Point, Wakes),
+    /// See [`overtake`].
+    FirstIsFaster(Scenario),
+    /// See [`overtake_refused`].
+    RepetitionIsRefused,
+}
+
+async fn try_case(case: Case, mongod: Arc<Mongod>, tally: Arc<Tally>) {
+    match case {
+        Case::Stall(scenario, point, wakes) => {
+            let mut stage = Stage::new(scenario, &mongod, &Vec::new(), &tally).await;
+            stall(&mut stage, &point, wakes).await;
+        }
+        Case::FirstIsFaster(scenario) => overtake(&mongod, scenario, &tally).await,
+        Case::RepetitionIsRefused => overtake_refused(&mongod, &tally).await,
+    }
 }
 
 /// The case that the cooling time is for: a collection was moved by another server, the client moved it back, and the first
@@ -113,6 +131,39 @@ async fn overtake(mongod: &Mongod, scenario: Scenario, tally: &Arc<Tally>) {
     stage.settle(true);
     stage.check("after both").await;
     check_usable(&stage.client(HELPER), &stage.record).await;
+    stage.end(before).await;
+}
+
+/// A first attempt stalls when it has its key, and its repetition is refused, because somebody has the name for a while. When
+/// the first one makes it after all, the client who asks once more hears of it.
+async fn overtake_refused(mongod: &Mongod, tally: &Arc<Tally>) {
+    count(&tally.cases);
+    count(&tally.stalls);
+    let before = tally.violations().len();
+    let mut stage = Stage::new(Scenario::Rename, mongod, &Vec::new(), tally).await;
+    stage.record.lock().remark("the repetition is refused, and the first attempt wakes");
+    stage.prepare().await;
+    stage.fleet.start_in(VICTIM, &[("CHAOS_STOP_AT", "key.claim.after".to_owned())]).await;
+    let asked = tokio::spawn(stage.request_of(VICTIM, &stage.record, 1));
+    if !stage.fleet.stands_still(VICTIM, REACH_LIMIT).await {
+        stage.violate(Invariant::Guarded, "the key was not reached".to_owned());
+    }
+    let (client, rival) = (stage.client(HELPER), SharedRecord::new("rival", "after"));
+    stage.others.push(rival.clone());
+    must(&stage, "a rival", &client.create(&rival, ATTEMPTS).await);
+    // The client keeps its key, which it would give up after a refusal.
+    let later = stage.record.copy();
+    let told = stage.request_of(HELPER, &stage.record, ATTEMPTS).await;
+    if !told.is_refused_as("new_name_taken") {
+        stage.violate(Invariant::Answers, format!("the name is taken, but the repetition is told: {told}"));
+    }
+    client.log_in(&rival).await;
+    must(&stage, "the rival goes", &client.delete(&rival, ATTEMPTS).await);
+    stage.fleet.go_on(VICTIM).await;
+    must(&stage, "the first attempt", &asked.await.expect("no panic"));
+    must(&stage, "the same once more", &stage.request_of(HELPER, &later, ATTEMPTS).await);
+    stage.settle(true);
+    stage.check("at last").await;
     stage.end(before).await;
 }
 
