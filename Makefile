@@ -1,6 +1,6 @@
 # The commands of the project; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run lint test browser contract chaos bench build clean
+.PHONY: help run lint test browser contract chaos bench soak build clean
 
 help: ## List these commands
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/'
@@ -35,8 +35,11 @@ contract: build ## Hold the server's answers against its OpenAPI document
 chaos: ## Kill, stop and cut off what can be; CHAOS="--short" is CI's form, CHAOS="--help" says more
 	cargo test --locked --features chaos --test chaos -- $(CHAOS)
 
-bench: ## Measure what is claimed about speed
-	cargo bench --locked
+bench: ## Measure what is claimed about speed, into docs/BENCHMARKS.md; BENCH="reads logins" measures a part
+	cargo bench --locked --bench speed -- $(BENCH)
+
+soak: ## Mixed traffic while MongoDB comes and goes; SOAK=30 for half an hour instead of 5 minutes
+	cargo bench --locked --bench speed -- soak $(SOAK)
 
 clean: ## Remove what was built and fetched
 	cargo clean

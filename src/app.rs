@@ -3,7 +3,9 @@
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
+use metrics::gauge;
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -13,7 +15,7 @@ use uuid::Uuid;
 use crate::chaos;
 use crate::clock::SharedClock;
 use crate::config::Config;
-use crate::http::{HttpState, RequestLimits, Services, router};
+use crate::http::{AllServices, HttpState, RequestLimits, Services, router};
 use crate::repo::connect::{ConnectError, check_supported};
 use crate::repo::takeover::{TakeoverError, plan, take_over};
 use crate::repo::{Database, RepoError, Repos, connect, indexes};
@@ -209,14 +211,14 @@ impl App {
         background.spawn(stop_listening(handle, stop.clone()));
         background.spawn(tidy_metrics(state.metrics.clone(), stop.clone()));
         let work = background.spawn({
-            let (stop, services) = (stop.clone(), state.services.clone());
+            let (stop, state) = (stop.clone(), state.clone());
             async move {
                 // A database that cannot be used ends the server, and so does a panic here.
                 let _ends_the_server = stop.clone().drop_guard();
                 let Some(database) = open_when_there(&config, &stop).await? else { return Ok(()) };
                 let (made, migration) = wire(database, &config, clock, hasher, sealers);
                 let orgs = made.orgs.clone();
-                let _first = services.set(made);
+                let _first = state.services.set(made);
                 info!("ready");
                 keep_house(&migration, &orgs, &stop).await;
                 Ok::<(), OpenError>(())
@@ -245,10 +247,12 @@ async fn stop_listening(handle: axum_server::Handle<SocketAddr>, stop: Cancellat
     handle.graceful_shutdown(Some(SHUTDOWN_LIMIT));
 }
 
-/// Puts the metrics' samples into their buckets, again and again.
+/// Puts the metrics' samples into their buckets, again and again, and counts what nobody counts as it comes and goes.
 async fn tidy_metrics(metrics: PrometheusHandle, stop: CancellationToken) {
+    let tasks = gauge!("tokio_alive_tasks");
     while stop.run_until_cancelled(sleep(TIDY_METRICS_EVERY)).await.is_some() {
         metrics.run_upkeep();
+        tasks.set(u32::try_from(Handle::current().metrics().num_alive_tasks()).unwrap_or(u32::MAX));
     }
 }
 
@@ -285,7 +289,7 @@ fn wire(
     let idempotency = IdempotencyService::new(&repos, answers);
     let rules = OrgRules { max_organizations: config.max_organizations, delete_grace_days: config.delete_grace_days };
     let orgs = OrgService::new(repos, migration.clone(), auth.clone(), hasher, tokens, clock, rules);
-    (Services { auth, orgs, data, idempotency, database }, migration)
+    (Services::new(AllServices { auth, orgs, data, idempotency, database }), migration)
 }
 
 /// What this server does without being asked, until it stops. Each kind of work at its own pace: none may wait for another,

@@ -15,6 +15,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// How long `tenantry check` waits for MongoDB.
 const CHECK_LIMIT: Duration = Duration::from_secs(30);
 /// How long `tenantry doctor` may take: it reads everything, and waits for collections that somebody holds.
@@ -126,7 +130,7 @@ fn doctor_exit_code(result: anyhow::Result<bool>) -> ExitCode {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
-    telemetry::start_log(&config);
+    telemetry::start_log(&config)?;
     let app = App::bind(config, Arc::new(SystemClock), telemetry::start_metrics()?)?;
     tracing::info!(address = %app.address()?, version = env!("CARGO_PKG_VERSION"), "listening");
     stop_on_signal(app.stop_token())?;

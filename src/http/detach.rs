@@ -1,13 +1,21 @@
-//! Runs every request in a task of its own.
+//! Lets no request end in the middle.
 //!
 //! When a client hangs up or a limit is reached, axum drops the handler's future, and with it the driver's: that costs
-//! the driver a connection each time and leaves a change in the middle. A task goes on to its end whoever waits for
-//! it; only its handle is dropped.
+//! the driver a connection each time and leaves a change in the middle. So a future that is dropped before its end goes on in a
+//! task of its own, whoever waits for it. (A task for every request from the beginning would be simpler. It costs each one
+//! a wake-up of another thread, a tenth of all that a read costs: docs/BENCHMARKS.md.)
 
-use axum::extract::{MatchedPath, Request, State};
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use metrics::{Gauge, gauge};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use metrics::Gauge;
+use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tracing::{Instrument, Span, warn};
@@ -19,9 +27,9 @@ use super::state::HttpState;
 /// nothing from `/health/live` restarts the server.
 const ALWAYS_SERVED: [&str; 3] = ["/", "/health/live", "/metrics"];
 
-/// Runs a request in a task of its own, for at most so long as a client waits. A panic ends that task alone; the hook
-/// in [`crate::telemetry`] has logged it.
-pub(super) async fn detach(State(state): State<HttpState>, request: Request, next: Next) -> Response {
+/// Answers a request within so long as a client waits; its work goes on to its end in any case. A panic ends that work alone;
+/// the hook in [`crate::telemetry`] has logged it.
+pub(super) async fn run(state: HttpState, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let permit = if route.is_some_and(|route| ALWAYS_SERVED.contains(&route)) {
         None
@@ -31,19 +39,43 @@ pub(super) async fn detach(State(state): State<HttpState>, request: Request, nex
             Err(_none_left) => return Problem::new(kinds::SERVER_BUSY).into_response(),
         }
     };
-    let counted = Running::count(gauge!("http_requests_running"), permit);
+    let counted = Running::count(state.running.clone(), permit);
     let work = async move {
-        let response = next.run(request).await;
+        let response = AssertUnwindSafe(next.run(request)).catch_unwind().await;
         drop(counted);
-        response
+        // Whatever the panic left behind was the request's own.
+        response.unwrap_or_else(|_panic| Problem::new(kinds::INTERNAL_ERROR).into_response())
     };
-    let task = state.requests.spawn(work.instrument(Span::current()));
-    match timeout(state.limits.timeout, task).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(_panicked)) => Problem::new(kinds::INTERNAL_ERROR).into_response(),
-        Err(_elapsed) => {
-            warn!("the request took too long; it goes on without its client");
-            Problem::new(kinds::REQUEST_TIMEOUT).into_response()
+    let limit = state.limits.timeout;
+    let work = Unstoppable { work: Some(work.boxed()), state };
+    timeout(limit, work).await.unwrap_or_else(|_elapsed| {
+        warn!("the request took too long; it goes on without its client");
+        Problem::new(kinds::REQUEST_TIMEOUT).into_response()
+    })
+}
+
+/// The work of a request, which goes on elsewhere when it is dropped before its end.
+struct Unstoppable {
+    work: Option<BoxFuture<'static, Response>>,
+    state: HttpState,
+}
+
+impl Future for Unstoppable {
+    type Output = Response;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response> {
+        let Some(work) = &mut self.work else { return Poll::Pending };
+        let response = ready!(work.as_mut().poll(context));
+        self.work = None;
+        Poll::Ready(response)
+    }
+}
+
+impl Drop for Unstoppable {
+    fn drop(&mut self) {
+        // Without a runtime the server is gone already, and with it all that the work needs.
+        if let (Some(work), Ok(runtime)) = (self.work.take(), Handle::try_current()) {
+            self.state.requests.spawn_on(work.instrument(Span::current()), &runtime);
         }
     }
 }

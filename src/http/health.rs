@@ -63,7 +63,7 @@ pub(super) async fn live() -> Json<Health> {
     responses((status = 200, description = "MongoDB answers", body = Health))
 )]
 pub(super) async fn ready(services: Services) -> Result<Json<Health>, Problem> {
-    // In a task of its own, because at the limit only the handle may be dropped (see `super::detach`).
+    // In a task of its own, because at the limit only the handle may be dropped (see `super::detach`, which waits longer).
     let asked = tokio::spawn(async move { ping(&services.database).await });
     match timeout(PING_LIMIT, asked).await {
         Ok(Ok(Ok(()))) => Ok(Json(Health { status: "ready" })),

@@ -1,5 +1,6 @@
 //! The HTTP edge: reads requests, asks a service, answers. Decides nothing.
 
+mod answers;
 mod auth;
 mod body;
 mod caller;
@@ -38,7 +39,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use problem::Problem;
-pub use state::{HttpState, RequestLimits, Services};
+pub use state::{AllServices, HttpState, RequestLimits, Services, Shared};
 
 use openapi::with_problems;
 
@@ -111,11 +112,7 @@ pub fn router(state: HttpState, cors_origins: &[HeaderValue]) -> Result<Router, 
 /// What happens around every route, from the inside out: each layer sees what those above it made of the answer.
 fn with_layers(routes: Router, state: HttpState, cors_origins: &[HeaderValue]) -> Router {
     let inner = routes
-        .layer(from_fn_with_state(state, detach::detach))
-        // Outside of the task, so that a panic and a timeout are problems too.
-        .layer(from_fn(observe::render_problems))
-        .layer(from_fn(old_names::tell))
-        .layer(from_fn(headers::harden))
+        .layer(from_fn_with_state(state, answers::complete))
         .layer(CompressionLayer::new().compress_when(SizeAbove::new(COMPRESS_FROM_BYTES).and(may_transform)));
     // Outside of all that makes answers, because a page must be able to read errors as well.
     let readable = if cors_origins.is_empty() { inner } else { inner.layer(headers::cors(cors_origins)) };

@@ -1,18 +1,15 @@
-//! Two layers around every request: [`watch`] gives it its id, its log line and its metrics; [`render_problems`] gives
-//! each error its one shape, also those that the framework makes by itself.
+//! The layer around everything: gives a request its id, its log line and its metrics.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
 use metrics::{counter, histogram};
 use tracing::{Instrument, error_span, field, info};
 use uuid::Uuid;
-
-use super::problem::Problem;
 
 /// The header that carries the request's id, in both directions.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -25,7 +22,7 @@ const REQUEST_ID_MAX_CHARS: usize = 64;
 
 /// The id of a request, among its extensions.
 #[derive(Debug, Clone)]
-struct RequestId(Arc<str>);
+pub(super) struct RequestId(pub(super) Arc<str>);
 
 /// Gives a request its id, its one log line and its metrics.
 pub(super) async fn watch(mut request: Request, next: Next) -> Response {
@@ -49,23 +46,6 @@ pub(super) async fn watch(mut request: Request, next: Next) -> Response {
         response.headers_mut().insert(X_REQUEST_ID, id);
     }
     response
-}
-
-/// Turns every error into an RFC 9457 problem.
-pub(super) async fn render_problems(request: Request, next: Next) -> Response {
-    let id = request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
-    let mut response = next.run(request).await;
-    let status = response.status();
-    if !(status.is_client_error() || status.is_server_error()) {
-        return response;
-    }
-    let problem = response.extensions_mut().remove::<Problem>().unwrap_or_else(|| Problem::of_status(status));
-    let mut rendered = problem.render(&id);
-    // What a 405 must say (RFC 9110, section 15.5.6), which the framework knows.
-    if let Some(allow) = response.headers_mut().remove(header::ALLOW) {
-        rendered.headers_mut().insert(header::ALLOW, allow);
-    }
-    rendered
 }
 
 fn given_id(request: &Request) -> Option<Arc<str>> {

@@ -5,10 +5,9 @@
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 
-use axum::extract::{FromRequestParts, Request};
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Uri, header};
-use axum::middleware::Next;
 use axum::response::Response;
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
@@ -55,26 +54,19 @@ impl FromRequestParts<HttpState> for OldNameNote {
     }
 }
 
-/// Adds the headers to answers of which word was left.
-pub(super) async fn tell(mut request: Request, next: Next) -> Response {
-    let note = OldNameNote::default();
-    request.extensions_mut().insert(note.clone());
-    let uri = request.uri().clone();
-    let mut response = next.run(request).await;
-    if let Some(ByOldName { old, current }) = note.0.get() {
-        let headers = response.headers_mut();
-        let values = [
-            (DEPRECATION, Some(format!("@{}", old.given_up_at.unix_timestamp()))),
-            (SUNSET, http_date(old.until)),
-            (header::LINK, Some(format!("<{}>; rel=\"canonical\"", canonical(&uri, current)))),
-        ];
-        for (name, value) in values {
-            if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
-                headers.append(name, value);
-            }
+/// Adds the headers to the answer of a request, if word was left.
+pub(super) fn tell(response: &mut Response, note: &OldNameNote, uri: &Uri) {
+    let Some(ByOldName { old, current }) = note.0.get() else { return };
+    let values = [
+        (DEPRECATION, Some(format!("@{}", old.given_up_at.unix_timestamp()))),
+        (SUNSET, http_date(old.until)),
+        (header::LINK, Some(format!("<{}>; rel=\"canonical\"", canonical(uri, current)))),
+    ];
+    for (name, value) in values {
+        if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
+            response.headers_mut().append(name, value);
         }
     }
-    response
 }
 
 /// Where the same is found by the organization's present name.

@@ -1,12 +1,14 @@
 //! What handlers work with: the services, once MongoDB was found usable, and the limits of a request.
 
 use std::convert::Infallible;
+use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use ipnet::IpNet;
+use metrics::{Gauge, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -17,9 +19,13 @@ use super::streams::Streams;
 use crate::repo::Database;
 use crate::service::{AuthService, DataService, IdempotencyService, OrgService};
 
-/// What handlers ask.
+/// What handlers ask; every request holds it.
 #[derive(Debug, Clone)]
-pub struct Services {
+pub struct Services(Arc<AllServices>);
+
+/// One of each.
+#[derive(Debug)]
+pub struct AllServices {
     /// Who somebody is.
     pub auth: AuthService,
     /// Organizations.
@@ -30,6 +36,22 @@ pub struct Services {
     pub idempotency: IdempotencyService,
     /// Asked by `/health/ready` alone.
     pub database: Database,
+}
+
+impl Services {
+    /// Shares these.
+    #[must_use]
+    pub fn new(all: AllServices) -> Self {
+        Self(Arc::new(all))
+    }
+}
+
+impl Deref for Services {
+    type Target = AllServices;
+
+    fn deref(&self) -> &AllServices {
+        &self.0
+    }
 }
 
 /// The limits of a request.
@@ -52,20 +74,25 @@ pub struct RequestLimits {
     pub trusted_proxies: Arc<[IpNet]>,
 }
 
-/// The state of the router.
+/// The state of the router; every request holds it several times.
 #[derive(Clone)]
-pub struct HttpState {
+pub struct HttpState(Arc<Shared>);
+
+/// What one state is for all.
+pub struct Shared {
     /// Set once, when MongoDB answered, is new enough and the database is prepared. Until then there is nothing
     /// that a handler could ask, so no request can reach a database that was not checked.
-    pub services: Arc<OnceLock<Services>>,
+    pub services: OnceLock<Services>,
     /// The limits of a request.
     pub limits: RequestLimits,
     /// What `/metrics` shows.
     pub metrics: PrometheusHandle,
-    /// Where requests run: a client may hang up, its request is finished all the same, also before the server stops.
+    /// Where requests run whose clients are gone: they are finished all the same, also before the server stops.
     pub requests: TaskTracker,
     /// How many more requests may run.
     pub permits: Arc<Semaphore>,
+    /// How many do.
+    pub running: Gauge,
     /// The imports and exports that run; they outlast the request that began them.
     pub streams: Arc<Streams>,
     /// Cancelled when the server stops: streams end then, with a word.
@@ -78,7 +105,24 @@ impl HttpState {
     pub fn new(limits: RequestLimits, metrics: PrometheusHandle, stop: CancellationToken) -> Self {
         let permits = Arc::new(Semaphore::new(limits.max_running));
         let streams = Arc::new(Streams::new(limits.max_running_streams));
-        Self { services: Arc::default(), limits, metrics, requests: TaskTracker::new(), permits, streams, stop }
+        Self(Arc::new(Shared {
+            services: OnceLock::new(),
+            limits,
+            metrics,
+            requests: TaskTracker::new(),
+            permits,
+            running: gauge!("http_requests_running"),
+            streams,
+            stop,
+        }))
+    }
+}
+
+impl Deref for HttpState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
     }
 }
 

@@ -3,7 +3,8 @@
 //! Unknown fields are left alone (updates name the fields they set), so what the original or an operator added
 //! stays.
 
-use bson::{DateTime, Document, oid::ObjectId};
+use bson::raw::RawDocument;
+use bson::{Bson, DateTime, Document, oid::ObjectId};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::error::RepoError;
@@ -60,9 +61,6 @@ pub struct OrgDocument {
     /// The change in progress; absent while there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<ChangeDocument>,
-    /// The changes that are over, the oldest first; without personal data. Not read with the rest of the organization.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub history: Vec<HistoryDocument>,
     /// What is kept of a deleted organization.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion: Option<DeletionDocument>,
@@ -113,8 +111,17 @@ pub struct DeletionDocument {
     pub until: DateTime,
 }
 
+/// The rest of a document of `organizations`: the changes that are over, the oldest first, without personal data. Apart, so
+/// that whoever only looks for an organization steps over it.
+#[derive(Debug, Deserialize)]
+pub struct OrgHistory {
+    /// The changes.
+    #[serde(default)]
+    pub history: Vec<HistoryDocument>,
+}
+
 /// A change that is over.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub struct HistoryDocument {
     /// The change's identity.
     pub id: ObjectId,
@@ -232,9 +239,12 @@ pub struct AdminDocument {
     pub id: ObjectId,
     /// The organization that it administers.
     pub organization_id: ObjectId,
-    /// Email, hash and version.
-    #[serde(flatten)]
-    pub credentials: CredentialsDocument,
+    /// The address, in lower case.
+    pub email: String,
+    /// The bcrypt hash.
+    pub password_hash: String,
+    /// Which password this is; tokens carry it.
+    pub credential_version: i64,
     /// Every address that nobody else may take: the present one and one that a change in progress claims.
     pub emails: Vec<String>,
     /// The change that claims; absent while there is none.
@@ -284,9 +294,9 @@ impl OrgDocument {
 
     /// A change of the organization, in progress or over.
     #[must_use]
-    pub fn find_change(&self, id: ChangeId) -> Option<Change> {
+    pub fn find_change(&self, history: &OrgHistory, id: ChangeId) -> Option<Change> {
         let running = self.change.as_ref().filter(|change| change.id == id.0).map(ChangeDocument::to_change);
-        running.or_else(|| self.history.iter().find(|entry| entry.id == id.0).map(HistoryDocument::to_change))
+        running.or_else(|| history.history.iter().find(|entry| entry.id == id.0).map(HistoryDocument::to_change))
     }
 }
 
@@ -366,10 +376,10 @@ impl AdminDocument {
         Admin {
             id: AdminId(self.id),
             org_id: OrgId(self.organization_id),
-            email: Email::from_stored(&self.credentials.email),
-            password_hash: PasswordHash::new(self.credentials.password_hash.clone()),
+            email: Email::from_stored(&self.email),
+            password_hash: PasswordHash::new(self.password_hash.clone()),
             role: self.role.clone(),
-            credential_version: self.credentials.credential_version,
+            credential_version: self.credential_version,
         }
     }
 }
@@ -387,20 +397,33 @@ impl From<&Admin> for CredentialsDocument {
 /// Decodes a stored document; one that cannot be read is an error that names it, and never skipped.
 pub(crate) fn decode<T: DeserializeOwned>(collection: &'static str, document: Document) -> Result<T, RepoError> {
     let id = document.get("_id").map_or_else(|| "without _id".to_owned(), id_text);
-    bson::deserialize_from_document(document).map_err(|error| {
-        // serde quotes the value that it did not expect, which may be anything; only a missing field is named.
-        let text = error.to_string();
-        let field = text.split_once("missing field `").and_then(|(_, rest)| rest.split_once('`'));
-        let reason =
-            field.map_or_else(|| "a field has the wrong type".to_owned(), |(field, _)| format!("{field} is missing"));
-        RepoError::Undecodable { collection, id, reason }
+    bson::deserialize_from_document(document).map_err(|error| undecodable(collection, id, &error))
+}
+
+/// The same for one as MongoDB sent it, which is read without a detour.
+pub(crate) fn decode_raw<T: DeserializeOwned>(
+    collection: &'static str,
+    document: &RawDocument,
+) -> Result<T, RepoError> {
+    bson::deserialize_from_slice(document.as_bytes()).map_err(|error| {
+        let id = document.get("_id").ok().flatten().and_then(|id| Bson::try_from(id).ok());
+        undecodable(collection, id.as_ref().map_or_else(|| "without _id".to_owned(), id_text), &error)
     })
 }
 
+fn undecodable(collection: &'static str, id: String, error: &bson::error::Error) -> RepoError {
+    // serde quotes the value that it did not expect, which may be anything; only a missing field is named.
+    let text = error.to_string();
+    let field = text.split_once("missing field `").and_then(|(_, rest)| rest.split_once('`'));
+    let reason =
+        field.map_or_else(|| "a field has the wrong type".to_owned(), |(field, _)| format!("{field} is missing"));
+    RepoError::Undecodable { collection, id, reason }
+}
+
 /// An `_id` for people: hex for an ObjectId, else its kind (a foreign `_id` could be anything, also an email).
-pub(crate) fn id_text(id: &bson::Bson) -> String {
+pub(crate) fn id_text(id: &Bson) -> String {
     match id {
-        bson::Bson::ObjectId(id) => id.to_hex(),
+        Bson::ObjectId(id) => id.to_hex(),
         other => format!("({:?})", other.element_type()),
     }
 }

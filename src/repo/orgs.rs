@@ -1,11 +1,12 @@
 //! Organizations in the master database: looking them up. The steps of their changes are in [`super::journal`], what
 //! becomes of their names in `names.rs`.
 
+use bson::raw::RawDocumentBuf;
 use bson::{Document, doc};
 use mongodb::Collection;
 use mongodb::options::ReadConcern;
 
-use super::documents::{ORGANIZATIONS, OrgDocument, decode};
+use super::documents::{ORGANIZATIONS, OrgDocument, OrgHistory, decode_raw};
 use super::error::{RepoError, bson_uuid};
 use super::journal::abandoned;
 use super::{Database, READ_MAX_TIME, exists};
@@ -57,10 +58,13 @@ impl OrgRepo {
         org_id: OrgId,
         id: ChangeId,
     ) -> Result<Option<(Org, Option<Change>)>, RepoError> {
-        let found = self.collection.find_one(doc! { "_id": org_id.0 }).read_concern(ReadConcern::majority());
+        let raw = self.collection.clone_with_type::<RawDocumentBuf>();
+        let found = raw.find_one(doc! { "_id": org_id.0 }).read_concern(ReadConcern::majority());
         let found = found.max_time(READ_MAX_TIME).await.map_err(RepoError::of_read)?;
-        let org: Option<OrgDocument> = found.map(|document| decode(ORGANIZATIONS, document)).transpose()?;
-        Ok(org.map(|org| (org.to_org(), org.find_change(id))))
+        let Some(found) = found else { return Ok(None) };
+        let org: OrgDocument = decode_raw(ORGANIZATIONS, &found)?;
+        let history: OrgHistory = decode_raw(ORGANIZATIONS, &found)?;
+        Ok(Some((org.to_org(), org.find_change(&history, id))))
     }
 
     /// Whether an organization of this id exists, in whatever state.
@@ -137,8 +141,9 @@ impl OrgRepo {
     }
 
     async fn find_one(&self, query: Document) -> Result<Option<OrgDocument>, RepoError> {
-        let without_history = doc! { "history": 0 };
-        let found = self.collection.find_one(query).projection(without_history).max_time(READ_MAX_TIME).await;
-        found.map_err(RepoError::of_read)?.map(|document| decode(ORGANIZATIONS, document)).transpose()
+        // Whole: to leave something out costs MongoDB more than to send it.
+        let raw = self.collection.clone_with_type::<RawDocumentBuf>();
+        let found = raw.find_one(query).max_time(READ_MAX_TIME).await;
+        found.map_err(RepoError::of_read)?.map(|document| decode_raw(ORGANIZATIONS, &document)).transpose()
     }
 }

@@ -1,6 +1,6 @@
 //! The one shape of every error: RFC 9457 `application/problem+json`.
 //!
-//! A handler gives a [`Problem`]; the layer in [`super::observe`] renders it, because only there the request's id is
+//! A handler gives a [`Problem`]; the layer in [`super::answers`] renders it, because only there the request's id is
 //! known. What kinds there are stands in [`kinds`], how the services' errors map to them in `mapping.rs`.
 
 pub(super) mod kinds;

@@ -45,7 +45,7 @@ pub(super) fn admin_state(admin: &AdminRecord) -> String {
     match &admin.document {
         Ok(document) => format!(
             "{}:{}:{}:{:?}",
-            admin.id, document.credentials.credential_version, document.change_generation, document.claimed_by
+            admin.id, document.credential_version, document.change_generation, document.claimed_by
         ),
         Err(reason) => format!("{}:{reason}", admin.id),
     }
@@ -60,7 +60,7 @@ fn orphan(inventory: &Inventory, admin: &AdminRecord) -> Option<Suspicion> {
         return None;
     }
     // The original also kept admins of no organization, which are not ours to remove.
-    let is_ours = admin.document.as_ref().is_ok_and(|document| document.credentials.credential_version > 0);
+    let is_ours = admin.document.as_ref().is_ok_and(|document| document.credential_version > 0);
     let about = About { organization: Some(org_id.to_string()), ..of(admin) };
     let suspicion =
         Suspicion::new(Code::AdminWithoutOrganization, about, "its organization does not exist", admin_state(admin));
@@ -68,8 +68,7 @@ fn orphan(inventory: &Inventory, admin: &AdminRecord) -> Option<Suspicion> {
 }
 
 fn left_over_claim(inventory: &Inventory, admin: &AdminRecord, document: &AdminDocument) -> Option<Suspicion> {
-    let is_claiming =
-        document.claimed_by.is_some() || document.emails != std::slice::from_ref(&document.credentials.email);
+    let is_claiming = document.claimed_by.is_some() || document.emails != std::slice::from_ref(&document.email);
     let org = inventory.org(admin.org_id?)?;
     let at_rest = org.document.as_ref().ok().filter(|org| is_at_rest(org))?;
     if !is_claiming {

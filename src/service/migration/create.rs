@@ -70,7 +70,7 @@ impl MigrationService {
 
     async fn insert_admin(&self, admin: &AdminDocument) -> Result<(), Refusal> {
         let insert = || take(ChangeKind::Create, Step::InsertAdmin, self.repos.admins.insert(admin));
-        let email = Email::from_stored(&admin.credentials.email);
+        let email = Email::from_stored(&admin.email);
         let inserted = match insert().await {
             Err(RepoError::Duplicate { .. }) if self.clear_orphan(ChangeKind::Create, &email).await? => insert().await,
             inserted => inserted,

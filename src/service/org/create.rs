@@ -4,7 +4,7 @@ use bson::{DateTime, oid::ObjectId};
 
 use super::{OrgError, OrgService};
 use crate::domain::{ChangeId, ChangeKind, Email, Invalid, NewPassword, Org, OrgId, OrgName, OrgState, PasswordHash};
-use crate::repo::documents::{AdminDocument, ConnectionDocument, CredentialsDocument, OrgDocument};
+use crate::repo::documents::{AdminDocument, ConnectionDocument, OrgDocument};
 use crate::service::migration::ChangeError;
 
 /// The role of the admin that comes with an organization.
@@ -103,7 +103,6 @@ impl OrgService {
             generation: 0,
             token_epoch: 0,
             change: None,
-            history: Vec::new(),
             deletion: None,
             created_at: now,
             updated_at: now,
@@ -111,12 +110,10 @@ impl OrgService {
         let admin = AdminDocument {
             id: admin_id,
             organization_id: id,
-            credentials: CredentialsDocument {
-                email: email.as_str().to_owned(),
-                password_hash: hash.expose().to_owned(),
-                // The original's passwords are version 0.
-                credential_version: 1,
-            },
+            email: email.as_str().to_owned(),
+            password_hash: hash.expose().to_owned(),
+            // The original's passwords are version 0.
+            credential_version: 1,
             emails: vec![email.as_str().to_owned()],
             claimed_by: None,
             committed_by: None,

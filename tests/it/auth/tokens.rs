@@ -127,3 +127,24 @@ async fn a_token_says_what_the_contract_says_and_is_like_no_other() {
     assert_eq!(one["exp"].as_i64().expect("a time") - one["iat"].as_i64().expect("a time"), 3600);
     assert_ne!(one["jti"], two["jti"]);
 }
+
+#[tokio::test]
+async fn who_somebody_is_costs_one_command_whatever_is_asked() {
+    let server = Server::start().await;
+    let acme = server.tenant("acme").await;
+    let documents = "/org/acme/documents";
+    server.call("POST", documents).bearer(&acme.token).json(&json!({ "_id": "a" })).send().await.success(201);
+    server.database.run_command(doc! { "profile": 2 }).await.expect("profiled");
+    server.get(&format!("{documents}/a")).bearer(&acme.token).send().await.success(200);
+    server.database.run_command(doc! { "profile": 0 }).await.expect("not any more");
+    // What the server does beside its requests asks for states.
+    let of_request = doc! { "appName": "tenantry", "command.filter.state": { "$exists": false } };
+    let mut cursor = server.documents("system.profile").find(of_request).await.expect("found");
+    let mut asked = Vec::new();
+    while cursor.advance().await.expect("more") {
+        let command = cursor.deserialize_current().expect("readable");
+        asked.push(command.get_str("ns").expect("a namespace").split_once('.').expect("a dot").1.to_owned());
+    }
+    asked.sort();
+    assert_eq!(asked, ["admins", "org_acme"], "its admin with its organization, and the document");
+}

@@ -1,0 +1,102 @@
+//! What one request costs inside the server, in numbers that do not depend on the machine's mood: instructions and
+//! allocations of a fixed number of requests, counted by callgrind.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::process::Command;
+
+use crate::load::{Connection, get};
+use crate::place::{CHEAP, SERVER, Served, as_server, scattered};
+use crate::report::Report;
+use crate::stats::count;
+use crate::support::mongo::Mongod;
+
+/// How many requests are made before any is counted, and how many are counted.
+const WARM: u64 = 500;
+const COUNTED: u64 = 2_000;
+/// What asks for memory, whichever allocator there is: the compiler's own names.
+const ALLOCATORS: [&str; 3] = ["__rust_alloc", "__rust_alloc_zeroed", "__rust_realloc"];
+
+/// How many organizations there are: so few that a server has looked through them for leftovers before anything is counted.
+const ORGS: u64 = 50;
+
+pub(crate) async fn measure(report: &mut Report, mongod: &Mongod) {
+    Served::server(mongod, CHEAP).await.make_orgs(0, ORGS).await;
+    let about = format!(
+        "`GET /org/get`, {COUNTED} requests of one client, in the server's process alone (the release build, one worker thread), by \
+         `valgrind --tool=callgrind`."
+    );
+    report.table("One request inside the server", &about, &["", "for each request"]);
+    let Some(counted) = count_requests(mongod).await else {
+        report.row(&["instructions, allocations", "not counted: valgrind is not installed"]);
+        return;
+    };
+    report.row(&["instructions".to_owned(), format!("{:.0}", counted.instructions)]);
+    report.row(&["allocations".to_owned(), format!("{:.0}", counted.allocations)]);
+}
+
+struct Counted {
+    instructions: f64,
+    allocations: f64,
+}
+
+async fn count_requests(mongod: &Mongod) -> Option<Counted> {
+    Command::new("valgrind").arg("--version").output().ok()?;
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("counted");
+    let mut command = Command::new("valgrind");
+    command.args(["--tool=callgrind", &format!("--callgrind-out-file={}", file.display()), SERVER]);
+    as_server(&mut command, mongod, CHEAP);
+    // With more of them the number of wake-ups, and so of instructions, would be another each time.
+    command.env("TOKIO_WORKER_THREADS", "1").env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    let server = Served::start(command, "/health/ready").await;
+    let mut connection = Connection::open(server.address).await;
+    let mut ask = async |from: u64, to: u64| {
+        for n in from..to {
+            connection.ask(&get(&format!("/org/get?organization_name=org%20{}", scattered(n, ORGS)), None)).await;
+        }
+    };
+    ask(0, WARM).await;
+    dump(&server);
+    ask(WARM, WARM + COUNTED).await;
+    dump(&server);
+    // The first dump is all until then.
+    Some(read(&file.with_extension("2")))
+}
+
+/// Writes down what was counted since the last time.
+fn dump(server: &Served) {
+    let process = server.process_id().to_string();
+    let control =
+        Command::new("callgrind_control").args(["--dump", &process]).output().expect("it comes with valgrind");
+    assert!(control.status.success(), "{}", String::from_utf8_lossy(&control.stderr));
+}
+
+/// Reads a dump (the format is described in Valgrind's manual, "Callgrind Format Specification"): its totals, and the calls of
+/// the allocator. A function's name stands where it is used first; later there is only its number.
+fn read(file: &Path) -> Counted {
+    let text = std::fs::read_to_string(file).expect("a dump");
+    let (mut names, mut called, mut allocations, mut instructions) = (HashMap::new(), "", 0_usize, 0_usize);
+    for line in text.lines() {
+        if let Some((_, function)) = line.split_once("fn=(") {
+            let (number, name) = function.split_once(')').expect("a number");
+            if !name.trim().is_empty() {
+                names.insert(number, name.trim());
+            }
+            if line.starts_with("cfn=") {
+                called = names.get(number).copied().unwrap_or_default();
+            }
+        } else if let Some(calls) = line.strip_prefix("calls=") {
+            // `__rustc::__rust_alloc'2` is one that was called by another.
+            let called = called.rsplit("::").next().and_then(|name| name.split('\'').next());
+            if called.is_some_and(|called| ALLOCATORS.contains(&called)) {
+                let times = calls.split(' ').next().expect("a number");
+                allocations += times.parse::<usize>().expect("a number");
+            }
+        } else if let Some(totals) = line.strip_prefix("totals: ") {
+            instructions = totals.trim().parse().expect("a number");
+        }
+    }
+    let requests = count(usize::try_from(COUNTED).expect("small"));
+    Counted { instructions: count(instructions) / requests, allocations: count(allocations) / requests }
+}

@@ -1,0 +1,190 @@
+//! Clients of HTTP/1.1 that cost next to nothing: on a small machine, whatever the clients use the servers lack.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::sleep_until;
+
+use crate::stats::Measured;
+
+/// A connection that is kept open.
+pub(crate) struct Connection {
+    stream: TcpStream,
+    received: Vec<u8>,
+}
+
+/// An answer's status and body.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// Whether it says after what time another try can succeed.
+    pub(crate) says_when: bool,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Connection {
+    pub(crate) async fn open(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.expect("a connection");
+        stream.set_nodelay(true).expect("a socket");
+        Self { stream, received: Vec::with_capacity(16 << 10) }
+    }
+
+    /// Sends a request and waits for its whole answer.
+    pub(crate) async fn send(&mut self, request: &[u8]) -> Answer {
+        self.stream.write_all(request).await.expect("sent");
+        self.received.clear();
+        loop {
+            let read = self.stream.read_buf(&mut self.received).await.expect("an answer");
+            assert!(read > 0, "the connection was closed: {}", String::from_utf8_lossy(&self.received));
+            if let Some((status, body_at, length)) = head(&self.received)
+                && self.received.len() >= body_at + length
+            {
+                let says_when = memchr::memmem::find(&self.received[..body_at], b"\r\nretry-after:").is_some();
+                return Answer { status, says_when, body: self.received[body_at..body_at + length].to_vec() };
+            }
+        }
+    }
+
+    /// The same, for what must succeed.
+    pub(crate) async fn ask(&mut self, request: &[u8]) -> Vec<u8> {
+        let Answer { status, body, .. } = self.send(request).await;
+        assert!(
+            (200..300).contains(&status),
+            "{} was answered {status}: {}",
+            String::from_utf8_lossy(request),
+            String::from_utf8_lossy(&body)
+        );
+        body
+    }
+}
+
+/// The status, where the body begins and how long it is; nothing while the head is not there.
+fn head(received: &[u8]) -> Option<(u16, usize, usize)> {
+    let end = memchr::memmem::find(received, b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&received[..end]).expect("ASCII");
+    let status = head.get(9..12)?.parse().expect("a status");
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().expect("a length"))
+    });
+    assert!(length.is_some() || status == 204, "the answer does not say how long it is");
+    Some((status, end + 4, length.unwrap_or_default()))
+}
+
+/// A request without a body.
+pub(crate) fn get(path: &str, token: Option<&str>) -> Vec<u8> {
+    request("GET", path, token, None)
+}
+
+/// A request, with a body of JSON or without.
+pub(crate) fn request(method: &str, path: &str, token: Option<&str>, json: Option<&str>) -> Vec<u8> {
+    let mut text = format!("{method} {path} HTTP/1.1\r\nhost: bench\r\n");
+    if let Some(token) = token {
+        text.extend(["authorization: Bearer ", token, "\r\n"]);
+    }
+    match json {
+        Some(json) => {
+            let length = json.len().to_string();
+            text.extend(["content-type: application/json\r\ncontent-length: ", &length, "\r\n\r\n", json]);
+        }
+        None => text += "\r\n",
+    }
+    text.into_bytes()
+}
+
+/// So many clients, each of which sends its next request when it has the answer to the last. `make` gives the n-th request.
+/// What is answered within the time counts; a quarter of it goes by before.
+pub(crate) async fn without_pause(
+    address: SocketAddr,
+    clients: usize,
+    time: Duration,
+    make: impl Fn(u64) -> Vec<u8>,
+) -> Measured {
+    let (next, latencies) = (Cell::new(0_u64), RefCell::new(Vec::new()));
+    let began = Instant::now();
+    let (counted_from, end) = (began + time / 4, began + time / 4 + time);
+    let client = async || {
+        let mut connection = Connection::open(address).await;
+        loop {
+            let number = next.replace(next.get() + 1);
+            let request = make(number);
+            let sent = Instant::now();
+            if sent >= end {
+                return;
+            }
+            connection.ask(&request).await;
+            let answered = Instant::now();
+            if (counted_from..end).contains(&answered) {
+                latencies.borrow_mut().push(answered - sent);
+            }
+        }
+    };
+    join_all((0..clients).map(|_| client())).await;
+    Measured::of(latencies.into_inner(), time)
+}
+
+/// The same until it was done so often altogether.
+pub(crate) async fn so_often(
+    address: SocketAddr,
+    clients: usize,
+    times: u64,
+    make: impl Fn(u64) -> Vec<u8>,
+) -> Measured {
+    let (next, latencies) = (Cell::new(0_u64), RefCell::new(Vec::new()));
+    let began = Instant::now();
+    let client = async || {
+        let mut connection = Connection::open(address).await;
+        loop {
+            let number = next.replace(next.get() + 1);
+            if number >= times {
+                return;
+            }
+            let request = make(number);
+            let sent = Instant::now();
+            connection.ask(&request).await;
+            latencies.borrow_mut().push(sent.elapsed());
+        }
+    };
+    join_all((0..clients).map(|_| client())).await;
+    Measured::of(latencies.into_inner(), began.elapsed())
+}
+
+/// Requests at a fixed rate. The time of one that was due while every connection waited for an answer counts from then, so
+/// that a server that stalls cannot hide it by receiving fewer.
+pub(crate) async fn paced(
+    address: SocketAddr,
+    per_second: f64,
+    time: Duration,
+    make: impl Fn(u64) -> Vec<u8>,
+) -> Measured {
+    /// More than are ever on their way, unless the server cannot keep up.
+    const CONNECTIONS: usize = 64;
+    let every = Duration::from_secs_f64(1.0 / per_second);
+    let (next, latencies) = (Cell::new(0_u32), RefCell::new(Vec::new()));
+    let began = Instant::now();
+    let client = async || {
+        let mut connection = Connection::open(address).await;
+        loop {
+            let number = next.replace(next.get() + 1);
+            let due = began + every * number;
+            if due >= began + time {
+                return;
+            }
+            let request = make(number.into());
+            // A timer of the client's that is late is not the server's fault.
+            let from = if due > Instant::now() {
+                sleep_until(due.into()).await;
+                Instant::now()
+            } else {
+                due
+            };
+            connection.ask(&request).await;
+            latencies.borrow_mut().push(from.elapsed());
+        }
+    };
+    join_all((0..CONNECTIONS).map(|_| client())).await;
+    Measured::of(latencies.into_inner(), time)
+}

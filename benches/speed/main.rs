@@ -1,0 +1,119 @@
+//! Everything that is claimed about speed, measured in one run on one machine: own mongods, own servers, in turns, each number
+//! beside the limit that it is held against. `make bench` runs it and writes docs/BENCHMARKS.md; `make bench BENCH="reads"` runs
+//! a part and writes nothing.
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a benchmark that cannot go on says why")]
+#![expect(clippy::disallowed_methods, reason = "it compares with the driver and with bcrypt alone")]
+
+#[path = "../../tests/it/support/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "the tests use the rest of it")]
+mod support;
+
+mod bare;
+mod bulk;
+mod changes;
+mod cost;
+mod footprint;
+mod growth;
+mod load;
+mod logins;
+mod place;
+mod reads;
+mod report;
+mod soak;
+mod stats;
+
+use place::{CHEAP, Served};
+use report::Report;
+use support::mongo::Mongod;
+use tokio::runtime::{Builder, Runtime};
+
+/// The server's, so that the limit has it too.
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// How many organizations there are where many are meant, and where few are.
+const MANY: u64 = 10_000;
+const FEW: u64 = 200;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        [bare::ARGUMENT, uri] => bare::serve(uri),
+        [reads::ARGUMENT, uri, orgs] => reads::ask_by_the_driver(uri, orgs.parse().expect("a number")),
+        [soak::ARGUMENT] => soak(5),
+        [soak::ARGUMENT, cycles] => soak(cycles.parse().expect("a number")),
+        ["rate", address, path] => rate(address, path),
+        parts => measure(parts),
+    }
+}
+
+/// One thread: the clients must not use what the servers are measured by.
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+/// Asks one server for one thing as fast as it can, for whoever looks for what that costs. A `*` in the path stands for a number
+/// below a thousand, another one each time.
+fn rate(address: &str, path: &str) {
+    let address = address.parse().expect("an address");
+    let request = |n| load::get(&path.replacen('*', &place::scattered(n, 1_000).to_string(), 1), None);
+    let time = std::time::Duration::from_secs(4);
+    let measured = load::without_pause(address, reads::CONNECTIONS, time, request);
+    let stats::Measured { rate, p50, p99 } = runtime().block_on(measured);
+    println!("{rate:.0} a second, p50 {p50:.2} ms, p99 {p99:.2} ms");
+}
+
+fn soak(cycles: u32) {
+    if !runtime().block_on(soak::run(cycles)) {
+        std::process::exit(1);
+    }
+}
+
+/// Measures these parts, or all.
+fn measure(parts: &[&str]) {
+    let runtime = runtime();
+    let mut report = Report::default();
+    let is_wanted = |part: &str| parts.is_empty() || parts.contains(&part);
+    let (mongod, server) = runtime.block_on(async {
+        let mongod = place::mongod().await;
+        let server = Served::server(&mongod, CHEAP).await;
+        if ["reads", "logins", "growth", "footprint"].into_iter().any(is_wanted) {
+            server.make_orgs(0, MANY).await;
+        }
+        if is_wanted("reads") {
+            reads::measure(&mut report, &mongod, &server, MANY).await;
+        }
+        if is_wanted("logins") {
+            logins::measure(&mut report, &mongod, MANY).await;
+        }
+        if is_wanted("changes") {
+            changes::measure_creations(&mut report, &mongod).await;
+            changes::measure_renames(&mut report, &Mongod::started().await).await;
+        }
+        if is_wanted("growth") {
+            let small = place::mongod().await;
+            let other = Served::server(&small, CHEAP).await;
+            other.make_orgs(0, FEW).await;
+            growth::measure(&mut report, [(&other, FEW), (&server, MANY)]).await;
+        }
+        (mongod, server)
+    });
+    if is_wanted("bulk") {
+        // As many threads for the driver alone as the server has.
+        let runtime = Runtime::new().expect("a runtime");
+        runtime.block_on(async { bulk::measure(&mut report, &Mongod::started().await).await });
+    }
+    runtime.block_on(async {
+        if is_wanted("footprint") {
+            footprint::measure(&mut report, &mongod, &server, MANY).await;
+        }
+        if is_wanted("cost") {
+            cost::measure(&mut report, &Mongod::started().await).await;
+        }
+    });
+    if parts.is_empty() {
+        report.write();
+    }
+}

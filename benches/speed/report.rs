@@ -1,0 +1,103 @@
+//! The tables, on the screen and in docs/BENCHMARKS.md.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+/// What is between these in the document is written here, everything else by people.
+const BEGIN: &str = "<!-- measured: written by `make bench` -->";
+const END: &str = "<!-- end of what was measured -->";
+
+/// What a number should be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Goal {
+    AtLeast(f64),
+    AtMost(f64),
+    /// None: it is only told.
+    None,
+}
+
+impl Goal {
+    /// The goal, and whether it is reached.
+    fn judge(self, number: f64) -> String {
+        let (text, is_reached) = match self {
+            Self::AtLeast(least) => (format!("≥ {least}"), number >= least),
+            Self::AtMost(most) => (format!("≤ {most}"), number <= most),
+            Self::None => return "–".to_owned(),
+        };
+        format!("{text} {}", if is_reached { "✓" } else { "✗" })
+    }
+}
+
+/// The report of one run.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    text: String,
+}
+
+impl Report {
+    /// A table's title, an explanation, and its columns.
+    pub(crate) fn table(&mut self, title: &str, about: &str, columns: &[&str]) {
+        self.line(&format!("\n### {title}\n\n{about}\n"));
+        self.row(columns);
+        self.line(&format!("|{}", " --- |".repeat(columns.len())));
+    }
+
+    pub(crate) fn row<T: AsRef<str>>(&mut self, cells: &[T]) {
+        let cells: Vec<&str> = cells.iter().map(AsRef::as_ref).collect();
+        self.line(&format!("| {} |", cells.join(" | ")));
+    }
+
+    pub(crate) fn line(&mut self, text: &str) {
+        println!("{text}");
+        writeln!(self.text, "{text}").expect("memory");
+    }
+
+    /// Puts it into the document.
+    pub(crate) fn write(&self) {
+        let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/BENCHMARKS.md"));
+        let document = std::fs::read_to_string(&path).expect("the document");
+        let (before, rest) = document.split_once(BEGIN).expect("where the tables begin");
+        let (_, after) = rest.split_once(END).expect("where they end");
+        let text = format!("{before}{BEGIN}\n\n{}\n\n{}\n\n{END}{after}", machine(), self.text.trim());
+        std::fs::write(&path, text).expect("written");
+        println!("\nwritten to docs/BENCHMARKS.md");
+    }
+}
+
+/// A ratio with its goal, as two cells.
+pub(crate) fn judged(ratio: crate::stats::Spread, goal: Goal) -> [String; 2] {
+    [ratio.to_string(), goal.judge(ratio.median)]
+}
+
+/// When, on what, and with which versions.
+fn machine() -> String {
+    let day = OffsetDateTime::now_utc().format(format_description!("[year]-[month]-[day]")).expect("a date");
+    let said = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).output().ok()?;
+        String::from_utf8(output.stdout).ok()?.lines().next().map(|line| line.trim().to_owned())
+    };
+    let unknown = || "unknown".to_owned();
+    let processor = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("model name"))?;
+        line.split_once(':').map(|(_, name)| name.trim().to_owned())
+    });
+    let memory = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let kilobytes: u64 = text.lines().next()?.split_whitespace().nth(1)?.parse().ok()?;
+        Some(format!("{} GiB", (kilobytes + (1 << 19)) >> 20))
+    });
+    let mongod = said("python3", &["scripts/tools.py", "mongod"]).and_then(|path| said(&path, &["--version"]));
+    format!(
+        "{day}, {} cores ({}), {} of memory, {}; {}, {}; tenantry at commit {}",
+        std::thread::available_parallelism().map_or(0, usize::from),
+        processor.unwrap_or_else(unknown),
+        memory.unwrap_or_else(unknown),
+        said("uname", &["-s"]).unwrap_or_else(unknown),
+        mongod.map_or_else(unknown, |version| version.replace("db version v", "MongoDB ")),
+        said("rustc", &["--version"]).unwrap_or_else(unknown),
+        said("git", &["describe", "--always", "--dirty"]).unwrap_or_else(unknown),
+    )
+}

@@ -1,0 +1,67 @@
+//! What was measured, and how sure it is.
+
+use std::fmt;
+use std::time::Duration;
+
+/// One measurement of many requests.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Measured {
+    /// How many were answered in a second.
+    pub(crate) rate: f64,
+    /// The median latency, in milliseconds.
+    pub(crate) p50: f64,
+    /// The 99th percentile of it.
+    pub(crate) p99: f64,
+}
+
+impl Measured {
+    pub(crate) fn of(mut latencies: Vec<Duration>, time: Duration) -> Self {
+        latencies.sort_unstable();
+        let at = |share: usize| millis(latencies[latencies.len() * share / 100]);
+        Self { rate: count(latencies.len()) / time.as_secs_f64(), p50: at(50), p99: at(99) }
+    }
+}
+
+/// Several measurements of one number: the median, and the least and the most that there was.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spread {
+    pub(crate) median: f64,
+    least: f64,
+    most: f64,
+}
+
+impl Spread {
+    pub(crate) fn of(measured: impl IntoIterator<Item = f64>) -> Self {
+        let mut measured: Vec<f64> = measured.into_iter().collect();
+        measured.sort_unstable_by(f64::total_cmp);
+        Self { median: measured[measured.len() / 2], least: measured[0], most: measured[measured.len() - 1] }
+    }
+
+    /// Of two numbers that were measured in turns, how much the first is of the second.
+    pub(crate) fn of_ratios(pairs: impl IntoIterator<Item = (f64, f64)>) -> Self {
+        Self::of(pairs.into_iter().map(|(one, other)| one / other))
+    }
+}
+
+/// With as many digits as are worth something.
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { median, least, most } = *self;
+        let digits = match median {
+            0.0..10.0 => 2,
+            10.0..100.0 => 1,
+            _ => 0,
+        };
+        write!(f, "{median:.digits$} ({least:.digits$} to {most:.digits$})")
+    }
+}
+
+pub(crate) fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1_000.0
+}
+
+/// A count as a number to reckon with.
+#[expect(clippy::cast_precision_loss, reason = "counts of a few million")]
+pub(crate) fn count(number: usize) -> f64 {
+    number as f64
+}

@@ -1,0 +1,40 @@
+//! What every answer gets, whoever made it: the handler, the framework, a limit, a panic. One layer for all of it, because each
+//! layer of a router costs every request a few allocations.
+
+use axum::extract::{Request, State};
+use axum::http::header;
+use axum::middleware::Next;
+use axum::response::Response;
+
+use super::observe::RequestId;
+use super::old_names::OldNameNote;
+use super::problem::Problem;
+use super::state::HttpState;
+use super::{detach, headers, old_names};
+
+/// Has a request answered, and completes the answer.
+pub(super) async fn complete(State(state): State<HttpState>, mut request: Request, next: Next) -> Response {
+    let id = request.extensions().get::<RequestId>().cloned();
+    let (note, uri) = (OldNameNote::default(), request.uri().clone());
+    request.extensions_mut().insert(note.clone());
+    let mut response = detach::run(state, request, next).await;
+    render_problem(&mut response, id.as_ref().map_or("", |id| &id.0));
+    old_names::tell(&mut response, &note, &uri);
+    headers::harden(&mut response);
+    response
+}
+
+/// Turns an error into an RFC 9457 problem.
+fn render_problem(response: &mut Response, id: &str) {
+    let status = response.status();
+    if !(status.is_client_error() || status.is_server_error()) {
+        return;
+    }
+    let problem = response.extensions_mut().remove::<Problem>().unwrap_or_else(|| Problem::of_status(status));
+    let mut rendered = problem.render(id);
+    // What a 405 must say (RFC 9110, section 15.5.6), which the framework knows.
+    if let Some(allow) = response.headers_mut().remove(header::ALLOW) {
+        rendered.headers_mut().insert(header::ALLOW, allow);
+    }
+    *response = rendered;
+}
