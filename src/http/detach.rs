@@ -2,8 +2,8 @@
 //!
 //! When a client hangs up or a limit is reached, axum drops the handler's future, and with it the driver's: that costs
 //! the driver a connection each time and leaves a change in the middle. So a future that is dropped before its end goes on in a
-//! task of its own, whoever waits for it. (A task for every request from the beginning would be simpler. It costs each one
-//! a wake-up of another thread, a tenth of all that a read costs: docs/BENCHMARKS.md.)
+//! task of its own, whoever waits for it. (A task for every request from the beginning would be simpler, and would cost
+//! each one the wake-up of another thread.)
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
