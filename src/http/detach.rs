@@ -40,9 +40,11 @@ pub(super) async fn run(state: HttpState, request: Request, next: Next) -> Respo
         }
     };
     let counted = Running::count(state.running.clone(), permit);
+    // A server that stops waits for it, wherever it goes on.
+    let tracked = state.requests.token();
     let work = async move {
         let response = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-        drop(counted);
+        drop((counted, tracked));
         // Whatever the panic left behind was the request's own.
         response.unwrap_or_else(|_panic| Problem::new(kinds::INTERNAL_ERROR).into_response())
     };

@@ -87,7 +87,7 @@ pub struct Shared {
     pub limits: RequestLimits,
     /// What `/metrics` shows.
     pub metrics: PrometheusHandle,
-    /// Where requests run whose clients are gone: they are finished all the same, also before the server stops.
+    /// The requests at work, those without a client any more included: all are finished before the server stops.
     pub requests: TaskTracker,
     /// How many more requests may run.
     pub permits: Arc<Semaphore>,
