@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bson::{Bson, Document, doc};
 use mongodb::options::ClientOptions;
@@ -162,9 +162,25 @@ impl Mongod {
         }
     }
 
-    /// Holds it: it keeps its connections and answers nothing.
+    /// Holds it: it keeps its connections and answers nothing. A signal takes a moment to reach every thread.
     pub(crate) fn hold(&self) {
         self.signal(Signal::STOP);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !self.stands_still() {
+            assert!(Instant::now() < deadline, "mongod does not stop");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Whether each of its threads is stopped, as the kernel says (Linux); elsewhere nobody can tell.
+    fn stands_still(&self) -> bool {
+        let process = self.process.expect("it was started").as_raw_nonzero();
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else { return true };
+        threads.flatten().all(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            // The name before the state, in parentheses, may hold anything. One that has ended says nothing.
+            stat.rsplit(')').next().is_none_or(|rest| rest.is_empty() || rest.trim_start().starts_with('T'))
+        })
     }
 
     /// Lets it go on.
