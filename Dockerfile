@@ -14,6 +14,9 @@ FROM rust:1.95.0-bookworm AS build
 # needs a C compiler, which this image has, and neither CMake nor bindgen. 0: compile it, and never link a library
 # that is here but not in the final image.
 ENV AWS_LC_SYS_USE_SYSTEM=0
+# jemalloc (make and the C compiler) is built for one size of pages and works with smaller ones. Of arm64 machines some have
+# 64 KiB, whatever the machine that builds has.
+ENV JEMALLOC_SYS_WITH_LG_PAGE=16
 
 WORKDIR /build
 

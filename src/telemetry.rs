@@ -22,7 +22,8 @@ const LATENCY_BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 
 /// There is no stderr.
 pub fn start_log(config: &Config) -> std::io::Result<()> {
     let filter = EnvFilter::new(&config.log_filter);
-    // Each line is one write, so it needs no lock: that of the standard library would be waited for under load.
+    // Each line is one write, and a pipe takes one of up to 4,096 bytes whole (pipe(7)), which ours stay far below: so it needs
+    // no lock. That of the standard library would be waited for under load.
     let stderr = File::from(std::io::stderr().as_fd().try_clone_to_owned()?);
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Arc::new(stderr));
     if config.is_log_json {

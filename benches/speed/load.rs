@@ -103,27 +103,11 @@ pub(crate) async fn without_pause(
     time: Duration,
     make: impl Fn(u64) -> Vec<u8>,
 ) -> Measured {
-    let (next, latencies) = (Cell::new(0_u64), RefCell::new(Vec::new()));
-    let began = Instant::now();
-    let (counted_from, end) = (began + time / 4, began + time / 4 + time);
-    let client = async || {
-        let mut connection = Connection::open(address).await;
-        loop {
-            let number = next.replace(next.get() + 1);
-            let request = make(number);
-            let sent = Instant::now();
-            if sent >= end {
-                return;
-            }
-            connection.ask(&request).await;
-            let answered = Instant::now();
-            if (counted_from..end).contains(&answered) {
-                latencies.borrow_mut().push(answered - sent);
-            }
-        }
-    };
-    join_all((0..clients).map(|_| client())).await;
-    Measured::of(latencies.into_inner(), time)
+    let counted_from = Instant::now() + time / 4;
+    let end = counted_from + time;
+    let answered = send_while(address, clients, make, |_, now| now < end).await;
+    let counted = answered.into_iter().filter(|(_, answered)| (counted_from..end).contains(answered));
+    Measured::of(counted.map(|(sent, answered)| answered - sent).collect(), time)
 }
 
 /// The same until it was done so often altogether.
@@ -133,23 +117,35 @@ pub(crate) async fn so_often(
     times: u64,
     make: impl Fn(u64) -> Vec<u8>,
 ) -> Measured {
-    let (next, latencies) = (Cell::new(0_u64), RefCell::new(Vec::new()));
     let began = Instant::now();
+    let answered = send_while(address, clients, make, |number, _| number < times).await;
+    let time = began.elapsed();
+    Measured::of(answered.into_iter().map(|(sent, answered)| answered - sent).collect(), time)
+}
+
+/// Sends requests while the next one's number and the time allow it; when each was sent and answered.
+async fn send_while(
+    address: SocketAddr,
+    clients: usize,
+    make: impl Fn(u64) -> Vec<u8>,
+    goes_on: impl Fn(u64, Instant) -> bool,
+) -> Vec<(Instant, Instant)> {
+    let (next, answered) = (Cell::new(0_u64), RefCell::new(Vec::new()));
     let client = async || {
         let mut connection = Connection::open(address).await;
         loop {
             let number = next.replace(next.get() + 1);
-            if number >= times {
-                return;
-            }
             let request = make(number);
             let sent = Instant::now();
+            if !goes_on(number, sent) {
+                return;
+            }
             connection.ask(&request).await;
-            latencies.borrow_mut().push(sent.elapsed());
+            answered.borrow_mut().push((sent, Instant::now()));
         }
     };
     join_all((0..clients).map(|_| client())).await;
-    Measured::of(latencies.into_inner(), began.elapsed())
+    answered.into_inner()
 }
 
 /// Requests at a fixed rate. The time of one that was due while every connection waited for an answer counts from then, so

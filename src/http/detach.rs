@@ -7,7 +7,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
@@ -66,10 +66,13 @@ impl Future for Unstoppable {
     type Output = Response;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response> {
-        let Some(work) = &mut self.work else { return Poll::Pending };
-        let response = ready!(work.as_mut().poll(context));
-        self.work = None;
-        Poll::Ready(response)
+        // Taken out meanwhile: what panics in spite of all must not go on.
+        let Some(mut work) = self.work.take() else { return Poll::Pending };
+        let polled = work.as_mut().poll(context);
+        if polled.is_pending() {
+            self.work = Some(work);
+        }
+        polled
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 
+use bson::doc;
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -9,6 +10,9 @@ use crate::support::mongo::Mongod;
 use crate::support::process::{Running, Tenantry, said};
 use crate::support::server::{PASSWORD, SECRET, empty_database};
 use crate::support::{eventually, is_ready, mongo};
+
+/// Longer than a server that stops lets its connections live, shorter than it waits for requests altogether, in milliseconds.
+const HELD_MS: i32 = 17_000;
 
 /// Settings of a server that nothing is wrong with.
 fn settings<'a>(uri: &'a str, database: &'a str) -> Vec<(&'a str, &'a str)> {
@@ -169,4 +173,40 @@ async fn a_signal_lets_running_requests_finish() {
         assert_eq!(code, Some(0), "{log}");
         assert!(log.contains("stopping"), "{log}");
     }
+}
+
+#[tokio::test]
+async fn a_change_that_outlasts_its_connection_is_finished_before_the_server_stops() {
+    let mongod = Mongod::with_fail_points().await;
+    let (uri, database) = (mongod.uri(), empty_database(&mongod).await);
+    let mut settings = settings(&uri, database.name());
+    settings.push(("REQUEST_TIMEOUT_SECONDS", "60"));
+    let server = Tenantry::new(&["serve"], &settings).start();
+    let (client, url) = ready(&server).await;
+    let post = |path: &str, body: serde_json::Value| {
+        client.post(format!("{url}{path}")).header("content-type", "application/json").body(body.to_string()).send()
+    };
+    let mut admin = json!({ "email": "a@example.com", "password": PASSWORD });
+    let login = admin.clone();
+    admin["organization_name"] = json!("before");
+    assert_eq!(post("/org/create", admin).await.expect("an answer").status(), 201);
+    let token = post("/admin/login", login).await.expect("an answer").text().await.expect("a body");
+    let token: serde_json::Value = serde_json::from_str(&token).expect("JSON");
+
+    mongod
+        .fail(&["renameCollection"], doc! { "times": 1 }, doc! { "blockConnection": true, "blockTimeMS": HELD_MS })
+        .await;
+    let rename = json!({ "organization_name": "before", "new_organization_name": "after" }).to_string();
+    let rename = client.put(format!("{url}/org/update")).header("content-type", "application/json").body(rename);
+    let rename = rename.bearer_auth(token["access_token"].as_str().expect("a token")).send();
+    let cut_off = tokio::spawn(rename);
+    let orgs = database.collection::<bson::Document>("organizations");
+    let moving = doc! { "state": "renaming", "change.step": "move-collection" };
+    eventually("it is about to be moved", async || matches!(orgs.count_documents(moving.clone()).await, Ok(1))).await;
+    server.signal(Signal::TERM);
+    let (code, log) = tokio::task::spawn_blocking(|| server.end()).await.expect("no panic");
+    assert_eq!(code, Some(0), "{log}");
+    assert!(cut_off.await.expect("no panic").is_err(), "its connection ended first");
+    let done = doc! { "state": "active", "slug": "after", "change": { "$exists": false } };
+    assert_eq!(orgs.count_documents(done).await.expect("MongoDB"), 1, "{log}");
 }
