@@ -8,7 +8,7 @@ use super::{Caller, OrgId};
 ///
 /// MongoDB keeps the UUID through renames and refuses a command (error 361) whose name and UUID do not belong
 /// together, so a command that carries both can never touch another tenant's data.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TenantCollection {
     /// The collection's name when the organization was loaded.
     pub name: String,

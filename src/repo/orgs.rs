@@ -1,6 +1,8 @@
 //! Organizations in the master database: looking them up. The steps of their changes are in [`super::journal`], what
 //! becomes of their names in `names.rs`.
 
+use std::collections::HashSet;
+
 use bson::raw::RawDocumentBuf;
 use bson::{Document, doc};
 use mongodb::Collection;
@@ -10,7 +12,7 @@ use super::documents::{ORGANIZATIONS, OrgDocument, OrgHistory, decode_raw};
 use super::error::{RepoError, bson_uuid};
 use super::journal::abandoned;
 use super::{Database, READ_MAX_TIME, exists};
-use crate::domain::{Change, ChangeId, Org, OrgId, Slug};
+use crate::domain::{Change, ChangeId, Org, OrgId, Slug, TenantCollection};
 
 /// The organizations.
 #[derive(Debug, Clone)]
@@ -81,6 +83,28 @@ impl OrgRepo {
     /// MongoDB could not be asked.
     pub async fn is_collection_recorded(&self, uuid: uuid::Uuid) -> Result<bool, RepoError> {
         exists(&self.collection, doc! { "collection_uuid": bson_uuid(uuid) }).await
+    }
+
+    /// The collections that these organizations call their own, in one query; those of organizations that do not exist, or
+    /// whose records do not say, are not among them.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub async fn collections_of(&self, ids: &[OrgId]) -> Result<HashSet<TenantCollection>, RepoError> {
+        let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
+        let fields = doc! { "_id": 0, "collection_name": 1, "collection_uuid": 1 };
+        let found = self.collection.find(doc! { "_id": { "$in": ids } }).projection(fields).max_time(READ_MAX_TIME);
+        let mut cursor = found.await.map_err(RepoError::of_read)?;
+        let mut collections = HashSet::new();
+        while cursor.advance().await.map_err(RepoError::of_read)? {
+            let org = cursor.current();
+            if let (Ok(name), Ok(uuid)) = (org.get_str("collection_name"), org.get_binary("collection_uuid"))
+                && let Ok(uuid) = uuid.to_binary().to_uuid()
+            {
+                collections.insert(TenantCollection { name: name.to_owned(), uuid: uuid.to_uuid_1() });
+            }
+        }
+        Ok(collections)
     }
 
     /// Whether anybody has or claims this name.

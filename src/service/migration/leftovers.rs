@@ -10,6 +10,9 @@ use crate::domain::{AdminId, ChangeKind, Email, OrgId, OrgState, OwnerTag};
 use crate::repo::RepoError;
 use crate::repo::tenants::CollectionInfo;
 
+/// Of how many collections it is asked at once whether they are in place, as nearly all of them are.
+const BATCH: usize = 1_000;
+
 impl MigrationService {
     /// Whether another admin than `except` has or claims this email. A leftover that does is removed first.
     ///
@@ -91,12 +94,16 @@ impl MigrationService {
         for org_id in self.repos.admins.find_orphans().await? {
             cleared += usize::from(self.clear_admins_of(org_id).await?);
         }
-        for found in self.repos.tenants.tagged().await? {
-            match self.tidy_collection(&found).await {
-                Ok(is_tidied) => cleared += usize::from(is_tidied),
-                // It may have gone or moved since it was listed; or its organization cannot be read, which must not keep the
-                // others.
-                Err(error) => warn!(collection = found.collection.name, %error, "cannot look after a collection"),
+        for listed in self.repos.tenants.tagged().await?.chunks(BATCH) {
+            let owners: Vec<OrgId> = listed.iter().filter_map(|found| found.owner).map(|OwnerTag(id)| id).collect();
+            let in_place = self.repos.orgs.collections_of(&owners).await?;
+            for found in listed.iter().filter(|found| !in_place.contains(&found.collection)) {
+                match self.tidy_collection(found).await {
+                    Ok(is_tidied) => cleared += usize::from(is_tidied),
+                    // It may have gone or moved since it was listed; or its organization cannot be read, which must not
+                    // keep the others.
+                    Err(error) => warn!(collection = found.collection.name, %error, "cannot look after a collection"),
+                }
             }
         }
         Ok(cleared)

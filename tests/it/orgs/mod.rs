@@ -5,6 +5,7 @@ mod create;
 mod delete;
 mod get;
 mod idempotency;
+mod leftovers;
 mod names;
 mod restore;
 mod update;
