@@ -196,9 +196,13 @@ fn find_command(at: &TenantCollection, find: &Find, time: Duration) -> Document 
     command
 }
 
-/// The one document of this id. Never the value alone: it could be read as an operator.
+/// The one document of this id. MongoDB takes its shortest way to a plain value (docs/BENCHMARKS.md); what could be read as
+/// an operator or a pattern, which only documents of other programs have, is compared in words.
 pub(super) fn by_id(id: &DocumentId) -> Document {
-    doc! { "_id": { "$eq": id.as_bson() } }
+    match id.as_bson() {
+        plain @ (Bson::String(_) | Bson::ObjectId(_) | Bson::Int32(_) | Bson::Int64(_)) => doc! { "_id": plain },
+        other => doc! { "_id": { "$eq": other } },
+    }
 }
 
 /// A size or a count, which MongoDB writes as whichever number type holds it.
