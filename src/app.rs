@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
+use axum_server::accept::NoDelayAcceptor;
 use metrics::gauge;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::runtime::Handle;
@@ -39,6 +40,9 @@ fn reconcile_every() -> Duration {
 const SCRUB_EVERY: Duration = Duration::from_hours(1);
 /// How often the metrics' samples are put into their buckets; they pile up until then.
 const TIDY_METRICS_EVERY: Duration = Duration::from_secs(5);
+/// How many new connections may wait to be accepted: as many as Linux allows by default (tcp(7), `somaxconn`). The standard
+/// library asks for 128, and whoever comes when they are there already is told nothing and tries again after a second.
+const BACKLOG: i32 = 4_096;
 /// How long a connection may take to send a request's head; also how long it may stay open without one.
 const HEADER_READ_LIMIT: Duration = Duration::from_secs(30);
 /// How long a new connection may take to send its first request's head.
@@ -158,6 +162,7 @@ impl App {
     pub fn bind(config: Config, clock: SharedClock, metrics: PrometheusHandle) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(config.listen)
             .map_err(|error| anyhow::anyhow!("cannot listen on {} (HOST, PORT): {error}", config.listen))?;
+        rustix::net::listen(&listener, BACKLOG)?;
         listener.set_nonblocking(true)?;
         let hasher = PasswordHasher::start(config.salt_rounds)?;
         let sealers = Sealers {
@@ -202,6 +207,9 @@ impl App {
         let handle = axum_server::Handle::<SocketAddr>::new();
         let service = router(state.clone(), &config.cors_allowed_origins)?;
         let mut server = axum_server::from_tcp(listener)?
+            // Else the kernel keeps the next piece of an answer back until the client has confirmed the last one, which
+            // clients put off for up to 40 ms.
+            .acceptor(NoDelayAcceptor::new())
             .handle(handle.clone())
             .first_request_timeout(FIRST_REQUEST_LIMIT)
             // Proxies speak HTTP/1.1 to what is behind them; HTTP/2 would need limits of its own.

@@ -1,6 +1,8 @@
 //! The binary: its commands, its exit codes, what it says of broken settings, and how it stops.
 
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
 
 use bson::doc;
 use rustix::process::Signal;
@@ -172,6 +174,31 @@ async fn a_signal_lets_running_requests_finish() {
         let (code, log) = server.end();
         assert_eq!(code, Some(0), "{log}");
         assert!(log.contains("stopping"), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn a_burst_of_new_connections_waits_in_line() {
+    /// More than the standard library's line has room for.
+    const BURST: usize = 300;
+    let limit = Duration::from_secs(10);
+    // Where the system has a shorter line there is nothing to see.
+    let room = std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok().and_then(|text| text.trim().parse().ok());
+    let burst = BURST.min(room.unwrap_or(128));
+    let (uri, database) = (mongo::shared().await.uri(), empty_database(mongo::shared().await).await);
+    let server = Tenantry::new(&["serve"], &settings(&uri, database.name())).start();
+    let (_, url) = ready(&server).await;
+    let address: SocketAddr = url.trim_start_matches("http://").parse().expect("an address");
+    server.signal(Signal::STOP);
+    let connect = |_| TcpStream::connect_timeout(&address, limit).expect("there is room in the line");
+    let connections: Vec<TcpStream> = (0..burst).map(connect).collect();
+    server.signal(Signal::CONT);
+    for mut connection in connections {
+        connection.set_read_timeout(Some(limit)).expect("a socket");
+        connection.write_all(b"GET /health/live HTTP/1.1\r\nhost: test\r\n\r\n").expect("sent");
+        let mut status = [0; 12];
+        connection.read_exact(&mut status).expect("an answer");
+        assert_eq!(&status, b"HTTP/1.1 200");
     }
 }
 
