@@ -14,7 +14,7 @@ use reqwest::Client;
 use reqwest::header::CONTENT_TYPE;
 use tokio::task::{JoinHandle, spawn};
 
-use crate::load::Connection;
+use crate::load::{Connection, in_turns};
 use crate::place::{Served, creation, resident};
 use crate::report::{Report, judged};
 use crate::stats::{Spread, count};
@@ -54,25 +54,51 @@ pub(crate) async fn measure(report: &mut Report, mongod: &Mongod) {
     report.table("Imports and exports against the driver", &about, &columns);
     let (mut imports, mut exports) = (Vec::new(), Vec::new());
     let lines = axum::body::Bytes::from(line().repeat(DOCUMENTS));
-    for _ in 0..ROUNDS {
+    let import = async || {
         bulk.empty().await;
         let began = Instant::now();
         assert_eq!(bulk.import(lines.clone().into()).await, DOCUMENTS);
-        let by_server = per_second(began);
+        per_second(began)
+    };
+    let insert = async || {
         bulk.empty().await;
-        imports.push((by_server, bulk.insert_by_the_driver().await));
-
+        bulk.insert_by_the_driver().await
+    };
+    let export = async || {
         let began = Instant::now();
         bulk.export().await;
-        exports.push((per_second(began), bulk.read_by_the_driver().await));
+        per_second(began)
+    };
+    for round in 0..ROUNDS {
+        imports.push(in_turns(round, import, insert).await);
+        exports.push(in_turns(round, export, async || bulk.read_by_the_driver().await).await);
     }
-    for (what, rounds) in [("import", imports), ("export", exports)] {
+    bulk.empty().await;
+    bulk.documents.insert_one(document()).await.expect("stored");
+    let export = async || calls_a_second(async || assert!(bulk.export().await > 0)).await;
+    let read = async || calls_a_second(async || assert_eq!(bulk.read_all().await, 1)).await;
+    let mut small = Vec::new();
+    for round in 0..ROUNDS {
+        small.push(in_turns(round, export, read).await);
+    }
+    let measured = [("import", imports), ("export", exports), ("export of one document, calls a second", small)];
+    for (what, rounds) in measured {
         let (server, driver) =
             (Spread::of(rounds.iter().map(|round| round.0)), Spread::of(rounds.iter().map(|round| round.1)));
         let cells = [what.to_owned(), server.to_string(), driver.to_string()];
         report.row(&[cells.as_slice(), &judged(Spread::of_ratios(rounds), crate::report::Goal::None)].concat());
     }
     bulk.measure_memory(report).await;
+}
+
+/// How often something can be done in a second, one after another.
+async fn calls_a_second(call: impl AsyncFn()) -> f64 {
+    const CALLS: usize = 200;
+    let began = Instant::now();
+    for _ in 0..CALLS {
+        call().await;
+    }
+    count(CALLS) / began.elapsed().as_secs_f64()
 }
 
 fn per_second(began: Instant) -> f64 {
@@ -128,13 +154,18 @@ impl Bulk {
 
     async fn read_by_the_driver(&self) -> f64 {
         let began = Instant::now();
+        assert_eq!(self.read_all().await, DOCUMENTS);
+        per_second(began)
+    }
+
+    /// Reads a cursor to its end; how many there were.
+    async fn read_all(&self) -> usize {
         let mut cursor = self.documents.find(doc! {}).sort(doc! { "_id": 1 }).await.expect("a cursor");
         let mut found = 0;
         while cursor.advance().await.expect("a document") {
             found += usize::from(!cursor.current().as_bytes().is_empty());
         }
-        assert_eq!(found, DOCUMENTS);
-        per_second(began)
+        found
     }
 
     /// How much the server's memory grows while much goes in and out.

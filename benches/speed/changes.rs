@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bson::{Document, doc};
 use serde_json::json;
 
-use crate::load::{Connection, request};
+use crate::load::{Connection, in_turns, request};
 use crate::place::{CHEAP, Served, collection, creation, name};
 use crate::report::{Goal, Report, judged};
 use crate::stats::{Spread, millis};
@@ -27,7 +27,7 @@ pub(crate) async fn measure_creations(report: &mut Report, mongod: &Mongod) {
         cheapest hash the commands alone are compared.";
     let columns = ["bcrypt cost", "creations each", "server, ms", "bare handler, ms", "ratio of speed", "goal"];
     report.table("Creations against bcrypt and the same commands", about, &columns);
-    let bare = Served::bare(mongod).await;
+    let bare = Served::bare(mongod, &[]).await;
     let mut number = FIRST;
     for (cost, times, settings, goal) in
         [(12, 30, &[] as crate::place::Settings, Goal::AtLeast(0.9)), (4, 300, CHEAP, Goal::None)]
@@ -36,15 +36,15 @@ pub(crate) async fn measure_creations(report: &mut Report, mongod: &Mongod) {
         let (mut to_server, mut to_bare) =
             (Connection::open(server.address).await, Connection::open(bare.address).await);
         let mut pairs = Vec::new();
-        for _ in 0..times {
+        for round in 0..times {
             let by_bare = String::from_utf8(creation(number + 1)).expect("text");
             let by_bare = by_bare.replacen("/org/create", &format!("/create?cost={cost}"), 1);
-            pairs.push((timed(&mut to_server, &creation(number)).await, timed(&mut to_bare, by_bare.as_bytes()).await));
+            let by_server = async || timed(&mut to_server, &creation(number)).await;
+            pairs.push(in_turns(round, by_server, async || timed(&mut to_bare, by_bare.as_bytes()).await).await);
             number += 2;
         }
         let (server, bare) = (Spread::of(pairs.iter().map(|pair| pair.0)), Spread::of(pairs.iter().map(|pair| pair.1)));
-        // Of the medians: single pairs are at the mercy of the disk.
-        let ratio = Spread::of([bare.median / server.median]);
+        let ratio = Spread::of_ratios(pairs.iter().map(|(server, bare)| (*bare, *server)));
         let cells = [cost.to_string(), times.to_string(), server.to_string(), bare.to_string()];
         report.row(&[cells.as_slice(), &judged(ratio, goal)].concat());
     }
@@ -75,10 +75,11 @@ pub(crate) async fn measure_renames(report: &mut Report, mongod: &Mongod) {
         }
     }
     let about = format!("Organizations with 3 indexes, {RENAMES} renames each in turns, in milliseconds.");
-    let columns = ["1,000 documents", "1,000,000 documents", "ratio of medians", "goal"];
+    let columns = ["1,000 documents", "1,000,000 documents", "ratio", "goal"];
     report.table("Renames of small and of large organizations", &about, &columns);
-    let [small, large] = times.map(Spread::of);
-    let ratio = Spread::of([large.median / small.median]);
+    let [small, large] = times;
+    let ratio = Spread::of_ratios(large.iter().copied().zip(small.iter().copied()));
+    let [small, large] = [small, large].map(Spread::of);
     report.row(&[[small.to_string(), large.to_string()].as_slice(), &judged(ratio, Goal::AtMost(2.0))].concat());
 }
 

@@ -15,7 +15,7 @@ pub(crate) async fn measure(report: &mut Report, mongod: &Mongod, old: &Served, 
          process to its first `GET /health/ready` with 200, with MongoDB up and {orgs} organizations."
     );
     report.table("Memory and start", &about, &["", "measured", "goal"]);
-    let memory = Spread::of([resident(old.process_id())]);
+    let memory = Spread::once(resident(old.process_id()));
     report.row(&[["memory, MiB".to_owned()].as_slice(), &judged(memory, Goal::AtMost(64.0))].concat());
     let mut starts = Vec::new();
     for _ in 0..STARTS {

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::load::{get, request, so_often};
+use crate::FEW;
+use crate::load::{get, in_turns, request, so_often};
 use crate::place::{Served, creation, credentials, name, scattered};
 use crate::report::{Goal, Report, judged};
 use crate::stats::Spread;
@@ -11,10 +12,13 @@ use crate::stats::Spread;
 const CLIENTS: usize = 4;
 /// How often each measurement is made, in turns.
 const ROUNDS: usize = 7;
-/// How many organizations are renamed and have documents.
-const USED: u64 = 100;
+/// How many organizations are renamed and have documents: all of the few.
+const USED: u64 = FEW;
 /// Where the numbers of the organizations begin that are made here.
 const FIRST: u64 = 3_000_000;
+
+/// The call whose work is undone after each round, so that few stay few.
+const CREATE: &str = "create";
 
 /// A server with so many organizations, and tokens of the first of them.
 struct Side<'a> {
@@ -37,13 +41,10 @@ pub(crate) async fn measure(report: &mut Report, [few, many]: [(&Served, u64); 2
         "goal",
     ];
     report.table("Few organizations and many", &about, &columns);
-    let mut sides = Vec::new();
-    for (server, orgs) in [few, many] {
-        sides.push(Side::new(server, orgs).await);
-    }
+    let (few, many) = (Side::new(few.0, few.1).await, Side::new(many.0, many.1).await);
     let calls: [(&str, u64, Goal, Call); 6] = [
         ("`GET /org/get`", 2_000, Goal::AtMost(1.5), |side, n| {
-            get(&format!("/org/get?organization_name=org%20{}", USED + scattered(n, side.orgs - USED)), None)
+            get(&format!("/org/get?organization_name=org%20{}", scattered(n, side.orgs)), None)
         }),
         ("log in", 1_000, Goal::AtMost(1.5), |side, n| {
             let body = credentials(scattered(n, side.orgs)).to_string();
@@ -52,24 +53,28 @@ pub(crate) async fn measure(report: &mut Report, [few, many]: [(&Served, u64); 2
         ("rename", 400, Goal::AtMost(1.5), |side, n| side.rename(n)),
         ("insert a document", 1_000, Goal::AtMost(1.5), |side, n| side.of_documents("POST", n)),
         ("list documents", 1_000, Goal::AtMost(1.5), |side, n| side.of_documents("GET", n)),
-        ("create", 200, Goal::None, |_, n| creation(FIRST + n)),
+        (CREATE, 100, Goal::None, |_, n| creation(FIRST + n)),
     ];
     let mut begun = 0;
     for (what, requests, goal, call) in calls {
         let mut rounds = Vec::new();
-        for _ in 0..ROUNDS {
-            let mut p99 = [0.0; 2];
-            for (side, p99) in sides.iter().zip(&mut p99) {
-                *p99 = so_often(side.server.address, CLIENTS, requests, |n| call(side, begun + n)).await.p99;
+        for round in 0..ROUNDS {
+            let of = async |side: &Side<'_>| {
+                so_often(side.server.address, CLIENTS, requests, |n| call(side, begun + n)).await.p99
+            };
+            let p99 = in_turns(round, async || of(&few).await, async || of(&many).await).await;
+            if what == CREATE {
+                for side in [&few, &many] {
+                    side.server.delete_orgs(FIRST + begun, FIRST + begun + requests).await;
+                }
             }
             begun += requests;
             rounds.push(p99);
         }
-        let spread = |side: usize| Spread::of(rounds.iter().map(|p99| p99[side])).to_string();
-        let ratio = Spread::of_ratios(rounds.iter().map(|[few, many]| (*many, *few)));
-        report.row(
-            &[[what.to_owned(), requests.to_string(), spread(0), spread(1)].as_slice(), &judged(ratio, goal)].concat(),
-        );
+        let spread = |p99: fn(&(f64, f64)) -> f64| Spread::of(rounds.iter().map(p99)).to_string();
+        let row = [what.to_owned(), requests.to_string(), spread(|round| round.0), spread(|round| round.1)];
+        let ratio = Spread::of_ratios(rounds.iter().map(|(few, many)| (*many, *few)));
+        report.row(&[row.as_slice(), &judged(ratio, goal)].concat());
     }
 }
 

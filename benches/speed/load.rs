@@ -95,6 +95,18 @@ pub(crate) fn request(method: &str, path: &str, token: Option<&str>, json: Optio
     text.into_bytes()
 }
 
+/// Measures one and the other. Who is second meets the machine as the first one left it, so in every other round they change
+/// places.
+pub(crate) async fn in_turns<T>(round: usize, one: impl AsyncFnOnce() -> T, other: impl AsyncFnOnce() -> T) -> (T, T) {
+    if round.is_multiple_of(2) {
+        let one = one().await;
+        (one, other().await)
+    } else {
+        let other = other().await;
+        (one().await, other)
+    }
+}
+
 /// So many clients, each of which sends its next request when it has the answer to the last. `make` gives the n-th request.
 /// What is answered within the time counts; a quarter of it goes by before.
 pub(crate) async fn without_pause(

@@ -9,6 +9,7 @@
 mod support;
 
 mod bare;
+mod build;
 mod bulk;
 mod changes;
 mod cost;
@@ -34,7 +35,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// How many organizations there are where many are meant, and where few are.
 const MANY: u64 = 10_000;
-const FEW: u64 = 200;
+const FEW: u64 = 100;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
@@ -71,8 +72,19 @@ fn soak(cycles: u32) {
     }
 }
 
+/// What can be measured by itself.
+const PARTS: [&str; 8] = ["reads", "logins", "changes", "growth", "bulk", "footprint", "cost", "build"];
+
 /// Measures these parts, or all.
 fn measure(parts: &[&str]) {
+    if let Some(unknown) = parts.iter().find(|part| !PARTS.contains(part)) {
+        eprintln!("There is no part {unknown}, only {}.", PARTS.join(", "));
+        std::process::exit(2);
+    }
+    if parts.is_empty() && !report::is_committed() {
+        eprintln!("What is recorded must be of a commit. Commit first, or measure a part: make bench BENCH=reads");
+        std::process::exit(2);
+    }
     let runtime = runtime();
     let mut report = Report::default();
     let is_wanted = |part: &str| parts.is_empty() || parts.contains(&part);
@@ -113,6 +125,9 @@ fn measure(parts: &[&str]) {
             cost::measure(&mut report, &Mongod::started().await).await;
         }
     });
+    if is_wanted("build") {
+        build::measure(&mut report);
+    }
     if parts.is_empty() {
         report.write();
     }

@@ -55,9 +55,9 @@ impl Served {
     }
 
     /// The bare program: this one, called otherwise.
-    pub(crate) async fn bare(mongod: &Mongod) -> Self {
+    pub(crate) async fn bare(mongod: &Mongod, settings: Settings<'_>) -> Self {
         let mut command = Command::new(std::env::current_exe().expect("this program"));
-        command.arg(crate::bare::ARGUMENT).arg(mongod.uri());
+        command.arg(crate::bare::ARGUMENT).arg(mongod.uri()).envs(settings.iter().copied());
         Self::start(command, "/ready").await
     }
 
@@ -102,6 +102,15 @@ impl Served {
     /// Makes organizations `org <from>` up to `org <to - 1>`.
     pub(crate) async fn make_orgs(&self, from: u64, to: u64) {
         so_often(self.address, MAKERS, to - from, |n| creation(from + n)).await;
+    }
+
+    /// Deletes organizations `org <from>` up to `org <to - 1>`.
+    pub(crate) async fn delete_orgs(&self, from: u64, to: u64) {
+        for number in from..to {
+            let token = self.token(number).await;
+            let path = format!("/org/delete?organization_name=org%20{number}");
+            self.call("DELETE", &path, Some(&token), None).await;
+        }
     }
 
     /// A token of the organization of this number.

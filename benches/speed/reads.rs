@@ -5,8 +5,8 @@ use std::time::Duration;
 use bson::{Document, doc};
 use serde_json::json;
 
-use crate::load::{get, request, without_pause};
-use crate::place::{Served, credentials, name, scattered};
+use crate::load::{get, in_turns, request, without_pause};
+use crate::place::{CHEAP, Served, credentials, name, scattered};
 use crate::report::{Goal, Report, judged};
 use crate::stats::{Measured, Spread};
 use crate::support::mongo::Mongod;
@@ -26,78 +26,63 @@ struct Compared<'a> {
     what: &'a str,
     server: &'a (dyn Fn(u64) -> Vec<u8> + 'a),
     bare: &'a (dyn Fn(u64) -> Vec<u8> + 'a),
-    goal: Goal,
-    p99_goal: Goal,
+    /// For the ratio of the rates, and for that of the 99th percentiles.
+    goals: (Goal, Goal),
 }
 
+/// What makes both programs serve with one thread.
+const ONE_THREAD: (&str, &str) = ("TOKIO_WORKER_THREADS", "1");
+
 pub(crate) async fn measure(report: &mut Report, mongod: &Mongod, server: &Served, orgs: u64) {
-    let bare = Served::bare(mongod).await;
     let about = format!(
         "{orgs} organizations, {CONNECTIONS} connections without a pause, {} ms a measurement, {ROUNDS} rounds in turns. Rates in \
-         requests a second, latencies in milliseconds: medians (least to most). The bare handler sends the same number of \
-         commands.",
+         requests a second, latencies in milliseconds. The bare handler sends the same number of commands.",
         TIME.as_millis()
     );
     let columns = ["call", "server", "bare handler", "ratio", "goal", "p99, server", "p99, bare", "ratio", "goal"];
     report.table("Calls against a bare handler", &about, &columns);
-    let named = |path: &str, n: u64| format!("{path}?organization_name=org%20{}", scattered(n, orgs));
-    compare(
-        report,
-        [server, &bare],
-        Compared {
-            what: "`GET /org/get`",
-            server: &|n| get(&named("/org/get", n), None),
-            bare: &|n| get(&named("/get", n), None),
-            goal: Goal::AtLeast(0.9),
-            p99_goal: Goal::AtMost(1.25),
-        },
-    )
-    .await;
-
     let mut bearers = Vec::new();
     for number in 0..BEARERS {
         bearers.push(Bearer::of(server, number).await);
     }
     let one_of = |n: u64| &bearers[usize::try_from(scattered(n, BEARERS)).expect("small")];
-    let read = |bearer: &Bearer| get(&format!("{}/read", bearer.documents), Some(&bearer.token));
-    let read_bare = |bearer: &Bearer| get(&format!("/documents/read?{}", bearer.whose), None);
-    compare(
-        report,
-        [server, &bare],
+    let document = document().to_string();
+    let named = |path: &str, n: u64| format!("{path}?organization_name=org%20{}", scattered(n, orgs));
+    let calls = [
+        Compared {
+            what: "`GET /org/get`",
+            server: &|n| get(&named("/org/get", n), None),
+            bare: &|n| get(&named("/get", n), None),
+            goals: (Goal::AtLeast(0.9), Goal::AtMost(1.25)),
+        },
         Compared {
             what: "protected: read a document by id",
-            server: &|n| read(one_of(n)),
-            bare: &|n| read_bare(one_of(n)),
-            goal: Goal::AtLeast(0.85),
-            p99_goal: Goal::None,
+            server: &|n| one_of(n).read(),
+            bare: &|n| one_of(n).read_bare(),
+            goals: (Goal::AtLeast(0.85), Goal::None),
         },
-    )
-    .await;
-    let document = document().to_string();
-    compare(
-        report,
-        [server, &bare],
         Compared {
             what: "protected: insert a document",
             server: &|n| request("POST", &one_of(n).documents, Some(&one_of(n).token), Some(&document)),
             bare: &|n| request("POST", &format!("/documents?{}", one_of(n).whose), None, Some(&document)),
-            goal: Goal::AtLeast(0.85),
-            p99_goal: Goal::None,
+            goals: (Goal::AtLeast(0.85), Goal::None),
         },
-    )
-    .await;
-    compare(
-        report,
-        [server, &bare],
         Compared {
             what: "the same read, all by one bearer",
-            server: &|_| read(one_of(0)),
-            bare: &|_| read_bare(one_of(0)),
-            goal: Goal::None,
-            p99_goal: Goal::None,
+            server: &|_| one_of(0).read(),
+            bare: &|_| one_of(0).read_bare(),
+            goals: (Goal::None, Goal::None),
         },
-    )
-    .await;
+    ];
+    let bare = Served::bare(mongod, &[]).await;
+    for call in &calls {
+        compare(report, "", [server, &bare], call).await;
+    }
+    let server = Served::server(mongod, &[CHEAP, &[ONE_THREAD]].concat()).await;
+    let bare = Served::bare(mongod, &[ONE_THREAD]).await;
+    for call in &calls {
+        compare(report, ", one thread", [&server, &bare], call).await;
+    }
     let driver = driver_alone(mongod, orgs).await;
     report.line(&format!(
         "\nThe driver alone, without HTTP, in a process of its own with as many tasks: {driver:.0} organizations a second.",
@@ -124,18 +109,26 @@ impl Bearer {
         server.call("POST", &documents, Some(&token), Some(read)).await;
         Self { token, documents, whose }
     }
+
+    fn read(&self) -> Vec<u8> {
+        get(&format!("{}/read", self.documents), Some(&self.token))
+    }
+
+    fn read_bare(&self) -> Vec<u8> {
+        get(&format!("/documents/read?{}", self.whose), None)
+    }
 }
 
 fn document() -> serde_json::Value {
     json!({ "text": "x".repeat(300), "number": 1, "flag": true })
 }
 
-async fn compare(report: &mut Report, [server, bare]: [&Served; 2], compared: Compared<'_>) {
+async fn compare(report: &mut Report, how: &str, [server, bare]: [&Served; 2], compared: &Compared<'_>) {
     let mut rounds: Vec<(Measured, Measured)> = Vec::new();
-    for _ in 0..ROUNDS {
-        let of_server = without_pause(server.address, CONNECTIONS, TIME, compared.server).await;
-        let of_bare = without_pause(bare.address, CONNECTIONS, TIME, compared.bare).await;
-        rounds.push((of_server, of_bare));
+    let of_server = async || without_pause(server.address, CONNECTIONS, TIME, compared.server).await;
+    let of_bare = async || without_pause(bare.address, CONNECTIONS, TIME, compared.bare).await;
+    for round in 0..ROUNDS {
+        rounds.push(in_turns(round, of_server, of_bare).await);
     }
     let spread = |number: fn(&(Measured, Measured)) -> f64| Spread::of(rounds.iter().map(number));
     let ratio = Spread::of_ratios(rounds.iter().map(|(server, bare)| (server.rate, bare.rate)));
@@ -143,10 +136,10 @@ async fn compare(report: &mut Report, [server, bare]: [&Served; 2], compared: Co
     let (rate, bare_rate) = (spread(|round| round.0.rate), spread(|round| round.1.rate));
     let (p99, bare_p99) = (spread(|round| round.0.p99), spread(|round| round.1.p99));
     let cells = [
-        vec![compared.what.to_owned(), rate.to_string(), bare_rate.to_string()],
-        judged(ratio, compared.goal).to_vec(),
+        vec![format!("{}{how}", compared.what), rate.to_string(), bare_rate.to_string()],
+        judged(ratio, compared.goals.0).to_vec(),
         vec![p99.to_string(), bare_p99.to_string()],
-        judged(p99_ratio, compared.p99_goal).to_vec(),
+        judged(p99_ratio, compared.goals.1).to_vec(),
     ];
     report.row(&cells.concat());
 }

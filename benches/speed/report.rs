@@ -7,6 +7,8 @@ use std::process::Command;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
+use crate::stats::Spread;
+
 /// What is between these in the document is written here, everything else by people.
 const BEGIN: &str = "<!-- measured: written by `make bench` -->";
 const END: &str = "<!-- end of what was measured -->";
@@ -21,14 +23,19 @@ pub(crate) enum Goal {
 }
 
 impl Goal {
-    /// The goal, and whether it is reached.
-    fn judge(self, number: f64) -> String {
-        let (text, is_reached) = match self {
-            Self::AtLeast(least) => (format!("≥ {least}"), number >= least),
-            Self::AtMost(most) => (format!("≤ {most}"), number <= most),
+    /// The goal, and whether it is reached: for sure, for sure not, or so nearly that another run may say otherwise.
+    fn judge(self, Spread { low, high, .. }: Spread) -> String {
+        let (text, is_reached, is_missed) = match self {
+            Self::AtLeast(least) => (format!("≥ {least}"), low >= least, high < least),
+            Self::AtMost(most) => (format!("≤ {most}"), high <= most, low > most),
             Self::None => return "–".to_owned(),
         };
-        format!("{text} {}", if is_reached { "✓" } else { "✗" })
+        let verdict = match (is_reached, is_missed) {
+            (true, _) => "✓",
+            (_, true) => "✗",
+            _ => "≈",
+        };
+        format!("{text} {verdict}")
     }
 }
 
@@ -58,7 +65,7 @@ impl Report {
 
     /// Puts it into the document.
     pub(crate) fn write(&self) {
-        let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/BENCHMARKS.md"));
+        let path = document();
         let document = std::fs::read_to_string(&path).expect("the document");
         let (before, rest) = document.split_once(BEGIN).expect("where the tables begin");
         let (_, after) = rest.split_once(END).expect("where they end");
@@ -68,18 +75,39 @@ impl Report {
     }
 }
 
+/// What the document says until now in the second cell of the first row of this name.
+pub(crate) fn recorded(row: &str) -> Option<f64> {
+    let document = std::fs::read_to_string(document()).ok()?;
+    let start = format!("| {row} | ");
+    document.lines().find_map(|line| line.strip_prefix(&start)?.split(' ').next()?.parse().ok())
+}
+
+fn document() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/BENCHMARKS.md"))
+}
+
+/// Whether the program that is measured is one that others can get: whether nothing has changed since the last commit, but the
+/// record itself.
+pub(crate) fn is_committed() -> bool {
+    let changed = said("git", &["status", "--porcelain", "--", ".", ":!docs/BENCHMARKS.md"]);
+    changed.is_none_or(|changed| changed.is_empty())
+}
+
+/// What a program prints first; nothing without that program, or if it fails.
+fn said(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| text.lines().next().unwrap_or_default().trim().to_owned())
+}
+
 /// A ratio with its goal, as two cells.
-pub(crate) fn judged(ratio: crate::stats::Spread, goal: Goal) -> [String; 2] {
-    [ratio.to_string(), goal.judge(ratio.median)]
+pub(crate) fn judged(ratio: Spread, goal: Goal) -> [String; 2] {
+    [ratio.to_string(), goal.judge(ratio)]
 }
 
 /// When, on what, and with which versions.
 fn machine() -> String {
     let day = OffsetDateTime::now_utc().format(format_description!("[year]-[month]-[day]")).expect("a date");
-    let said = |program: &str, arguments: &[&str]| {
-        let output = Command::new(program).args(arguments).output().ok()?;
-        String::from_utf8(output.stdout).ok()?.lines().next().map(|line| line.trim().to_owned())
-    };
     let unknown = || "unknown".to_owned();
     let processor = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
         let line = text.lines().find(|line| line.starts_with("model name"))?;
@@ -98,6 +126,6 @@ fn machine() -> String {
         said("uname", &["-s"]).unwrap_or_else(unknown),
         mongod.map_or_else(unknown, |version| version.replace("db version v", "MongoDB ")),
         said("rustc", &["--version"]).unwrap_or_else(unknown),
-        said("git", &["describe", "--always", "--dirty"]).unwrap_or_else(unknown),
+        said("git", &["describe", "--always"]).unwrap_or_else(unknown),
     )
 }

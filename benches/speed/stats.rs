@@ -22,19 +22,35 @@ impl Measured {
     }
 }
 
-/// Several measurements of one number: the median, and the least and the most that there was.
+/// Several measurements of one number: the median, and between which two of them the median of very many would lie in 19 of 20
+/// cases.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
-    least: f64,
-    most: f64,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
 }
 
 impl Spread {
     pub(crate) fn of(measured: impl IntoIterator<Item = f64>) -> Self {
         let mut measured: Vec<f64> = measured.into_iter().collect();
         measured.sort_unstable_by(f64::total_cmp);
-        Self { median: measured[measured.len() / 2], least: measured[0], most: measured[measured.len() - 1] }
+        let last = measured.len() - 1;
+        // How many of n measurements are below their true median is binomial, near n/2 with a deviation of sqrt(n)/2; nothing is
+        // assumed about the measurements but that they do not depend on each other.
+        let outside = ((count(measured.len()) - 1.96 * count(measured.len()).sqrt()) / 2.0).max(0.0);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "below their number, and rounded down"
+        )]
+        let outside = outside as usize;
+        Self { median: measured[measured.len() / 2], low: measured[outside], high: measured[last - outside] }
+    }
+
+    /// What was measured once.
+    pub(crate) fn once(number: f64) -> Self {
+        Self::of([number])
     }
 
     /// Of two numbers that were measured in turns, how much the first is of the second.
@@ -46,13 +62,15 @@ impl Spread {
 /// With as many digits as are worth something.
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { median, least, most } = *self;
+        let Self { median, low, high } = *self;
         let digits = match median {
             0.0..10.0 => 2,
             10.0..100.0 => 1,
             _ => 0,
         };
-        write!(f, "{median:.digits$} ({least:.digits$} to {most:.digits$})")
+        write!(f, "{median:.digits$}")?;
+        // Of one measurement there is nothing more to say.
+        if low < high { write!(f, " ({low:.digits$} to {high:.digits$})") } else { Ok(()) }
     }
 }
 
