@@ -1,5 +1,5 @@
-//! The limit: the same axum, the same driver with the same options, and for each call a handler that sends the same commands and
-//! answers with JSON of the same fields, the shortest way that the libraries have. No middleware, no validation, no authorization,
+//! The limit: the same axum, the same driver with the same options, and for each call a handler that sends the same number of
+//! commands and answers with JSON, the shortest way that the libraries have. No middleware, no validation, no authorization,
 //! no log, no fence.
 
 use axum::Json;
@@ -7,6 +7,7 @@ use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
+use axum::serve::ListenerExt;
 use bson::oid::ObjectId;
 use bson::raw::RawDocumentBuf;
 use bson::{DateTime, Document, doc};
@@ -84,6 +85,7 @@ pub(crate) fn serve(uri: &str) {
             .route("/documents/{id}", get(read))
             .route("/create", post(create))
             .with_state(database);
+        let listener = listener.tap_io(|connection| connection.set_nodelay(true).expect("a socket"));
         axum::serve(listener, routes).await.expect("it listens");
     });
 }

@@ -23,7 +23,7 @@ const RENAMES: usize = 50;
 
 /// Creations one after another, by the server and by the bare handler in turns.
 pub(crate) async fn measure_creations(report: &mut Report, mongod: &Mongod) {
-    let about = "One client, in turns. The bare handler hashes the password and sends the same commands one after another. With the \
+    let about = "One client, in turns, among few organizations. The bare handler hashes the password and sends the same commands one after another. With the \
         cheapest hash the commands alone are compared.";
     let columns = ["bcrypt cost", "creations each", "server, ms", "bare handler, ms", "ratio of speed", "goal"];
     report.table("Creations against bcrypt and the same commands", about, &columns);
@@ -40,11 +40,11 @@ pub(crate) async fn measure_creations(report: &mut Report, mongod: &Mongod) {
             let by_bare = String::from_utf8(creation(number + 1)).expect("text");
             let by_bare = by_bare.replacen("/org/create", &format!("/create?cost={cost}"), 1);
             let by_server = async || timed(&mut to_server, &creation(number)).await;
-            pairs.push(in_turns(round, by_server, async || timed(&mut to_bare, by_bare.as_bytes()).await).await);
+            pairs.push(in_turns(round, async || timed(&mut to_bare, by_bare.as_bytes()).await, by_server).await);
             number += 2;
         }
-        let (server, bare) = (Spread::of(pairs.iter().map(|pair| pair.0)), Spread::of(pairs.iter().map(|pair| pair.1)));
-        let ratio = Spread::of_ratios(pairs.iter().map(|(server, bare)| (*bare, *server)));
+        // Speed is the inverse of time.
+        let [bare, server, ratio] = Spread::of_pairs(&pairs);
         let cells = [cost.to_string(), times.to_string(), server.to_string(), bare.to_string()];
         report.row(&[cells.as_slice(), &judged(ratio, goal)].concat());
     }
@@ -64,22 +64,21 @@ pub(crate) async fn measure_renames(report: &mut Report, mongod: &Mongod) {
     for (number, size) in (FIRST - 2..).zip(SIZES) {
         tokens.push((number, filled(&server, mongod, number, size).await));
     }
-    let mut connection = Connection::open(server.address).await;
-    let mut times = [Vec::new(), Vec::new()];
+    let [small, large] = tokens.as_slice() else { unreachable!("there are two sizes") };
+    let mut pairs = Vec::new();
     for round in 0..RENAMES {
-        for ((number, token), times) in tokens.iter().zip(&mut times) {
+        let rename = async |(number, token): &(u64, String)| {
             let called = |round: usize| if round == 0 { name(*number) } else { format!("{} {round}", name(*number)) };
             let body = json!({ "organization_name": called(round), "new_organization_name": called(round + 1) });
             let rename = request("PUT", "/org/update", Some(token), Some(&body.to_string()));
-            times.push(timed(&mut connection, &rename).await);
-        }
+            timed(&mut Connection::open(server.address).await, &rename).await
+        };
+        pairs.push(in_turns(round, async || rename(large).await, async || rename(small).await).await);
     }
     let about = format!("Organizations with 3 indexes, {RENAMES} renames each in turns, in milliseconds.");
     let columns = ["1,000 documents", "1,000,000 documents", "ratio", "goal"];
     report.table("Renames of small and of large organizations", &about, &columns);
-    let [small, large] = times;
-    let ratio = Spread::of_ratios(large.iter().copied().zip(small.iter().copied()));
-    let [small, large] = [small, large].map(Spread::of);
+    let [large, small, ratio] = Spread::of_pairs(&pairs);
     report.row(&[[small.to_string(), large.to_string()].as_slice(), &judged(ratio, Goal::AtMost(2.0))].concat());
 }
 

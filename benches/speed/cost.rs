@@ -14,8 +14,8 @@ use crate::support::mongo::Mongod;
 /// How many requests are made before any is counted, and how many are counted.
 const WARM: u64 = 500;
 const COUNTED: u64 = 2_000;
-/// What asks for memory, whichever allocator there is: the compiler's own names.
-const ALLOCATORS: [&str; 3] = ["__rust_alloc", "__rust_alloc_zeroed", "__rust_realloc"];
+/// What gives memory, as jemalloc's own functions are called: Rust's are inlined by the optimizer at link time.
+const ALLOCATORS: [&str; 5] = ["malloc", "mallocx", "calloc", "realloc", "rallocx"];
 
 /// How many organizations there are: so few that a server has looked through them for leftovers before anything is counted.
 const ORGS: u64 = 50;
@@ -91,8 +91,8 @@ fn read(file: &Path) -> Counted {
                 called = names.get(number).copied().unwrap_or_default();
             }
         } else if let Some(calls) = line.strip_prefix("calls=") {
-            // `__rustc::__rust_alloc'2` is one that was called by another.
-            let called = called.rsplit("::").next().and_then(|name| name.split('\'').next());
+            // `_rjem_malloc'2` is one that was called by another.
+            let called = called.strip_prefix("_rjem_").and_then(|name| name.split('\'').next());
             if called.is_some_and(|called| ALLOCATORS.contains(&called)) {
                 let times = calls.split(' ').next().expect("a number");
                 allocations += times.parse::<usize>().expect("a number");
@@ -101,6 +101,7 @@ fn read(file: &Path) -> Counted {
             instructions = totals.trim().parse().expect("a number");
         }
     }
+    assert!(allocations > 0, "jemalloc's functions are not called as they were");
     let requests = count(usize::try_from(COUNTED).expect("small"));
     Counted { instructions: count(instructions) / requests, allocations: count(allocations) / requests }
 }

@@ -11,7 +11,7 @@ use crate::stats::Spread;
 /// How many clients send requests without a pause.
 const CLIENTS: usize = 4;
 /// How often each measurement is made, in turns.
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 11;
 /// How many organizations are renamed and have documents: all of the few.
 const USED: u64 = FEW;
 /// Where the numbers of the organizations begin that are made here.
@@ -62,7 +62,7 @@ pub(crate) async fn measure(report: &mut Report, [few, many]: [(&Served, u64); 2
             let of = async |side: &Side<'_>| {
                 so_often(side.server.address, CLIENTS, requests, |n| call(side, begun + n)).await.p99
             };
-            let p99 = in_turns(round, async || of(&few).await, async || of(&many).await).await;
+            let p99 = in_turns(round, async || of(&many).await, async || of(&few).await).await;
             if what == CREATE {
                 for side in [&few, &many] {
                     side.server.delete_orgs(FIRST + begun, FIRST + begun + requests).await;
@@ -71,9 +71,8 @@ pub(crate) async fn measure(report: &mut Report, [few, many]: [(&Served, u64); 2
             begun += requests;
             rounds.push(p99);
         }
-        let spread = |p99: fn(&(f64, f64)) -> f64| Spread::of(rounds.iter().map(p99)).to_string();
-        let row = [what.to_owned(), requests.to_string(), spread(|round| round.0), spread(|round| round.1)];
-        let ratio = Spread::of_ratios(rounds.iter().map(|(few, many)| (*many, *few)));
+        let [many, few, ratio] = Spread::of_pairs(&rounds);
+        let row = [what.to_owned(), requests.to_string(), few.to_string(), many.to_string()];
         report.row(&[row.as_slice(), &judged(ratio, goal)].concat());
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
-use crate::load::{Connection, get, paced, request, without_pause};
+use crate::load::{Connection, get, in_turns, paced, request, without_pause};
 use crate::place::{Served, creation, credentials, scattered};
 use crate::reads::CONNECTIONS;
 use crate::report::{Goal, Report, judged};
@@ -21,7 +21,7 @@ const CLIENTS: usize = 16;
 /// How long one measurement takes.
 const TIME: Duration = Duration::from_secs(8);
 /// How often each is made, in turns.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 7;
 
 pub(crate) async fn measure(report: &mut Report, mongod: &Mongod, orgs: u64) {
     let server = Served::server(mongod, &[]).await;
@@ -41,32 +41,31 @@ async fn rate(report: &mut Report, server: &Served) {
     let body = credentials(NUMBER).to_string();
     let hash = bcrypt::hash("a password", COST).expect("a hash");
     let mut rounds = Vec::new();
-    for _ in 0..ROUNDS {
-        let limit = bcrypts(&hash, cores);
-        let login = |_| request("POST", "/admin/login", None, Some(&body));
-        rounds.push((without_pause(server.address, CLIENTS, TIME, login).await.rate, limit));
+    let login = |_| request("POST", "/admin/login", None, Some(&body));
+    let measured = async || without_pause(server.address, CLIENTS, TIME, login).await.rate;
+    for round in 0..ROUNDS {
+        rounds.push(in_turns(round, measured, async || bcrypts(&hash, cores)).await);
     }
-    let of = |number: fn(&(f64, f64)) -> f64| Spread::of(rounds.iter().map(number)).to_string();
-    let cells = [of(|round| round.0), of(|round| round.1)];
-    let ratio = Spread::of_ratios(rounds.iter().copied());
+    let [logins, limit, ratio] = Spread::of_pairs(&rounds);
+    let cells = [logins.to_string(), limit.to_string()];
     report.row(&[cells.as_slice(), &judged(ratio, Goal::AtLeast(0.95))].concat());
 }
 
-/// How many so many threads check in a second.
+/// How many so many threads check in a second, each at its own speed.
 fn bcrypts(hash: &str, threads: usize) -> f64 {
     /// How many each of them checks.
     const TIMES: usize = 20;
-    let began = Instant::now();
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                for _ in 0..TIMES {
-                    assert!(bcrypt::verify("a password", hash).expect("a hash"), "it is the password");
-                }
-            });
+    let check = || {
+        let began = Instant::now();
+        for _ in 0..TIMES {
+            assert!(bcrypt::verify("a password", hash).expect("a hash"), "it is the password");
         }
-    });
-    count(threads * TIMES) / began.elapsed().as_secs_f64()
+        count(TIMES) / began.elapsed().as_secs_f64()
+    };
+    std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(check)).collect();
+        running.into_iter().map(|thread| thread.join().expect("no panic")).sum()
+    })
 }
 
 /// What the others feel of it.
@@ -83,26 +82,27 @@ async fn others(report: &mut Report, server: &Served, orgs: u64) {
         ["p50, alone", "p50, with logins", "p99, alone", "p99, with logins", "ratio of p99", "goal", "logins a second"];
     report.table("Gets while others log in", &about, &columns);
     let (mut rounds, mut rates) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        let alone = paced(server.address, most / 10.0, TIME, find).await;
-        let stop = Cell::new(false);
-        let gets = async {
-            let measured = paced(server.address, most / 10.0, TIME, find).await;
-            stop.set(true);
-            measured
+    let alone = async || paced(server.address, most / 10.0, TIME, find).await;
+    for round in 0..ROUNDS {
+        let loaded = async || {
+            let stop = Cell::new(false);
+            let gets = async {
+                let measured = alone().await;
+                stop.set(true);
+                measured
+            };
+            let (loaded, logins) = tokio::join!(gets, log_in_until(server, &stop));
+            rates.push(logins);
+            loaded
         };
-        let (loaded, logins) = tokio::join!(gets, log_in_until(server, &stop));
-        rounds.push((alone, loaded));
-        rates.push(logins);
+        rounds.push(in_turns(round, loaded, alone).await);
     }
-    let spread = |number: fn(&(Measured, Measured)) -> f64| Spread::of(rounds.iter().map(number)).to_string();
-    let ratio = Spread::of_ratios(rounds.iter().map(|(alone, loaded)| (loaded.p99, alone.p99)));
-    let latencies = [
-        spread(|round| round.0.p50),
-        spread(|round| round.1.p50),
-        spread(|round| round.0.p99),
-        spread(|round| round.1.p99),
-    ];
+    let pairs = |number: fn(Measured) -> f64| {
+        let pairs: Vec<_> = rounds.iter().map(|(loaded, alone)| (number(*loaded), number(*alone))).collect();
+        Spread::of_pairs(&pairs)
+    };
+    let ([p50, p50_alone, _], [p99, p99_alone, ratio]) = (pairs(|round| round.p50), pairs(|round| round.p99));
+    let latencies = [p50_alone, p50, p99_alone, p99].map(|latency| latency.to_string());
     let logins = [Spread::of(rates).to_string()];
     report.row(&[latencies.as_slice(), &judged(ratio, Goal::AtMost(3.0)), &logins].concat());
 }

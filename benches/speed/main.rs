@@ -81,12 +81,12 @@ fn measure(parts: &[&str]) {
         eprintln!("There is no part {unknown}, only {}.", PARTS.join(", "));
         std::process::exit(2);
     }
-    if parts.is_empty() && !report::is_committed() {
+    let recorded = if parts.is_empty() { Report::to_record() } else { Some(Report::default()) };
+    let Some(mut report) = recorded else {
         eprintln!("What is recorded must be of a commit. Commit first, or measure a part: make bench BENCH=reads");
         std::process::exit(2);
-    }
+    };
     let runtime = runtime();
-    let mut report = Report::default();
     let is_wanted = |part: &str| parts.is_empty() || parts.contains(&part);
     let (mongod, server) = runtime.block_on(async {
         let mongod = place::mongod().await;
@@ -101,7 +101,7 @@ fn measure(parts: &[&str]) {
             logins::measure(&mut report, &mongod, MANY).await;
         }
         if is_wanted("changes") {
-            changes::measure_creations(&mut report, &mongod).await;
+            changes::measure_creations(&mut report, &Mongod::started().await).await;
             changes::measure_renames(&mut report, &Mongod::started().await).await;
         }
         if is_wanted("growth") {
@@ -128,7 +128,5 @@ fn measure(parts: &[&str]) {
     if is_wanted("build") {
         build::measure(&mut report);
     }
-    if parts.is_empty() {
-        report.write();
-    }
+    report.write();
 }

@@ -43,9 +43,17 @@ impl Goal {
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     text: String,
+    /// The commit that is measured, when that is what is measured.
+    commit: Option<String>,
 }
 
 impl Report {
+    /// One that is to be recorded. `None` when the program is not one that others can get, because something has changed since
+    /// the last commit.
+    pub(crate) fn to_record() -> Option<Self> {
+        committed().map(|commit| Self { commit: Some(commit), ..Self::default() })
+    }
+
     /// A table's title, an explanation, and its columns.
     pub(crate) fn table(&mut self, title: &str, about: &str, columns: &[&str]) {
         self.line(&format!("\n### {title}\n\n{about}\n"));
@@ -63,13 +71,15 @@ impl Report {
         writeln!(self.text, "{text}").expect("memory");
     }
 
-    /// Puts it into the document.
+    /// Puts it into the document, if it is to be recorded.
     pub(crate) fn write(&self) {
+        let Some(commit) = &self.commit else { return };
+        assert_eq!(committed().as_ref(), Some(commit), "the program was changed while it was measured");
         let path = document();
         let document = std::fs::read_to_string(&path).expect("the document");
         let (before, rest) = document.split_once(BEGIN).expect("where the tables begin");
         let (_, after) = rest.split_once(END).expect("where they end");
-        let text = format!("{before}{BEGIN}\n\n{}\n\n{}\n\n{END}{after}", machine(), self.text.trim());
+        let text = format!("{before}{BEGIN}\n\n{}\n\n{}\n\n{END}{after}", machine(commit), self.text.trim());
         std::fs::write(&path, text).expect("written");
         println!("\nwritten to docs/BENCHMARKS.md");
     }
@@ -86,11 +96,10 @@ fn document() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/BENCHMARKS.md"))
 }
 
-/// Whether the program that is measured is one that others can get: whether nothing has changed since the last commit, but the
-/// record itself.
-pub(crate) fn is_committed() -> bool {
-    let changed = said("git", &["status", "--porcelain", "--", ".", ":!docs/BENCHMARKS.md"]);
-    changed.is_none_or(|changed| changed.is_empty())
+/// The last commit, if nothing but the record itself has changed since.
+fn committed() -> Option<String> {
+    let changed = said("git", &["status", "--porcelain", "--", ".", ":!docs/BENCHMARKS.md"])?;
+    said("git", &["describe", "--always"]).filter(|_| changed.is_empty())
 }
 
 /// What a program prints first; nothing without that program, or if it fails.
@@ -106,7 +115,7 @@ pub(crate) fn judged(ratio: Spread, goal: Goal) -> [String; 2] {
 }
 
 /// When, on what, and with which versions.
-fn machine() -> String {
+fn machine(commit: &str) -> String {
     let day = OffsetDateTime::now_utc().format(format_description!("[year]-[month]-[day]")).expect("a date");
     let unknown = || "unknown".to_owned();
     let processor = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
@@ -119,13 +128,12 @@ fn machine() -> String {
     });
     let mongod = said("python3", &["scripts/tools.py", "mongod"]).and_then(|path| said(&path, &["--version"]));
     format!(
-        "{day}, {} cores ({}), {} of memory, {}; {}, {}; tenantry at commit {}",
+        "{day}, {} cores ({}), {} of memory, {}; {}, {}; tenantry at commit {commit}",
         std::thread::available_parallelism().map_or(0, usize::from),
         processor.unwrap_or_else(unknown),
         memory.unwrap_or_else(unknown),
         said("uname", &["-s"]).unwrap_or_else(unknown),
         mongod.map_or_else(unknown, |version| version.replace("db version v", "MongoDB ")),
         said("rustc", &["--version"]).unwrap_or_else(unknown),
-        said("git", &["describe", "--always"]).unwrap_or_else(unknown),
     )
 }

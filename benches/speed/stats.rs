@@ -17,7 +17,7 @@ pub(crate) struct Measured {
 impl Measured {
     pub(crate) fn of(mut latencies: Vec<Duration>, time: Duration) -> Self {
         latencies.sort_unstable();
-        let at = |share: usize| millis(latencies[latencies.len() * share / 100]);
+        let at = |share: usize| millis(latencies[(latencies.len() - 1) * share / 100]);
         Self { rate: count(latencies.len()) / time.as_secs_f64(), p50: at(50), p99: at(99) }
     }
 }
@@ -38,14 +38,15 @@ impl Spread {
         let last = measured.len() - 1;
         // How many of n measurements are below their true median is binomial, near n/2 with a deviation of sqrt(n)/2; nothing is
         // assumed about the measurements but that they do not depend on each other.
-        let outside = ((count(measured.len()) - 1.96 * count(measured.len()).sqrt()) / 2.0).max(0.0);
+        let outside = ((count(last) - 1.96 * count(measured.len()).sqrt()) / 2.0).max(0.0);
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "below their number, and rounded down"
         )]
         let outside = outside as usize;
-        Self { median: measured[measured.len() / 2], low: measured[outside], high: measured[last - outside] }
+        let median = f64::midpoint(measured[last / 2], measured[measured.len() / 2]);
+        Self { median, low: measured[outside], high: measured[last - outside] }
     }
 
     /// What was measured once.
@@ -53,9 +54,10 @@ impl Spread {
         Self::of([number])
     }
 
-    /// Of two numbers that were measured in turns, how much the first is of the second.
-    pub(crate) fn of_ratios(pairs: impl IntoIterator<Item = (f64, f64)>) -> Self {
-        Self::of(pairs.into_iter().map(|(one, other)| one / other))
+    /// Of two numbers that were measured in turns: each of them, and how much the first is of the second.
+    pub(crate) fn of_pairs(pairs: &[(f64, f64)]) -> [Self; 3] {
+        let of = |number: fn(&(f64, f64)) -> f64| Self::of(pairs.iter().map(number));
+        [of(|pair| pair.0), of(|pair| pair.1), of(|pair| pair.0 / pair.1)]
     }
 }
 

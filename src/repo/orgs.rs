@@ -93,7 +93,9 @@ impl OrgRepo {
     pub async fn collections_of(&self, ids: &[OrgId]) -> Result<HashSet<TenantCollection>, RepoError> {
         let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
         let fields = doc! { "_id": 0, "collection_name": 1, "collection_uuid": 1 };
-        let found = self.collection.find(doc! { "_id": { "$in": ids } }).projection(fields).max_time(READ_MAX_TIME);
+        let batch = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+        let found = self.collection.find(doc! { "_id": { "$in": ids } }).projection(fields).batch_size(batch);
+        let found = found.max_time(READ_MAX_TIME);
         let mut cursor = found.await.map_err(RepoError::of_read)?;
         let mut collections = HashSet::new();
         while cursor.advance().await.map_err(RepoError::of_read)? {
