@@ -84,7 +84,7 @@ pub(crate) async fn measure(report: &mut Report, mongod: &Mongod) {
     }
     let measured = [("import", imports), ("export", exports), ("export of one document, calls a second", small)];
     for (what, rounds) in measured {
-        let [server, driver, ratio] = Spread::of_pairs(&rounds);
+        let [server, driver, ratio] = Spread::of_pairs(&rounds, |number| number);
         let cells = [what.to_owned(), server.to_string(), driver.to_string()];
         report.row(&[cells.as_slice(), &judged(ratio, crate::report::Goal::None)].concat());
     }

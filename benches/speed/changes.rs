@@ -44,7 +44,7 @@ pub(crate) async fn measure_creations(report: &mut Report, mongod: &Mongod) {
             number += 2;
         }
         // Speed is the inverse of time.
-        let [bare, server, ratio] = Spread::of_pairs(&pairs);
+        let [bare, server, ratio] = Spread::of_pairs(&pairs, |number| number);
         let cells = [cost.to_string(), times.to_string(), server.to_string(), bare.to_string()];
         report.row(&[cells.as_slice(), &judged(ratio, goal)].concat());
     }
@@ -78,7 +78,7 @@ pub(crate) async fn measure_renames(report: &mut Report, mongod: &Mongod) {
     let about = format!("Organizations with 3 indexes, {RENAMES} renames each in turns, in milliseconds.");
     let columns = ["1,000 documents", "1,000,000 documents", "ratio", "goal"];
     report.table("Renames of small and of large organizations", &about, &columns);
-    let [large, small, ratio] = Spread::of_pairs(&pairs);
+    let [large, small, ratio] = Spread::of_pairs(&pairs, |number| number);
     report.row(&[[small.to_string(), large.to_string()].as_slice(), &judged(ratio, Goal::AtMost(2.0))].concat());
 }
 

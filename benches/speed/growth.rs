@@ -71,7 +71,7 @@ pub(crate) async fn measure(report: &mut Report, [few, many]: [(&Served, u64); 2
             begun += requests;
             rounds.push(p99);
         }
-        let [many, few, ratio] = Spread::of_pairs(&rounds);
+        let [many, few, ratio] = Spread::of_pairs(&rounds, |number| number);
         let row = [what.to_owned(), requests.to_string(), few.to_string(), many.to_string()];
         report.row(&[row.as_slice(), &judged(ratio, goal)].concat());
     }

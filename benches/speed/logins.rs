@@ -9,7 +9,7 @@ use crate::load::{Connection, get, in_turns, paced, request, without_pause};
 use crate::place::{Served, creation, credentials, scattered};
 use crate::reads::CONNECTIONS;
 use crate::report::{Goal, Report, judged};
-use crate::stats::{Measured, Spread, count};
+use crate::stats::{Spread, count};
 use crate::support::mongo::Mongod;
 
 /// The admin who logs in: of an organization whose password has the usual cost.
@@ -46,7 +46,7 @@ async fn rate(report: &mut Report, server: &Served) {
     for round in 0..ROUNDS {
         rounds.push(in_turns(round, measured, async || bcrypts(&hash, cores)).await);
     }
-    let [logins, limit, ratio] = Spread::of_pairs(&rounds);
+    let [logins, limit, ratio] = Spread::of_pairs(&rounds, |rate| rate);
     let cells = [logins.to_string(), limit.to_string()];
     report.row(&[cells.as_slice(), &judged(ratio, Goal::AtLeast(0.95))].concat());
 }
@@ -97,11 +97,8 @@ async fn others(report: &mut Report, server: &Served, orgs: u64) {
         };
         rounds.push(in_turns(round, loaded, alone).await);
     }
-    let pairs = |number: fn(Measured) -> f64| {
-        let pairs: Vec<_> = rounds.iter().map(|(loaded, alone)| (number(*loaded), number(*alone))).collect();
-        Spread::of_pairs(&pairs)
-    };
-    let ([p50, p50_alone, _], [p99, p99_alone, ratio]) = (pairs(|round| round.p50), pairs(|round| round.p99));
+    let [p50, p50_alone, _] = Spread::of_pairs(&rounds, |round| round.p50);
+    let [p99, p99_alone, ratio] = Spread::of_pairs(&rounds, |round| round.p99);
     let latencies = [p50_alone, p50, p99_alone, p99].map(|latency| latency.to_string());
     let logins = [Spread::of(rates).to_string()];
     report.row(&[latencies.as_slice(), &judged(ratio, Goal::AtMost(3.0)), &logins].concat());

@@ -136,11 +136,8 @@ async fn compare(report: &mut Report, [server, bare]: [&Served; 2], compared: &C
     for round in 0..ROUNDS {
         rounds.push(in_turns(round, of_server, of_bare).await);
     }
-    let pairs = |number: fn(Measured) -> f64| {
-        let pairs: Vec<_> = rounds.iter().map(|(server, bare)| (number(*server), number(*bare))).collect();
-        Spread::of_pairs(&pairs)
-    };
-    let ([rate, bare_rate, ratio], [p99, bare_p99, p99_ratio]) = (pairs(|round| round.rate), pairs(|round| round.p99));
+    let [rate, bare_rate, ratio] = Spread::of_pairs(&rounds, |round| round.rate);
+    let [p99, bare_p99, p99_ratio] = Spread::of_pairs(&rounds, |round| round.p99);
     let cells = [
         vec![compared.what.to_owned(), rate.to_string(), bare_rate.to_string()],
         judged(ratio, compared.rate_goal).to_vec(),

@@ -54,10 +54,10 @@ impl Spread {
         Self::of([number])
     }
 
-    /// Of two numbers that were measured in turns: each of them, and how much the first is of the second.
-    pub(crate) fn of_pairs(pairs: &[(f64, f64)]) -> [Self; 3] {
-        let of = |number: fn(&(f64, f64)) -> f64| Self::of(pairs.iter().map(number));
-        [of(|pair| pair.0), of(|pair| pair.1), of(|pair| pair.0 / pair.1)]
+    /// Of a number of two things that were measured in turns: each of them, and how much the first is of the second.
+    pub(crate) fn of_pairs<T: Copy>(pairs: &[(T, T)], number: impl Fn(T) -> f64) -> [Self; 3] {
+        let of = |from: fn(f64, f64) -> f64| Self::of(pairs.iter().map(|pair| from(number(pair.0), number(pair.1))));
+        [of(|one, _| one), of(|_, other| other), of(|one, other| one / other)]
     }
 }
 
