@@ -23,8 +23,8 @@ const RENAMES: usize = 50;
 
 /// Creations one after another, by the server and by the bare handler in turns.
 pub(crate) async fn measure_creations(report: &mut Report, mongod: &Mongod) {
-    let about = "One client, in turns, among few organizations. The bare handler hashes the password and sends the same commands one after another. With the \
-        cheapest hash the commands alone are compared.";
+    let about = "One client, in turns, among few organizations. The bare handler hashes the password and sends the same number of \
+        commands one after another. With the cheapest hash the commands alone are compared.";
     let columns = ["bcrypt cost", "creations each", "server, ms", "bare handler, ms", "ratio of speed", "goal"];
     report.table("Creations against bcrypt and the same commands", about, &columns);
     let bare = Served::bare(mongod, &[]).await;

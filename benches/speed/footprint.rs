@@ -11,7 +11,7 @@ const STARTS: usize = 7;
 /// `old` has served the other measurements.
 pub(crate) async fn measure(report: &mut Report, mongod: &Mongod, old: &Served, orgs: u64) {
     let about = format!(
-        "Resident memory of the server that made {orgs} organizations and answered the calls of this run; from the start of a \
+        "Resident memory of the server that made {orgs} organizations and answered most calls of this run; from the start of a \
          process to its first `GET /health/ready` with 200, with MongoDB up and {orgs} organizations."
     );
     report.table("Memory and start", &about, &["", "measured", "goal"]);

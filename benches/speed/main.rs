@@ -1,6 +1,6 @@
 //! Everything that is claimed about speed, measured in one run on one machine: own mongods, own servers, in turns, each number
-//! beside the limit that it is held against. `make bench` runs it and writes docs/BENCHMARKS.md; `make bench BENCH="reads"` runs
-//! a part and writes nothing.
+//! beside the limit that it is held against. `make bench` runs it and writes docs/BENCHMARKS.md, if all is committed; `make bench
+//! BENCH="reads"` runs a part and writes nothing.
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a benchmark that cannot go on says why")]
 #![expect(clippy::disallowed_methods, reason = "it compares with the driver and with bcrypt alone")]
 

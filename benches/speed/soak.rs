@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::load::{Answer, Connection, get, request, without_pause};
+use crate::load::{Answer, Connection, get, request};
 use crate::place::{CHEAP, Served, creation, credentials, name, resident, scattered};
 use crate::stats::{Measured, count};
 use crate::support::client::is_documented;
@@ -67,7 +67,7 @@ pub(crate) async fn run(cycles: u32) -> bool {
         tokens.push(token);
     }
     let traffic = Traffic { tokens, sent: Cell::new(0) };
-    let most = without_pause(server.address, CONNECTIONS / 2, Duration::from_secs(8), |n| traffic.plain(n)).await.rate;
+    let most = most(&server, &traffic).await;
     println!("{:.0} requests a second, {:.0}% of {most:.0}\n", most * SHARE, SHARE * 100.0);
     println!("| cycle | answered | p50, ms | p99, ms | memory, MiB | files | tasks | answers that are no success |");
     println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
@@ -100,6 +100,21 @@ pub(crate) async fn run(cycles: u32) -> bool {
     }
     println!("{}", if is_right { "nothing grew, nothing went wrong" } else { "WRONG" });
     is_right
+}
+
+/// How much of this traffic there can be in a second.
+async fn most(server: &Served, traffic: &Traffic) -> f64 {
+    const TIME: Duration = Duration::from_secs(10);
+    let (heard, began) = (RefCell::new(Heard::default()), Instant::now());
+    let client = async || {
+        let mut connection = Connection::open(server.address).await;
+        while began.elapsed() < TIME {
+            traffic.send(&mut connection, &heard, Instant::now()).await;
+        }
+    };
+    join_all((0..CONNECTIONS / 2).map(|_| client())).await;
+    let sent = usize::try_from(traffic.sent.get()).expect("small");
+    count(sent) / TIME.as_secs_f64()
 }
 
 /// Kills MongoDB in the middle of a cycle, and starts it again.
