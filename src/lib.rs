@@ -2,8 +2,7 @@
 //!
 //! Calls go one way: router ([`http`]) -> service ([`service`]) -> repository ([`repo`]) -> MongoDB; answers and errors
 //! come back as values. [`domain`] is the language that all of them share, [`extjson`] the text of documents, [`app`] wires
-//! them. docs/ARCHITECTURE.md is
-//! the map.
+//! them, and [`shares`] divides what there is a bounded amount of. docs/ARCHITECTURE.md is the map.
 
 pub mod app;
 pub(crate) mod chaos;
@@ -15,4 +14,5 @@ pub mod healthcheck;
 pub mod http;
 pub mod repo;
 pub mod service;
+pub mod shares;
 pub mod telemetry;

@@ -9,6 +9,7 @@ use super::{Problem, kinds};
 use crate::extjson::ReadError;
 use crate::repo::RepoError;
 use crate::service::{AuthError, ChangeError, DataError, OrgError, PasswordError};
+use crate::shares::Refused;
 
 impl From<RepoError> for Problem {
     fn from(error: RepoError) -> Self {
@@ -33,6 +34,15 @@ impl From<RepoError> for Problem {
             | RepoError::IndexExists
             | RepoError::NotAccepted { .. }
             | RepoError::Refused { .. } => kinds::INTERNAL_ERROR,
+        })
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        Self::new(match refused {
+            Refused::ShareUsedUp => kinds::SHARE_USED_UP,
+            Refused::AllUsedUp => kinds::SERVER_BUSY,
         })
     }
 }

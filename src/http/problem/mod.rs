@@ -46,7 +46,8 @@ impl Problem {
         let is_busy =
             [kinds::ORGANIZATION_BUSY, kinds::REQUEST_IN_PROGRESS, kinds::DOCUMENT_BUSY, kinds::INDEX_BUILDING]
                 .contains(&kind);
-        let retry_after = (kind.status == StatusCode::SERVICE_UNAVAILABLE || is_busy).then_some(RETRY_AFTER);
+        let is_temporary = matches!(kind.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
+        let retry_after = (is_temporary || is_busy).then_some(RETRY_AFTER);
         Self { kind, detail: Cow::Borrowed(kind.detail), retry_after, errors: Vec::new(), change_id: None }
     }
 
