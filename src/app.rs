@@ -3,7 +3,6 @@
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use axum_server::accept::NoDelayAcceptor;
 use metrics::gauge;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::runtime::Handle;
@@ -16,10 +15,11 @@ use uuid::Uuid;
 use crate::chaos;
 use crate::clock::SharedClock;
 use crate::config::Config;
-use crate::http::{AllServices, HttpState, RequestLimits, Services, router};
+use crate::files::{Files, note_accept_error};
+use crate::http::{AllServices, Gate, HttpState, RequestLimits, Services, router};
 use crate::repo::connect::{ConnectError, check_supported};
 use crate::repo::takeover::{TakeoverError, plan, take_over};
-use crate::repo::{Database, RepoError, Repos, connect, indexes};
+use crate::repo::{Databases, RepoError, Repos, indexes};
 use crate::service::data::CursorSealer;
 use crate::service::doctor::Report;
 use crate::service::idempotency::AnswerSealer;
@@ -47,6 +47,9 @@ const BACKLOG: i32 = 4_096;
 const HEADER_READ_LIMIT: Duration = Duration::from_secs(30);
 /// How long a new connection may take to send its first request's head.
 const FIRST_REQUEST_LIMIT: Duration = Duration::from_secs(10);
+/// How large the head of a request may be, and how much of a connection is read or written at once. Several times what a filter
+/// with a hundred ids takes.
+const MAX_HEAD_BYTES: usize = 64 << 10;
 /// How long requests may go on after the signal to stop.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(15);
 
@@ -90,9 +93,9 @@ pub struct Survey {
 /// # Errors
 /// See [`OpenError`]: the same that would keep a server from starting.
 pub async fn survey(config: &Config) -> Result<Survey, OpenError> {
-    let database = reach(config).await?;
-    let incomplete = plan(&database).await?.counts();
-    Ok(Survey { incomplete, missing_indexes: indexes::missing(&database).await? })
+    let Databases { master, .. } = reach(config, &Files::of(config)).await?;
+    let incomplete = plan(&master).await?.counts();
+    Ok(Survey { incomplete, missing_indexes: indexes::missing(&master).await? })
 }
 
 /// Reaches MongoDB and finds out what is wrong with the database; changes nothing, unless it is told to put right what it
@@ -102,7 +105,7 @@ pub async fn survey(config: &Config) -> Result<Survey, OpenError> {
 /// See [`OpenError`]: it could not be looked at.
 pub async fn doctor(config: &Config, clock: SharedClock, is_fixing: bool) -> Result<Report, OpenError> {
     let slow = |_elapsed| RepoError::Unavailable { summary: "no answer in time".to_owned() };
-    let repos = Repos::new(&timeout(REACH_LIMIT, reach(config)).await.map_err(slow)??);
+    let repos = Repos::new(&timeout(REACH_LIMIT, reach(config, &Files::of(config))).await.map_err(slow)??);
     let migration = MigrationService::new(repos.clone(), clock, config.request_timeout);
     let doctor = DoctorService::new(repos, migration);
     Ok(if is_fixing { doctor.treat().await? } else { doctor.examine().await? })
@@ -112,10 +115,11 @@ pub async fn doctor(config: &Config, clock: SharedClock, is_fixing: bool) -> Res
 ///
 /// # Errors
 /// See [`OpenError`].
-async fn reach(config: &Config) -> Result<Database, OpenError> {
-    let database = connect(&config.mongo_uri, &config.master_db_name).await?;
-    check_supported(&database).await?;
-    Ok(database)
+async fn reach(config: &Config, files: &Files) -> Result<Databases, OpenError> {
+    let Files { master, tenants, .. } = *files;
+    let databases = Databases::connect(&config.mongo_uri, &config.master_db_name, master, tenants).await?;
+    check_supported(&databases.master).await?;
+    Ok(databases)
 }
 
 /// Reaches MongoDB and brings the database to the state that the services need: what the original did not keep is
@@ -123,14 +127,14 @@ async fn reach(config: &Config) -> Result<Database, OpenError> {
 ///
 /// # Errors
 /// See [`OpenError`].
-pub async fn open(config: &Config) -> Result<Database, OpenError> {
-    let database = reach(config).await?;
-    let (organizations, admins) = take_over(&database).await?;
+async fn open(config: &Config, files: &Files) -> Result<Databases, OpenError> {
+    let databases = reach(config, files).await?;
+    let (organizations, admins) = take_over(&databases.master).await?;
     if organizations + admins > 0 {
         info!(organizations, admins, "took over what the original wrote");
     }
-    indexes::ensure(&database).await?;
-    Ok(database)
+    indexes::ensure(&databases.master).await?;
+    Ok(databases)
 }
 
 /// What the server encrypts for others to keep.
@@ -149,6 +153,7 @@ pub struct App {
     hasher: PasswordHasher,
     sealers: Sealers,
     state: HttpState,
+    files: Files,
     stop: CancellationToken,
     /// What runs beside the requests.
     background: TaskTracker,
@@ -175,12 +180,15 @@ impl App {
             max_document_bytes: config.max_document_bytes,
             max_import_bytes: config.max_import_bytes,
             max_running_streams: config.max_running_streams,
+            max_bytes_in_flight: config.max_bytes_in_flight,
+            min_stream_rate: config.min_stream_rate,
+            max_stream_time: config.max_stream_time,
             max_running: config.max_running_requests,
             trusted_proxies: config.trusted_proxies.clone().into(),
         };
         let (stop, background) = (CancellationToken::new(), TaskTracker::new());
         let state = HttpState::new(limits, metrics, stop.clone());
-        Ok(Self { config, clock, listener, hasher, sealers, state, stop, background })
+        Ok(Self { files: Files::of(&config), config, clock, listener, hasher, sealers, state, stop, background })
     }
 
     /// Where it listens.
@@ -203,18 +211,18 @@ impl App {
     /// # Errors
     /// The database cannot be used and will not become usable by itself, or the listener failed.
     pub async fn run(self) -> anyhow::Result<()> {
-        let Self { config, clock, listener, hasher, sealers, state, stop, background } = self;
+        let Self { config, clock, listener, hasher, sealers, state, files, stop, background } = self;
         let handle = axum_server::Handle::<SocketAddr>::new();
         let service = router(state.clone(), &config.cors_allowed_origins)?;
+        let gate = Gate::new(files.clients, config.trusted_proxies.clone().into());
         let mut server = axum_server::from_tcp(listener)?
-            // Else the kernel keeps the next piece of an answer back until the client has confirmed the last one, which
-            // clients put off for up to 40 ms.
-            .acceptor(NoDelayAcceptor::new())
+            .acceptor(gate)
+            .accept_error_handler(|_peer, error| note_accept_error(error))
             .handle(handle.clone())
             .first_request_timeout(FIRST_REQUEST_LIMIT)
             // Proxies speak HTTP/1.1 to what is behind them; HTTP/2 would need limits of its own.
             .http1_only();
-        server.http_builder().http1().header_read_timeout(HEADER_READ_LIMIT);
+        server.http_builder().http1().header_read_timeout(HEADER_READ_LIMIT).max_buf_size(MAX_HEAD_BYTES);
 
         background.spawn(stop_listening(handle, stop.clone()));
         background.spawn(tidy_metrics(state.metrics.clone(), stop.clone()));
@@ -223,8 +231,8 @@ impl App {
             async move {
                 // A database that cannot be used ends the server, and so does a panic here.
                 let _ends_the_server = stop.clone().drop_guard();
-                let Some(database) = open_when_there(&config, &stop).await? else { return Ok(()) };
-                let (made, migration) = wire(database, &config, clock, hasher, sealers);
+                let Some(databases) = open_when_there(&config, &files, &stop).await? else { return Ok(()) };
+                let (made, migration) = wire(databases, &config, clock, hasher, sealers);
                 let orgs = made.orgs.clone();
                 let _first = state.services.set(made);
                 info!("ready");
@@ -234,10 +242,10 @@ impl App {
         });
         let listened = server.serve(service.into_make_service_with_connect_info::<SocketAddr>()).await;
 
-        state.requests.close();
+        state.tasks.close();
         background.close();
         // Requests whose clients hung up, and a change that is being resumed.
-        let rest = async { tokio::join!(state.requests.wait(), background.wait()) };
+        let rest = async { tokio::join!(state.tasks.wait(), background.wait()) };
         if timeout(SHUTDOWN_LIMIT, rest).await.is_err() {
             warn!("stopped before everything was finished; another start finishes it");
         }
@@ -265,9 +273,13 @@ async fn tidy_metrics(metrics: PrometheusHandle, stop: CancellationToken) {
 }
 
 /// Opens the database as soon as MongoDB is there; `None` when the server stops before.
-async fn open_when_there(config: &Config, stop: &CancellationToken) -> Result<Option<Database>, OpenError> {
+async fn open_when_there(
+    config: &Config,
+    files: &Files,
+    stop: &CancellationToken,
+) -> Result<Option<Databases>, OpenError> {
     loop {
-        match open(config).await {
+        match open(config, files).await {
             Ok(database) => return Ok(Some(database)),
             Err(error) if error.is_temporary() => warn!(%error, "cannot use the database yet; trying again"),
             Err(error) => return Err(error),
@@ -281,23 +293,23 @@ async fn open_when_there(config: &Config, stop: &CancellationToken) -> Result<Op
 
 /// The services over a database that can be used.
 fn wire(
-    database: Database,
+    databases: Databases,
     config: &Config,
     clock: SharedClock,
     hasher: PasswordHasher,
     sealers: Sealers,
 ) -> (Services, MigrationService) {
-    let repos = Repos::new(&database);
+    let repos = Repos::new(&databases);
     let tokens = TokenService::new(&config.jwt_secret, config.token_lifetime, clock.clone());
     let migration = MigrationService::new(repos.clone(), clock.clone(), config.request_timeout);
     let auth =
         AuthService::new(&repos, hasher.clone(), tokens.clone(), clock.clone(), config.login_attempts_per_minute);
     let Sealers { cursors, answers } = sealers;
-    let data = DataService::new(&repos, cursors);
+    let data = DataService::new(&repos, cursors, config.max_running_queries);
     let idempotency = IdempotencyService::new(&repos, answers);
     let rules = OrgRules { max_organizations: config.max_organizations, delete_grace_days: config.delete_grace_days };
     let orgs = OrgService::new(repos, migration.clone(), auth.clone(), hasher, tokens, clock, rules);
-    (Services::new(AllServices { auth, orgs, data, idempotency, database }), migration)
+    (Services::new(AllServices { auth, orgs, data, idempotency, database: databases.master }), migration)
 }
 
 /// What this server does without being asked, until it stops. Each kind of work at its own pace: none may wait for another,

@@ -60,6 +60,16 @@ pub struct Config {
     pub max_running_streams: usize,
     /// How many requests may be at work at once.
     pub max_running_requests: usize,
+    /// How many calls may work on tenants' data at once.
+    pub max_running_queries: usize,
+    /// How many connections clients may have.
+    pub max_connections: usize,
+    /// How many bytes of bodies and answers may be on their way at once.
+    pub max_bytes_in_flight: usize,
+    /// The slowest that an import may come or an export be taken, in bytes a second.
+    pub min_stream_rate: u64,
+    /// How long an import or an export may take.
+    pub max_stream_time: Duration,
     /// How many organizations this server holds.
     pub max_organizations: u64,
     /// For how many days a deleted organization can be brought back; not at all when absent.
@@ -106,6 +116,11 @@ impl Config {
         let max_import_bytes = reader.number("MAX_IMPORT_BYTES", 1_u64 << 30, 1_024, 1 << 50);
         let max_running_streams = reader.number("MAX_RUNNING_STREAMS", 64_usize, 1, 10_000);
         let max_running_requests = reader.number("MAX_RUNNING_REQUESTS", 1_000_usize, 1, 1_000_000);
+        let max_running_queries = reader.number("MAX_RUNNING_QUERIES", 64_usize, 2, 10_000);
+        let max_connections = reader.number("MAX_CONNECTIONS", 4_096_usize, 2, 1_000_000);
+        let max_bytes_in_flight = reader.number("MAX_BYTES_IN_FLIGHT", 96_usize << 20, 32 << 20, 1 << 40);
+        let min_stream_rate = reader.number("MIN_STREAM_BYTES_PER_SECOND", 1_024_u64, 0, 1 << 30);
+        let max_stream_minutes = reader.number("MAX_STREAM_MINUTES", 60_u64, 1, 10_080);
         let max_organizations = reader.number("MAX_ORGANIZATIONS", 5_000_u64, 1, 1_000_000);
         let grace_days = reader.number("DELETE_GRACE_DAYS", 0_u16, 0, 365);
         let attempts = reader.number(
@@ -139,6 +154,11 @@ impl Config {
             max_import_bytes,
             max_running_streams,
             max_running_requests,
+            max_running_queries,
+            max_connections,
+            max_bytes_in_flight,
+            min_stream_rate,
+            max_stream_time: Duration::from_secs(max_stream_minutes * 60),
             max_organizations,
             delete_grace_days: (grace_days > 0).then_some(grace_days),
             is_log_json: log_format == "json",
@@ -263,6 +283,11 @@ mod tests {
             ("MAX_IMPORT_BYTES", "0"),
             ("MAX_RUNNING_STREAMS", "0"),
             ("MAX_RUNNING_REQUESTS", "0"),
+            ("MAX_RUNNING_QUERIES", "1"),
+            ("MAX_CONNECTIONS", "0"),
+            ("MAX_BYTES_IN_FLIGHT", "1000"),
+            ("MIN_STREAM_BYTES_PER_SECOND", "fast"),
+            ("MAX_STREAM_MINUTES", "0"),
             ("MAX_ORGANIZATIONS", "0"),
             ("DELETE_GRACE_DAYS", "366"),
             ("LOGIN_ATTEMPTS_PER_MINUTE", "0"),

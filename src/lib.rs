@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod extjson;
+pub(crate) mod files;
 pub mod healthcheck;
 pub mod http;
 pub mod repo;

@@ -31,6 +31,10 @@ pub enum Refused {
     AllUsedUp,
 }
 
+/// How long somebody waits for its own share before it is refused: long enough for what runs to end, and so short that nobody
+/// takes the refusal for a failure.
+pub const PATIENCE: Duration = Duration::from_secs(1);
+
 /// How many of one owner may wait at once. More would only wait in vain, and what waits costs memory.
 const MAX_WAITING: usize = 256;
 
@@ -269,16 +273,6 @@ impl<K: Owner> Share<K> {
             self.shares.give_back(self.owner, rest);
         }
     }
-
-    /// Takes so much more, as [`Shares::take`].
-    ///
-    /// # Errors
-    /// It could not be had for so long; what there is stays.
-    pub async fn grow(&mut self, by: usize, patience: Duration) -> Result<(), Refused> {
-        let mut more = self.shares.take(self.owner, by, patience).await?;
-        self.amount += std::mem::take(&mut more.amount);
-        Ok(())
-    }
 }
 
 impl<K: Owner> Drop for Share<K> {
@@ -390,13 +384,12 @@ mod tests {
         assert!(waits.await.is_ok());
     }
 
-    #[tokio::test]
-    async fn a_share_grows_and_shrinks() {
+    #[test]
+    fn a_share_shrinks() {
         let shares = Shares::new("test", 100);
-        let mut share = shares.try_take(1, 10).expect("free");
-        share.grow(40, LONG).await.expect("free");
+        let mut share = shares.try_take(1, 50).expect("free");
+        share.shrink_to(60);
         assert_eq!((share.amount(), shares.lock().used), (50, 50));
-        assert!(share.grow(1, Duration::ZERO).await.is_err());
         share.shrink_to(5);
         assert_eq!((share.amount(), shares.lock().used), (5, 5));
         drop(share);

@@ -4,7 +4,7 @@
 use axum::extract::{Request, State};
 use axum::http::header;
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 
 use super::observe::RequestId;
 use super::old_names::OldNameNote;
@@ -17,10 +17,13 @@ pub(super) async fn complete(State(state): State<HttpState>, mut request: Reques
     let id = request.extensions().get::<RequestId>().cloned();
     let (note, uri) = (OldNameNote::default(), request.uri().clone());
     request.extensions_mut().insert(note.clone());
-    let mut response = detach::run(state, request, next).await;
+    let mut response = match headers::check_host(&request) {
+        Ok(()) => detach::run(state, request, next).await,
+        Err(problem) => problem.into_response(),
+    };
     render_problem(&mut response, id.as_ref().map_or("", |id| &id.0));
     old_names::tell(&mut response, &note, &uri);
-    headers::harden(&mut response);
+    headers::harden(&mut response, &uri);
     response
 }
 

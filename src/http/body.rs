@@ -1,27 +1,34 @@
 //! Reads bodies: no larger than allowed, within the time allowed, and as what `Content-Type` says they are.
 
-use axum::body::to_bytes;
+use axum::body::{HttpBody, to_bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use tokio::time::timeout;
 
+use super::bytes::{HeldBytes, Holder};
+use super::client::Client;
 use super::fields::Fields;
 use super::problem::{Problem, kinds, not_json};
 use super::state::HttpState;
 use crate::domain::Invalid;
+
+/// How often a body stands in memory, about, until what it asks for is done: as it was sent, and as BSON.
+const COPIES: usize = 2;
 
 /// A body as it was sent, with its content type.
 #[derive(Debug)]
 pub(super) struct RawBody {
     bytes: axum::body::Bytes,
     content_type: Option<mime::Mime>,
+    held: HeldBytes,
 }
 
-/// A body that says that it is JSON, up to the size of a tenant's document; not read yet.
+/// A body that says that it is JSON, up to the size of a tenant's document; not read yet. What it holds is held for as long as
+/// the document stands in memory.
 #[derive(Debug)]
-pub(super) struct JsonDocument(pub(super) axum::body::Bytes);
+pub(super) struct JsonDocument(pub(super) axum::body::Bytes, pub(super) HeldBytes);
 
 /// A body that says that it is JSON, up to the size of any body; not read yet.
 #[derive(Debug)]
@@ -42,11 +49,16 @@ impl RawBody {
         if announced_length(request.headers()).is_some_and(|length| length > limit) {
             return Err(too_large(limit));
         }
+        let client = request.extensions().get::<Client>().ok_or_else(|| Problem::new(kinds::INTERNAL_ERROR))?;
+        // A body that does not say how large it is may be as large as it may be.
+        let length = request.body().size_hint().upper().and_then(|length| usize::try_from(length).ok());
+        let length = length.unwrap_or(limit).min(limit);
+        let held = state.hold(Holder::Client(client.site()), COPIES * length).await?;
         // A body that drips must not keep its task for ever. Half of the request's time, so that the client learns
         // what was slow before the whole time is over.
         let read = timeout(state.limits.timeout / 2, to_bytes(request.into_body(), limit)).await;
         match read {
-            Ok(Ok(bytes)) => Ok(Self { bytes, content_type }),
+            Ok(Ok(bytes)) => Ok(Self { bytes, content_type, held }),
             Ok(Err(error)) if is_too_large(&error) => Err(too_large(limit)),
             // The connection broke, or the chunks were no chunks.
             Ok(Err(_)) => Err(Problem::new(kinds::BAD_REQUEST).with_detail("The body ended before its end")),
@@ -59,7 +71,8 @@ impl FromRequest<HttpState> for JsonDocument {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &HttpState) -> Result<Self, Problem> {
-        RawBody::read(request, state, state.limits.max_document_bytes).await?.json_text().map(Self)
+        let body = RawBody::read(request, state, state.limits.max_document_bytes).await?;
+        body.json_text().map(|(text, held)| Self(text, held))
     }
 }
 
@@ -67,7 +80,7 @@ impl FromRequest<HttpState> for JsonText {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &HttpState) -> Result<Self, Problem> {
-        RawBody::from_request(request, state).await?.json_text().map(Self)
+        RawBody::from_request(request, state).await?.json_text().map(|(text, _)| Self(text))
     }
 }
 
@@ -95,8 +108,8 @@ impl RawBody {
     }
 
     /// The text, if it says that it is JSON.
-    fn json_text(self) -> Result<axum::body::Bytes, Problem> {
-        if self.is_json() { Ok(self.bytes) } else { Err(Problem::new(kinds::UNSUPPORTED_MEDIA_TYPE)) }
+    fn json_text(self) -> Result<(axum::body::Bytes, HeldBytes), Problem> {
+        if self.is_json() { Ok((self.bytes, self.held)) } else { Err(Problem::new(kinds::UNSUPPORTED_MEDIA_TYPE)) }
     }
 
     fn is_json(&self) -> bool {

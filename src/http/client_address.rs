@@ -2,12 +2,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use ipnet::IpNet;
 
-use super::problem::{Problem, kinds};
+use super::client::Client;
+use super::problem::Problem;
 use super::state::HttpState;
 
 /// The header that proxies append their peer's address to.
@@ -21,17 +22,14 @@ impl FromRequestParts<HttpState> for ClientAddress {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Problem> {
-        let ConnectInfo(peer) = ConnectInfo::<SocketAddr>::from_request_parts(parts, state)
-            .await
-            .map_err(|_missing| Problem::new(kinds::INTERNAL_ERROR))?;
-        Ok(Self(believed(peer.ip(), &parts.headers, &state.limits.trusted_proxies)))
+        Client::from_request_parts(parts, state).await.map(|client| Self(client.address))
     }
 }
 
 /// Each proxy appends the address of its own peer, so the list is read from its end: it is true as long as the one
 /// who wrote the entry is trusted. The first address that is no trusted proxy's is the client's; what stands before
 /// it the client may have made up.
-fn believed(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+pub(super) fn believed(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
     let mut believed = peer.to_canonical();
     let lines = headers.get_all(X_FORWARDED_FOR).iter().rev();

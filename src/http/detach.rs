@@ -14,13 +14,13 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use metrics::Gauge;
 use tokio::runtime::Handle;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tracing::{Instrument, Span, warn};
 
+use super::client::Client;
 use super::problem::{Problem, kinds};
+use super::sending::hold_until_sent;
 use super::state::HttpState;
 
 /// The routes that ask nothing of MongoDB and are served also when nothing else can be: an orchestrator that hears
@@ -29,27 +29,29 @@ const ALWAYS_SERVED: [&str; 3] = ["/", "/health/live", "/metrics"];
 
 /// Answers a request within so long as a client waits; its work goes on to its end in any case. A panic ends that work alone;
 /// the hook in [`crate::telemetry`] has logged it.
-pub(super) async fn run(state: HttpState, request: Request, next: Next) -> Response {
+pub(super) async fn run(state: HttpState, mut request: Request, next: Next) -> Response {
+    let client = Client::of(&request, &state);
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    let permit = if route.is_some_and(|route| ALWAYS_SERVED.contains(&route)) {
+    let share = if route.is_some_and(|route| ALWAYS_SERVED.contains(&route)) {
         None
     } else {
-        match state.permits.clone().try_acquire_owned() {
-            Ok(permit) => Some(permit),
-            Err(_none_left) => return Problem::new(kinds::SERVER_BUSY).into_response(),
+        match state.requests.try_take(client.site(), 1) {
+            Ok(share) => Some(share),
+            Err(refused) => return Problem::from(refused).into_response(),
         }
     };
-    let counted = Running::count(state.running.clone(), permit);
+    request.extensions_mut().insert(client.clone());
     // A server that stops waits for it, wherever it goes on.
-    let tracked = state.requests.token();
+    let tracked = state.tasks.token();
     let work = async move {
         let response = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-        drop((counted, tracked));
+        drop(tracked);
         // Whatever the panic left behind was the request's own.
-        response.unwrap_or_else(|_panic| Problem::new(kinds::INTERNAL_ERROR).into_response())
+        let response = response.unwrap_or_else(|_panic| Problem::new(kinds::INTERNAL_ERROR).into_response());
+        hold_until_sent(response, share)
     };
     let limit = state.limits.timeout;
-    let work = Unstoppable { work: Some(work.boxed()), state };
+    let work = Unstoppable { work: Some(work.boxed()), state, client };
     timeout(limit, work).await.unwrap_or_else(|_elapsed| {
         warn!("the request took too long; it goes on without its client");
         Problem::new(kinds::REQUEST_TIMEOUT).into_response()
@@ -60,6 +62,7 @@ pub(super) async fn run(state: HttpState, request: Request, next: Next) -> Respo
 struct Unstoppable {
     work: Option<BoxFuture<'static, Response>>,
     state: HttpState,
+    client: Client,
 }
 
 impl Future for Unstoppable {
@@ -80,26 +83,8 @@ impl Drop for Unstoppable {
     fn drop(&mut self) {
         // Without a runtime the server is gone already, and with it all that the work needs.
         if let (Some(work), Ok(runtime)) = (self.work.take(), Handle::try_current()) {
-            self.state.requests.spawn_on(work.instrument(Span::current()), &runtime);
+            self.client.leave();
+            self.state.tasks.spawn_on(work.instrument(Span::current()), &runtime);
         }
-    }
-}
-
-/// Counts something as running, with its permit, until it is dropped, also by a panic.
-pub(super) struct Running {
-    count: Gauge,
-    _permit: Option<OwnedSemaphorePermit>,
-}
-
-impl Running {
-    pub(super) fn count(count: Gauge, permit: Option<OwnedSemaphorePermit>) -> Self {
-        count.increment(1);
-        Self { count, _permit: permit }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.count.decrement(1);
     }
 }

@@ -2,20 +2,27 @@
 
 use std::time::Duration;
 
-use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue, Method, Uri, Version, header};
 use axum::response::Response;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::idempotency::{IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED};
 use super::observe::X_REQUEST_ID;
 use super::old_names::{DEPRECATION, SUNSET};
+use super::problem::{Problem, kinds};
 
 /// How long a browser may remember what CORS allows.
 const CORS_MAX_AGE: Duration = Duration::from_mins(10);
 
+/// The longest host: a name of 253 characters (RFC 1035, section 2.3.4) and a port, with some room.
+const HOST_MAX_BYTES: usize = 300;
+
 /// What every answer forbids a browser unless it says otherwise itself: JSON is not a page, so it loads nothing, is
 /// shown in no frame and names no referrer.
-const DEFAULTS: [(HeaderName, HeaderValue); 4] = [
+const DEFAULTS: [(HeaderName, HeaderValue); 5] = [
+    // Nearly everything is somebody's own; what is not says so itself.
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
@@ -25,14 +32,43 @@ const DEFAULTS: [(HeaderName, HeaderValue); 4] = [
     ),
 ];
 
+/// What of the paths is about organizations, and so depends on who asks.
+const OF_ORGANIZATIONS: &str = "/org/";
+
 /// Adds the headers that are not there.
-pub(super) fn harden(response: &mut Response) {
+pub(super) fn harden(response: &mut Response, uri: &Uri) {
     let headers = response.headers_mut();
     // At once, and for those that other layers add.
     headers.reserve(2 * DEFAULTS.len());
     for (name, value) in DEFAULTS {
         headers.entry(name).or_insert(value);
     }
+    if uri.path().starts_with(OF_ORGANIZATIONS) {
+        headers.append(header::VARY, HeaderValue::from_static("authorization"));
+    }
+}
+
+/// Whether a request says once, and in a form that can be one, which host it is for (RFC 9112, section 3.2). Whoever stands
+/// between, such as a cache, may understand a doubtful one otherwise than we do.
+///
+/// # Errors
+/// It does not.
+pub(super) fn check_host(request: &Request) -> Result<(), Problem> {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let is_clear = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => is_host(host.as_bytes()),
+        (None, _) => request.version() < Version::HTTP_11,
+        (Some(_), Some(_)) => false,
+    };
+    let why = "The request must say once which host it is for, in the header Host";
+    if is_clear { Ok(()) } else { Err(Problem::new(kinds::BAD_REQUEST).with_detail(why)) }
+}
+
+/// A name or an address, with or without a port (RFC 3986, sections 3.2.2 and 3.2.3).
+fn is_host(host: &[u8]) -> bool {
+    let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%:[]".contains(byte);
+    let name = host.split(|byte| *byte == b':').next().unwrap_or_default();
+    !name.is_empty() && host.len() <= HOST_MAX_BYTES && host.iter().all(is_allowed)
 }
 
 /// Lets pages of these origins call the API; `*` is all of them. Tokens travel in a header that a page must set by
@@ -66,4 +102,28 @@ pub(super) fn cors(origins: &[HeaderValue]) -> CorsLayer {
             X_REQUEST_ID,
         ])
         .max_age(CORS_MAX_AGE)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    fn is_clear(hosts: &[&str], version: Version) -> bool {
+        let request = hosts.iter().fold(Request::builder().version(version), |built, host| built.header("host", *host));
+        check_host(&request.body(Body::empty()).expect("a request")).is_ok()
+    }
+
+    #[test]
+    fn a_request_says_once_which_host_it_is_for() {
+        for host in ["a.example", "A.example:8000", "127.0.0.1:8000", "[::1]:8000", "localhost", "a_b"] {
+            assert!(is_clear(&[host], Version::HTTP_11), "{host}");
+        }
+        for host in ["", ":80", "a b", "user@a.example", "a.example/x", "a?b", "a#b", "a\\b", &"a".repeat(301)] {
+            assert!(!is_clear(&[host], Version::HTTP_11), "{host}");
+        }
+        assert!(!is_clear(&[], Version::HTTP_11) && is_clear(&[], Version::HTTP_10));
+        assert!(!is_clear(&["a.example", "a.example"], Version::HTTP_11));
+    }
 }

@@ -17,7 +17,7 @@ use crate::repo::ping;
 const PING_LIMIT: Duration = Duration::from_secs(2);
 
 /// What `/health/ready` can answer besides its success.
-pub(super) const READY_PROBLEMS: &[Kind] = &[kinds::DATABASE_UNAVAILABLE, kinds::SERVER_BUSY];
+pub(super) const READY_PROBLEMS: &[Kind] = &[kinds::SHARE_USED_UP, kinds::DATABASE_UNAVAILABLE, kinds::SERVER_BUSY];
 
 /// The server runs.
 #[derive(Debug, Serialize, ToSchema)]

@@ -3,10 +3,13 @@
 mod answers;
 mod auth;
 mod body;
+mod bytes;
 mod caller;
 mod changes;
+mod client;
 mod client_address;
 mod conditions;
+mod connections;
 mod detach;
 mod docs;
 mod documents;
@@ -18,11 +21,13 @@ mod indexes;
 mod location;
 mod names;
 mod observe;
+mod off_thread;
 mod old_names;
 mod openapi;
 mod orgs;
 mod problem;
 mod schema;
+mod sending;
 mod state;
 mod stats;
 mod streams;
@@ -38,6 +43,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub use connections::Gate;
 pub use problem::Problem;
 pub use state::{AllServices, HttpState, RequestLimits, Services, Shared};
 
@@ -147,13 +153,20 @@ mod tests {
             max_document_bytes: 0,
             max_import_bytes: 0,
             max_running_streams: 1,
-            max_running: 1,
+            max_bytes_in_flight: 1,
+            min_stream_rate: 0,
+            max_stream_time: Duration::from_mins(1),
+            max_running: 2,
             trusted_proxies: [].into(),
         };
         let metrics = PrometheusBuilder::new().build_recorder().handle();
         let state = HttpState::new(limits, metrics, CancellationToken::new());
         let routes = Router::new().route("/", get(async || -> String { panic!("an inner secret") }));
-        let request = Request::get("/").header("x-request-id", "mine").body(Body::empty()).expect("a request");
+        let request = Request::get("/")
+            .header("host", "a.example")
+            .header("x-request-id", "mine")
+            .body(Body::empty())
+            .expect("a request");
         let answer = with_layers(routes, state, &[]).oneshot(request).await.expect("an answer");
         assert_eq!(answer.status(), 500);
         assert_eq!(answer.headers()["content-type"], "application/problem+json");

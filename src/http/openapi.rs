@@ -100,6 +100,7 @@ pub(super) fn finish(mut openapi: OpenApi) -> OpenApi {
 /// What any call can answer, by what it takes.
 fn of_every_call(operation: &Operation) -> &'static [Kind] {
     const READS_BODY: &[Kind] = &[
+        kinds::SHARE_USED_UP,
         kinds::SERVER_BUSY,
         kinds::BAD_REQUEST,
         kinds::INVALID_JSON,
@@ -110,8 +111,14 @@ fn of_every_call(operation: &Operation) -> &'static [Kind] {
         kinds::DATABASE_UNAVAILABLE,
         kinds::REQUEST_TIMEOUT,
     ];
-    const READS_QUERY: &[Kind] =
-        &[kinds::SERVER_BUSY, kinds::INTERNAL_ERROR, kinds::DATABASE_UNAVAILABLE, kinds::REQUEST_TIMEOUT];
+    const READS_QUERY: &[Kind] = &[
+        kinds::BAD_REQUEST,
+        kinds::SHARE_USED_UP,
+        kinds::SERVER_BUSY,
+        kinds::INTERNAL_ERROR,
+        kinds::DATABASE_UNAVAILABLE,
+        kinds::REQUEST_TIMEOUT,
+    ];
     if operation.request_body.is_some() {
         READS_BODY
     } else if operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty()) {

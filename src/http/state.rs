@@ -8,16 +8,16 @@ use std::time::Duration;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use ipnet::IpNet;
-use metrics::{Gauge, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::bytes::Holder;
 use super::problem::{Problem, kinds};
-use super::streams::Streams;
+use crate::domain::{Network, OrgId};
 use crate::repo::Database;
 use crate::service::{AuthService, DataService, IdempotencyService, OrgService};
+use crate::shares::Shares;
 
 /// What handlers ask; every request holds it.
 #[derive(Debug, Clone)]
@@ -67,6 +67,12 @@ pub struct RequestLimits {
     pub max_import_bytes: u64,
     /// How many imports and exports may run at once.
     pub max_running_streams: usize,
+    /// How many bytes of bodies and answers may be on their way at once.
+    pub max_bytes_in_flight: usize,
+    /// The slowest that an import may come or an export be taken, in bytes a second.
+    pub min_stream_rate: u64,
+    /// How long an import or an export may take.
+    pub max_stream_time: Duration,
     /// How many may be at work at once, those without a client any more included: while MongoDB hangs they would pile up
     /// without an end.
     pub max_running: usize,
@@ -88,13 +94,13 @@ pub struct Shared {
     /// What `/metrics` shows.
     pub metrics: PrometheusHandle,
     /// The requests at work, those without a client any more included: all are finished before the server stops.
-    pub requests: TaskTracker,
-    /// How many more requests may run.
-    pub permits: Arc<Semaphore>,
-    /// How many do.
-    pub running: Gauge,
-    /// The imports and exports that run; they outlast the request that began them.
-    pub streams: Arc<Streams>,
+    pub tasks: TaskTracker,
+    /// How many requests may run, from the first byte of the body to the last of the answer.
+    pub requests: Arc<Shares<Network>>,
+    /// How many bytes of bodies and answers may be on their way.
+    pub bytes: Arc<Shares<Holder>>,
+    /// How many imports and exports may run; they outlast the request that began them.
+    pub streams: Arc<Shares<OrgId>>,
     /// Cancelled when the server stops: streams end then, with a word.
     pub stop: CancellationToken,
 }
@@ -103,16 +109,14 @@ impl HttpState {
     /// The state of a server that has found no database yet.
     #[must_use]
     pub fn new(limits: RequestLimits, metrics: PrometheusHandle, stop: CancellationToken) -> Self {
-        let permits = Arc::new(Semaphore::new(limits.max_running));
-        let streams = Arc::new(Streams::new(limits.max_running_streams));
         Self(Arc::new(Shared {
             services: OnceLock::new(),
-            limits,
             metrics,
-            requests: TaskTracker::new(),
-            permits,
-            running: gauge!("http_requests_running"),
-            streams,
+            tasks: TaskTracker::new(),
+            requests: Shares::new("http_requests_running", limits.max_running),
+            bytes: Shares::new("http_bytes_in_flight", limits.max_bytes_in_flight),
+            streams: Shares::new("http_streams_running", limits.max_running_streams),
+            limits,
             stop,
         }))
     }

@@ -1,28 +1,26 @@
 //! Answers that go on after their handler has returned: lines of JSON (`application/x-ndjson`), for as long as it takes.
 //!
-//! A stream runs in a task of its own, holds one of `MAX_RUNNING_STREAMS` permits, gives up on a client that does not take
-//! what it asked for, and ends with a word when the server stops.
+//! A stream runs in a task of its own, holds a share of `MAX_RUNNING_STREAMS`, gives up on a client that is too slow, and ends with
+//! a word when the server stops.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{StreamExt, unfold};
-use metrics::gauge;
 use serde::Serialize;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
-use super::detach::Running;
-use super::problem::{Failure, Problem, kinds};
-use super::state::HttpState;
+use super::bytes::HeldBytes;
+use super::problem::{Failure, Problem};
+use super::state::{HttpState, RequestLimits};
 use crate::domain::OrgId;
+use crate::shares::Share;
 
 /// The content type of lines of JSON.
 pub(super) const NDJSON: &str = "application/x-ndjson";
@@ -33,98 +31,94 @@ pub(super) const AS_IT_COMES: HeaderValue = HeaderValue::from_static("no-store, 
 /// How many pieces may wait for the client: one is sent while the next is made.
 const WAITING_PIECES: usize = 2;
 
-/// The streams that run, by their organizations.
-#[derive(Debug)]
-pub struct Streams {
-    max: usize,
-    running: Mutex<HashMap<OrgId, usize>>,
-}
-
-/// The right to run a stream, until it is dropped.
-pub(super) struct StreamPermit {
-    streams: Arc<Streams>,
-    org_id: OrgId,
-}
-
-impl Streams {
-    /// At most so many at once; one organization may have half of them, so that it cannot keep the others out.
-    #[must_use]
-    pub fn new(max: usize) -> Self {
-        Self { max, running: Mutex::default() }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<OrgId, usize>> {
-        // Nothing that is done while it is locked can leave half a map.
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for StreamPermit {
-    fn drop(&mut self) {
-        let mut running = self.streams.lock();
-        match running.get_mut(&self.org_id) {
-            Some(count) if *count > 1 => *count -= 1,
-            Some(_) | None => drop(running.remove(&self.org_id)),
-        }
-    }
-}
-
 /// Where a stream puts its lines.
 #[derive(Debug)]
 pub(super) struct LineSender {
     pieces: mpsc::Sender<Bytes>,
-    /// How long the client may take none.
-    patience: Duration,
+    /// How fast the client must take them.
+    pace: Pace,
     /// Cancelled when the server stops.
     pub(super) stop: CancellationToken,
 }
 
-/// The client is gone, or takes nothing.
+/// The client is gone, or takes too little.
 #[derive(Debug)]
 pub(super) struct ClientGone;
+
+/// How fast a stream must go on, and until when it must be over: whoever holds one has no right to hold it for ever.
+#[derive(Debug, Clone)]
+pub(super) struct Pace {
+    /// How long nothing at all may come or be taken.
+    pause: Duration,
+    bytes_a_second: u64,
+    ends: Instant,
+    /// How long the client was waited for, and for how many bytes.
+    waited: Duration,
+    moved: u64,
+}
+
+/// A client is too slow, or its time is over.
+#[derive(Debug)]
+pub(super) struct TooSlow;
+
+impl Pace {
+    /// The pace of a stream that begins now.
+    pub(super) fn begin(limits: &RequestLimits) -> Self {
+        let RequestLimits { timeout, min_stream_rate, max_stream_time, .. } = limits;
+        let ends = Instant::now() + *max_stream_time;
+        Self { pause: *timeout, bytes_a_second: *min_stream_rate, ends, waited: Duration::ZERO, moved: 0 }
+    }
+
+    /// Waits for the client to send something or to take it.
+    ///
+    /// # Errors
+    /// It has not for too long, or has been too slow on the whole.
+    pub(super) async fn wait_for<T>(
+        &mut self,
+        client: impl Future<Output = T>,
+        bytes: impl FnOnce(&T) -> usize,
+    ) -> Result<T, TooSlow> {
+        let began = Instant::now();
+        let until = self.ends.min(began + self.pause);
+        let moved = timeout_at(until, client).await.map_err(|_elapsed| TooSlow)?;
+        self.waited += began.elapsed();
+        self.moved += u64::try_from(bytes(&moved)).unwrap_or(u64::MAX);
+        // For the first seconds the average says nothing yet.
+        let due = self.waited.saturating_sub(self.pause).as_secs().saturating_mul(self.bytes_a_second);
+        if self.moved < due { Err(TooSlow) } else { Ok(moved) }
+    }
+}
 
 impl HttpState {
     /// The right to run one more stream of this organization.
     ///
     /// # Errors
-    /// There are as many as there may be.
-    pub(super) fn stream_permit(&self, org_id: OrgId) -> Result<StreamPermit, Problem> {
-        let mut running = self.streams.lock();
-        let (all, own) = (running.values().sum::<usize>(), running.get(&org_id).copied().unwrap_or_default());
-        if all >= self.streams.max || own >= self.streams.max.div_ceil(2) {
-            return Err(Problem::new(kinds::SERVER_BUSY));
-        }
-        running.insert(org_id, own + 1);
-        drop(running);
-        Ok(StreamPermit { streams: self.streams.clone(), org_id })
+    /// There are as many as it may have, or as there may be.
+    pub(super) fn stream_share(&self, org_id: OrgId) -> Result<Share<OrgId>, Problem> {
+        Ok(self.streams.try_take(org_id, 1)?)
     }
 
-    /// Answers with whatever `work` sends.
+    /// Answers with whatever `work` sends. The stream's share and the bytes that it holds are held until `work` is over.
     pub(super) fn stream<F: Future<Output = ()> + Send + 'static>(
         &self,
-        permit: StreamPermit,
+        held: (Share<OrgId>, HeldBytes),
         work: impl FnOnce(LineSender) -> F,
     ) -> Response {
         let (pieces, received) = mpsc::channel(WAITING_PIECES);
-        let lines = LineSender { pieces, patience: self.limits.timeout, stop: self.stop.clone() };
-        let running = Running::count(gauge!("http_streams_running"), None);
-        let work = work(lines);
+        let pace = Pace::begin(&self.limits);
+        let work = work(LineSender { pieces, pace, stop: self.stop.clone() });
         let counted = async move {
             work.await;
-            drop((running, permit));
+            drop(held);
         };
-        self.requests.spawn(counted.instrument(Span::current()));
+        self.tasks.spawn(counted.instrument(Span::current()));
         let pieces = unfold(received, |mut received| async {
             let piece = received.recv().await?;
             Some((Ok::<_, Infallible>(piece), received))
         });
         // The server may ask once more after the end.
         let pieces = pieces.fuse();
-        let headers = [
-            (header::CONTENT_TYPE, HeaderValue::from_static(NDJSON)),
-            (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        ];
-        (headers, Body::from_stream(pieces)).into_response()
+        ([(header::CONTENT_TYPE, NDJSON)], Body::from_stream(pieces)).into_response()
     }
 }
 
@@ -133,9 +127,15 @@ impl LineSender {
     ///
     /// # Errors
     /// It has not, for too long.
-    pub(super) async fn send(&self, lines: Vec<u8>) -> Result<(), ClientGone> {
-        let sent = timeout(self.patience, self.pieces.send(lines.into())).await;
-        sent.map_err(|_elapsed| ClientGone)?.map_err(|_closed| ClientGone)
+    pub(super) async fn send(&mut self, lines: Vec<u8>) -> Result<(), ClientGone> {
+        let bytes = lines.len();
+        let sent = self.pace.wait_for(self.pieces.send(lines.into()), |_sent| bytes).await;
+        sent.map_err(|TooSlow| ClientGone)?.map_err(|_closed| ClientGone)
+    }
+
+    /// Knows whether the client still listens, also while something is sent to it.
+    pub(super) fn listener(&self) -> Listener {
+        Listener(self.pieces.clone())
     }
 
     /// Sends a line, if the client takes it at once; it is a courtesy that nobody waits for.
@@ -145,9 +145,27 @@ impl LineSender {
     }
 
     /// Sends the line that ends a stream.
-    pub(super) async fn end(&self, line: &impl Serialize) {
+    pub(super) async fn end(&mut self, line: &impl Serialize) {
         // A client that is gone needs no end.
         let _gone = self.send(text(line)).await;
+    }
+}
+
+/// The client of a stream, as far as it listens.
+pub(super) struct Listener(mpsc::Sender<Bytes>);
+
+impl Listener {
+    /// Does something that is for the client alone. Given up in the middle, a query is ended in MongoDB too, because the driver
+    /// closes its connection.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub(super) async fn while_it_listens<T>(&self, work: impl Future<Output = T>) -> Result<T, ClientGone> {
+        tokio::select! {
+            biased;
+            () = self.0.closed() => Err(ClientGone),
+            done = work => Ok(done),
+        }
     }
 }
 

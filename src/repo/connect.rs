@@ -35,19 +35,43 @@ pub fn is_connection_string(uri: &str) -> bool {
     ConnectionString::parse(uri).is_ok()
 }
 
-/// Opens the master database. Resolves the host of a `mongodb+srv` address; otherwise asks nothing yet.
-///
-/// # Errors
-/// The connection string cannot be read, or its name does not resolve.
-pub async fn connect(uri: &SecretString, database: &str) -> Result<Database, RepoError> {
+/// The database, each time through connections of its own: what tenants do with their data can take none of those that know
+/// callers, log them in, and say that MongoDB answers.
+#[derive(Debug, Clone)]
+pub struct Databases {
+    /// For master data and changes of the catalog, which all of us need.
+    pub master: Database,
+    /// For tenants' data.
+    pub tenants: Database,
+}
+
+impl Databases {
+    /// Opens both, with at most so many connections to the one and to the other. Resolves the host of a `mongodb+srv` address;
+    /// otherwise asks nothing yet.
+    ///
+    /// # Errors
+    /// The connection string cannot be read, or its name does not resolve.
+    pub async fn connect(uri: &SecretString, name: &str, master: u32, tenants: u32) -> Result<Self, RepoError> {
+        Ok(Self { master: connect(uri, name, master).await?, tenants: connect(uri, name, tenants).await? })
+    }
+
+    /// Through the same connections both times, for whoever has no neighbours.
+    #[must_use]
+    pub fn both(database: &Database) -> Self {
+        Self { master: database.clone(), tenants: database.clone() }
+    }
+}
+
+/// Opens the database with at most so many connections, unless the connection string says how many.
+async fn connect(uri: &SecretString, database: &str, connections: u32) -> Result<Database, RepoError> {
     let mut options = ClientOptions::parse(uri.expose_secret()).await?;
     options.app_name.get_or_insert_with(|| "tenantry".to_owned());
     // The driver's 30 s are longer than a request may take. A step-down (about 1 s) stays invisible within 5 s.
     options.server_selection_timeout.get_or_insert(Duration::from_secs(5));
     options.connect_timeout.get_or_insert(Duration::from_secs(3));
     // 10, 0 and 2 by default, which makes a burst of requests wait for connections.
-    options.max_pool_size.get_or_insert(100);
-    options.min_pool_size.get_or_insert(5);
+    let most = *options.max_pool_size.get_or_insert(connections);
+    options.min_pool_size.get_or_insert(5.min(most));
     options.max_connecting.get_or_insert(10);
     options.max_idle_time.get_or_insert(Duration::from_mins(10));
     // Rules, not defaults. A secondary can be behind: it would let a token live on after a change of its password.

@@ -24,7 +24,7 @@ use bson::{Document, doc};
 use mongodb::Collection;
 
 pub use admins::AdminRepo;
-pub use connect::{ConnectError, connect, ping};
+pub use connect::{ConnectError, Databases, ping};
 pub use error::RepoError;
 pub use idempotency::IdempotencyRepo;
 pub use inventory::InventoryRepo;
@@ -50,7 +50,7 @@ pub(crate) fn exactly_one(matched: u64) -> Result<(), RepoError> {
     if matched == 1 { Ok(()) } else { Err(RepoError::TakenOver) }
 }
 
-/// The repositories over one master database.
+/// The repositories over one database.
 #[derive(Debug, Clone)]
 pub struct Repos {
     /// Organizations.
@@ -70,14 +70,15 @@ pub struct Repos {
 impl Repos {
     /// The repositories over this database.
     #[must_use]
-    pub fn new(database: &Database) -> Self {
+    pub fn new(databases: &Databases) -> Self {
+        let Databases { master, tenants } = databases;
         Self {
-            orgs: OrgRepo::new(database),
-            admins: AdminRepo::new(database),
-            tenants: TenantRepo::new(database),
-            data: TenantDataRepo::new(database),
-            idempotency: IdempotencyRepo::new(database),
-            inventory: InventoryRepo::new(database),
+            orgs: OrgRepo::new(master),
+            admins: AdminRepo::new(master),
+            tenants: TenantRepo::new(master),
+            data: TenantDataRepo::new(tenants),
+            idempotency: IdempotencyRepo::new(master),
+            inventory: InventoryRepo::new(master),
         }
     }
 

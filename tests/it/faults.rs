@@ -9,7 +9,7 @@ use serde_json::json;
 use tenantry::domain::OrgId;
 use tenantry::repo::documents::{CredentialsChange, CredentialsDocument};
 use tenantry::repo::journal::ChangeRef;
-use tenantry::repo::{RepoError, Repos};
+use tenantry::repo::{Databases, RepoError, Repos};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -127,10 +127,10 @@ async fn requests_do_not_pile_up_while_mongodb_hangs() {
         }
         // Unless it is refused at once, it hangs as well.
         let answer = timeout(Duration::from_millis(100), server.find("a")).await;
-        answer.is_ok_and(|answer| answer.body["code"] == "server_busy")
+        answer.is_ok_and(|answer| answer.body["code"] == "share_used_up")
     };
     eventually("the server refuses more", is_full).await;
-    server.get("/health/ready").send().await.problem(503, "server_busy");
+    server.get("/health/ready").send().await.problem(429, "share_used_up");
     server.get("/health/live").send().await.success(200);
     server.get("/metrics").send().await.success(200);
     mongod.release();
@@ -361,7 +361,7 @@ async fn steps_of_a_change_that_arrive_after_it_is_over_do_nothing() {
     let server = Server::start().await;
     let acme = server.tenant("acme").await;
     let email = |email: &str| json!({ "organization_name": "acme", "email": email });
-    let admins = Repos::new(&server.database).admins;
+    let admins = Repos::new(&Databases::both(&server.database)).admins;
     let organization = server.documents("organizations").find_one(doc! {}).await.expect("asked").expect("there");
     let admin = server.documents("admins").find_one(doc! {}).await.expect("asked").expect("there");
     let (org_id, admin_id) = (organization.get_object_id("_id"), admin.get_object_id("_id"));
@@ -393,7 +393,7 @@ async fn steps_of_a_change_that_arrive_after_it_is_over_do_nothing() {
 async fn a_server_that_gives_a_change_up_takes_no_claim_from_the_one_that_goes_on_with_it() {
     let server = Server::start().await;
     server.tenant("acme").await;
-    let admins = Repos::new(&server.database).admins;
+    let admins = Repos::new(&Databases::both(&server.database)).admins;
     let admin = server.documents("admins").find_one(doc! {}).await.expect("asked").expect("there");
     let admin_id = admin.get_object_id("_id").expect("an id");
     let change = CredentialsChange {

@@ -1,7 +1,6 @@
 //! `POST /admin/login`
 
 use axum::Json;
-use axum::http::{HeaderName, HeaderValue, header};
 use serde::Serialize;
 use tracing::Span;
 use utoipa::ToSchema;
@@ -91,7 +90,7 @@ pub(in crate::http) async fn log_in(
     services: Services,
     ClientAddress(address): ClientAddress,
     body: RawBody,
-) -> Result<([(HeaderName, HeaderValue); 1], Json<LoggedIn>), Problem> {
+) -> Result<Json<LoggedIn>, Problem> {
     let LoginBody { email, password } = LoginBody::read(&body)?;
     let (admin, token) = services.auth.log_in(&email, &password, address).await?;
     Span::current().record(ORGANIZATION_ID, tracing::field::display(admin.org_id));
@@ -103,5 +102,5 @@ pub(in crate::http) async fn log_in(
             organization_id: admin.org_id.to_string(),
         },
     };
-    Ok(([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], Json(answer)))
+    Ok(Json(answer))
 }

@@ -7,6 +7,8 @@ use metrics::counter;
 use super::{parse_filter, unreadable};
 use crate::domain::Tenant;
 use crate::extjson::write_document;
+use crate::http::bytes::Holder;
+use crate::http::client::Client;
 use crate::http::fields::Fields;
 use crate::http::problem::{Kind, Problem, kinds};
 use crate::http::state::{HttpState, Services};
@@ -39,34 +41,44 @@ const PIECE_BYTES: usize = 64 << 10;
 pub(in crate::http) async fn export(
     tenant: Tenant,
     services: Services,
+    client: Client,
     State(state): State<HttpState>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let mut fields = Fields::of_query(query.as_deref());
     let filter = fields.optional_inner("filter", parse_filter).unwrap_or_default();
-    let permit = state.stream_permit(tenant.org_id())?;
-    let mut export = services.data.export(&tenant, fields.finish(Some(filter))?);
+    let filter = fields.finish(Some(filter))?;
+    let share = state.stream_share(tenant.org_id())?;
     // Before the answer begins, so that what is wrong with the query has its own status.
-    let first = export.next().await?;
-    Ok(state.stream(permit, |lines| run(export, first, lines)))
+    let begin = async {
+        let mut export = services.data.export(&tenant, filter).await?;
+        // One batch is sent while the next is on its way.
+        let held = state.hold(Holder::Org(tenant.org_id()), 2 * export.batch_bound()).await?;
+        let first = export.next().await?;
+        Ok::<_, Problem>((export, first, held))
+    };
+    let (export, first, held) = client.while_it_listens(begin).await??;
+    Ok(state.stream((share, held), |lines| run(export, first, lines)))
 }
 
-async fn run(mut export: Export, first: Option<DocumentBatch>, answer: LineSender) {
+async fn run(mut export: Export, first: Option<DocumentBatch>, mut answer: LineSender) {
     let mut batch = first;
     while let Some(present) = batch {
         if answer.stop.is_cancelled() {
-            return cut(Problem::new(kinds::SERVER_STOPPING), &answer).await;
+            return cut(Problem::new(kinds::SERVER_STOPPING), &mut answer).await;
         }
-        // The next batch is on its way while this one is written.
-        let (next, sent) = tokio::join!(export.next(), send(&present, &answer));
+        // The next batch is on its way while this one is written, and is not waited for when nobody takes it.
+        let listener = answer.listener();
+        let (next, sent) = tokio::join!(listener.while_it_listens(export.next()), send(&present, &mut answer));
         match sent {
             Ok(()) => {}
-            Err(Unsent::Unreadable) => return cut(unreadable(), &answer).await,
+            Err(Unsent::Unreadable) => return cut(unreadable(), &mut answer).await,
             Err(Unsent::ClientGone) => return,
         }
         batch = match next {
-            Ok(next) => next,
-            Err(error) => return cut(error.into(), &answer).await,
+            Ok(Ok(next)) => next,
+            Ok(Err(error)) => return cut(error.into(), &mut answer).await,
+            Err(ClientGone) => return,
         };
     }
 }
@@ -83,7 +95,7 @@ impl From<ClientGone> for Unsent {
     }
 }
 
-async fn send(batch: &DocumentBatch, answer: &LineSender) -> Result<(), Unsent> {
+async fn send(batch: &DocumentBatch, answer: &mut LineSender) -> Result<(), Unsent> {
     let (mut piece, mut documents) = (Vec::with_capacity(PIECE_BYTES), 0);
     for document in batch.documents().map_err(|_malformed| Unsent::Unreadable)? {
         let document = document.map_err(|_malformed| Unsent::Unreadable)?;
@@ -98,6 +110,6 @@ async fn send(batch: &DocumentBatch, answer: &LineSender) -> Result<(), Unsent> 
     if piece.is_empty() { Ok(()) } else { Ok(answer.send(piece).await?) }
 }
 
-async fn cut(problem: Problem, answer: &LineSender) {
+async fn cut(problem: Problem, answer: &mut LineSender) {
     answer.end(&CutLine { error: problem.into_failure() }).await;
 }

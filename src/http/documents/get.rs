@@ -1,14 +1,15 @@
 //! `GET /org/{organization_name}/documents/{id}`
 
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use super::{insert_tag, shown};
+use super::{hold_documents, insert_tag, shown};
 use crate::domain::Tenant;
 use crate::domain::document::Version;
 use crate::http::conditions::Conditions;
 use crate::http::problem::{Kind, Problem, kinds};
-use crate::http::state::Services;
+use crate::http::state::{HttpState, Services};
 use crate::http::tenant::PathId;
 
 /// What this call can answer besides its success, and what every call on data can.
@@ -39,7 +40,9 @@ pub(in crate::http) async fn get(
     services: Services,
     PathId(id): PathId,
     conditions: Conditions,
+    State(state): State<HttpState>,
 ) -> Result<Response, Problem> {
+    let held = hold_documents(&state, &services, &tenant, 1).await?;
     let document = services.data.get(&tenant, &id).await?;
     let version = Version::of(&document);
     if !conditions.if_match.allows(&version) {
@@ -51,5 +54,5 @@ pub(in crate::http) async fn get(
         insert_tag(response.headers_mut(), &tag);
         return Ok(response);
     }
-    shown(StatusCode::OK, &document, &tag)
+    shown(StatusCode::OK, document, &tag, held).await
 }

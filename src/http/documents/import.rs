@@ -9,6 +9,7 @@ use axum::body::Bytes;
 use axum::extract::Request;
 use axum::http::header;
 use axum::response::Response;
+use http_body::Frame;
 use http_body_util::BodyExt;
 use metrics::counter;
 use serde::Serialize;
@@ -22,9 +23,11 @@ use crate::domain::Tenant;
 use crate::domain::document::NewDocument;
 use crate::extjson::{ReadError, read_stored};
 use crate::http::body::{announced_length, too_large};
+use crate::http::bytes::Holder;
+use crate::http::off_thread::off_thread;
 use crate::http::problem::{Failure, Problem, kinds};
 use crate::http::state::{HttpState, RequestLimits, Services};
-use crate::http::streams::{AS_IT_COMES, LineSender};
+use crate::http::streams::{AS_IT_COMES, LineSender, Pace, TooSlow};
 use crate::service::data::Import;
 
 /// How many failures are told one by one.
@@ -32,7 +35,9 @@ const MAX_FAILURES: usize = 100;
 /// The most documents of a batch.
 const BATCH_DOCUMENTS: usize = 1_000;
 /// The most bytes of a batch, far below MongoDB's limit for a command (16 MiB). A larger document goes alone.
-const BATCH_BYTES: usize = 2 << 20;
+const BATCH_BYTES: usize = 1 << 20;
+/// What an import holds in memory: a batch that is read, and one that is added.
+const HELD_BYTES: usize = 2 * BATCH_BYTES;
 /// At most so often the client hears of the progress: a client that sends all before it reads must not be blocked by it.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 /// How long, and how many bytes, are still taken from a client whose import was cut.
@@ -101,19 +106,21 @@ pub(super) async fn import(
     {
         return Err(too_large(limit));
     }
-    let permit = state.stream_permit(tenant.org_id())?;
-    let mut body = Body { inner: request.into_body(), received: 0, limits };
+    let share = state.stream_share(tenant.org_id())?;
+    let held = state.hold(Holder::Org(tenant.org_id()), HELD_BYTES).await?;
+    let pace = Pace::begin(&limits);
+    let mut body = Body { inner: request.into_body(), received: 0, limits, pace };
     // Before the answer begins: a client that waits for "100 Continue" must hear it first. Half of the request's time, as
     // for other bodies, so that the client learns what was slow before the whole time is over.
     let first = timeout(state.limits.timeout / 2, body.next()).await;
     let first = first.map_err(|_elapsed| Problem::new(kinds::BODY_TIMEOUT))??;
     let import = services.data.import(tenant);
-    let mut response = state.stream(permit, |lines| run(body, first, import, lines));
+    let mut response = state.stream((share, held), |lines| run(body, first, import, lines));
     response.headers_mut().insert(header::CACHE_CONTROL, AS_IT_COMES);
     Ok(response)
 }
 
-async fn run(mut body: Body, first: Option<Bytes>, import: Import, answer: LineSender) {
+async fn run(mut body: Body, first: Option<Bytes>, import: Import, mut answer: LineSender) {
     let tally = Mutex::new(Tally::default());
     let (sender, receiver) = mpsc::channel(1);
     let reading = async {
@@ -149,7 +156,7 @@ async fn read(
     while let Some(bytes) = piece {
         let mut rest = &*bytes;
         while let Some(line) = lines.next(&mut rest) {
-            let Some((number, document)) = tally_line(line, &body.limits, tally) else { continue };
+            let Some((number, document)) = tally_line(line, &body.limits, tally).await else { continue };
             if !batch.has_room_for(&document) && batches.send(std::mem::take(&mut batch)).await.is_err() {
                 // Whoever adds has given up, and says why.
                 return Ok(());
@@ -166,7 +173,10 @@ async fn read(
     }
     // What was cut in the middle of a line is no document.
     let last = lines.last().filter(|_| outcome.is_ok());
-    let last = last.and_then(|line| tally_line(line, &body.limits, tally));
+    let last = match last {
+        Some(line) => tally_line(line, &body.limits, tally).await,
+        None => None,
+    };
     if let Some((number, document)) = last {
         let full = if batch.has_room_for(&document) { None } else { Some(std::mem::take(&mut batch)) };
         batch.push(number, document);
@@ -184,10 +194,10 @@ async fn read(
 }
 
 /// The document of a line; `None` for an empty line and for one that is none, which is noted.
-fn tally_line(line: Line, limits: &RequestLimits, tally: &Mutex<Tally>) -> Option<(u64, NewDocument)> {
+async fn tally_line(line: Line, limits: &RequestLimits, tally: &Mutex<Tally>) -> Option<(u64, NewDocument)> {
     let (number, document) = match line {
         Line::Text(_, text) if text.trim_ascii().is_empty() => return None,
-        Line::Text(number, text) => (number, document_of(&text)),
+        Line::Text(number, text) => (number, off_thread(text.len(), move || document_of(&text)).await),
         Line::TooLong(number) => (number, Err(too_large(limits.max_document_bytes))),
     };
     let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
@@ -258,6 +268,7 @@ struct Body {
     inner: axum::body::Body,
     received: u64,
     limits: RequestLimits,
+    pace: Pace,
 }
 
 impl Body {
@@ -280,8 +291,12 @@ impl Body {
     /// The next piece; `None` at the end.
     async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
         loop {
-            let frame = timeout(self.limits.timeout, self.inner.frame()).await;
-            let frame = frame.map_err(|_elapsed| Problem::new(kinds::BODY_TIMEOUT))?;
+            let came = |frame: &Option<Result<Frame<Bytes>, _>>| {
+                let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()).and_then(Frame::data_ref);
+                data.map_or(0, Bytes::len)
+            };
+            let frame = self.pace.wait_for(self.inner.frame(), came).await;
+            let frame = frame.map_err(|TooSlow| Problem::new(kinds::BODY_TIMEOUT))?;
             let Some(frame) = frame else { return Ok(None) };
             let frame = frame
                 .map_err(|_broken| Problem::new(kinds::BAD_REQUEST).with_detail("The body ended before its end"))?;

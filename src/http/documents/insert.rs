@@ -10,6 +10,7 @@ use crate::domain::Tenant;
 use crate::extjson::read_stored;
 use crate::http::body::{JsonDocument, content_type};
 use crate::http::location;
+use crate::http::off_thread::off_thread;
 use crate::http::problem::{Kind, Problem, kinds};
 use crate::http::state::{HttpState, Services};
 use crate::http::streams::NDJSON;
@@ -54,10 +55,11 @@ pub(in crate::http) async fn insert(
         return import(&tenant, &services, &state, request).await;
     }
     let path = request.uri().path().to_owned();
-    let JsonDocument(text) = JsonDocument::from_request(request, &state).await?;
-    let document = new_document(read_stored(&text)?)?;
+    let JsonDocument(text, held) = JsonDocument::from_request(request, &state).await?;
+    let document = off_thread(text.len(), move || new_document(read_stored(&text)?)).await?;
     services.data.insert(&tenant, &document).await?;
-    let mut response = written(StatusCode::CREATED, &document)?;
-    location::insert(&mut response, &location::beneath(&path, &document.id.to_path()));
+    let path = location::beneath(&path, &document.id.to_path());
+    let mut response = written(StatusCode::CREATED, document, held).await?;
+    location::insert(&mut response, &path);
     Ok(response)
 }

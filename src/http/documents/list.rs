@@ -1,6 +1,6 @@
 //! `GET /org/{organization_name}/documents`
 
-use axum::extract::{OriginalUri, RawQuery};
+use axum::extract::{OriginalUri, RawQuery, State};
 use axum::http::{HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use form_urlencoded::Serializer;
@@ -8,13 +8,15 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::{parse_filter, unreadable};
+use super::{hold_documents, parse_filter, unreadable};
 use crate::domain::query::{Fields as DocumentFields, Sort};
 use crate::domain::{Invalid, Tenant};
 use crate::extjson::write_document;
+use crate::http::client::Client;
 use crate::http::fields::Fields;
+use crate::http::off_thread::off_thread;
 use crate::http::problem::{Kind, Problem, kinds};
-use crate::http::state::Services;
+use crate::http::state::{HttpState, Services};
 use crate::service::data::{ListDocuments, Page};
 
 /// What this call can answer besides its success, and what every call on data can.
@@ -76,7 +78,7 @@ pub(in crate::http) fn parse_flag(text: &str) -> Result<bool, Invalid> {
 /// `next` (or the `Link` header) with the same `filter` and `sort`; a cursor is good for nothing else.
 ///
 /// `filter` is MongoDB's query language with `$eq $ne $gt $gte $lt $lte $in $nin $and $or $nor $not $exists $type $all $elemMatch
-/// $size $mod $regex`. A page can be shorter than its limit when its documents together are larger than 16 MB.
+/// $size $mod $regex`. A page ends early, with a `next`, when its documents together are larger than 1 MiB.
 #[utoipa::path(
     get, path = "/org/{organization_name}/documents", tag = "documents", operation_id = "list_documents",
     security(("bearer" = []), ("password" = [])),
@@ -97,18 +99,32 @@ pub(in crate::http) fn parse_flag(text: &str) -> Result<bool, Invalid> {
 pub(in crate::http) async fn list(
     tenant: Tenant,
     services: Services,
+    client: Client,
+    State(state): State<HttpState>,
     OriginalUri(uri): OriginalUri,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let asked = Asked::read(query.as_deref())?;
-    let page = services.data.list(&tenant, &asked.query).await?;
-    let documents = RawValue::from_string(documents(&page, asked.fields.as_ref())?).map_err(|_broken| unreadable())?;
+    let Asked { query, fields } = Asked::read(query.as_deref())?;
+    // One more than is shown is asked for.
+    let most = usize::try_from(query.limit).unwrap_or(usize::MAX).saturating_add(1);
+    let held = hold_documents(&state, &services, &tenant, most).await?;
+    let page = client.while_it_listens(services.data.list(&tenant, &query)).await??;
     let link = page.next.as_deref().and_then(|cursor| link(&uri, cursor));
-    let mut response = axum::Json(PageAnswer { documents, next: page.next, total: page.total }).into_response();
+    let body = off_thread(page.bytes, move || answer(page, fields.as_ref())).await?;
+    let length = body.len();
+    let mut response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
+    held.until_sent(length, &mut response);
     if let Some(link) = link {
         response.headers_mut().insert(header::LINK, link);
     }
     Ok(response)
+}
+
+/// The page as JSON.
+fn answer(page: Page, fields: Option<&DocumentFields>) -> Result<Vec<u8>, Problem> {
+    let documents = RawValue::from_string(documents(&page, fields)?).map_err(|_broken| unreadable())?;
+    let answer = PageAnswer { documents, next: page.next, total: page.total };
+    serde_json::to_vec(&answer).map_err(|_broken| unreadable())
 }
 
 /// The documents of a page as a JSON array.

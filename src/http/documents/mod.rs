@@ -13,10 +13,14 @@ pub(super) mod replace;
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bson::raw::RawDocument;
+use bson::raw::RawDocumentBuf;
 use tracing::error;
 
+use super::bytes::{HeldBytes, Holder};
+use super::off_thread::off_thread;
 use super::problem::{Kind, Problem, kinds};
+use super::state::{HttpState, Services};
+use crate::domain::Tenant;
 use crate::domain::document::{DocumentId, EntityTag, NewDocument};
 use crate::domain::query::Filter;
 use crate::domain::{FieldError, Invalid};
@@ -29,10 +33,22 @@ pub(super) const TENANT_PROBLEMS: &[Kind] = &[kinds::TENANT_MOVING, kinds::TENAN
 pub(super) const WRITE_PROBLEMS: &[Kind] = &[kinds::NOT_UNIQUE, kinds::SCHEMA_VIOLATED, kinds::OUTCOME_UNKNOWN];
 
 /// The answer that shows a document, with its tag.
-fn shown(status: StatusCode, document: &RawDocument, tag: &EntityTag) -> Result<Response, Problem> {
-    let mut body = Vec::with_capacity(document.as_bytes().len() * 2);
-    write_document(&mut body, document).map_err(|_malformed| unreadable())?;
+async fn shown(
+    status: StatusCode,
+    document: RawDocumentBuf,
+    tag: &EntityTag,
+    held: HeldBytes,
+) -> Result<Response, Problem> {
+    let bytes = document.as_bytes().len();
+    let body = off_thread(bytes, move || {
+        let mut body = Vec::with_capacity(bytes * 2);
+        write_document(&mut body, &document).map_err(|_malformed| unreadable())?;
+        Ok::<_, Problem>(body)
+    });
+    let body = body.await?;
+    let length = body.len();
     let mut response = (status, body).into_response();
+    held.until_sent(length, &mut response);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     insert_tag(headers, tag);
@@ -40,8 +56,22 @@ fn shown(status: StatusCode, document: &RawDocument, tag: &EntityTag) -> Result<
 }
 
 /// The answer to a write, which shows what is stored now.
-fn written(status: StatusCode, document: &NewDocument) -> Result<Response, Problem> {
-    shown(status, &document.raw, &document.tag())
+async fn written(status: StatusCode, document: NewDocument, held: HeldBytes) -> Result<Response, Problem> {
+    let tag = document.tag();
+    shown(status, document.raw, &tag, held).await
+}
+
+/// The right to hold so many documents of a tenant in memory.
+///
+/// # Errors
+/// The organization holds as many bytes as it may.
+async fn hold_documents(
+    state: &HttpState,
+    services: &Services,
+    tenant: &Tenant,
+    documents: usize,
+) -> Result<HeldBytes, Problem> {
+    state.hold(Holder::Org(tenant.org_id()), services.data.reply_bound(tenant, documents)).await
 }
 
 fn insert_tag(headers: &mut HeaderMap, tag: &EntityTag) {

@@ -1,17 +1,19 @@
 //! `PATCH /org/{organization_name}/documents/{id}`
 
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use bson::Document;
 
-use super::{unreadable, written};
+use super::{hold_documents, unreadable, written};
 use crate::domain::document::{DocumentId, MergePatch};
 use crate::domain::{Invalid, Tenant};
 use crate::extjson::read_stored;
 use crate::http::body::JsonDocument;
 use crate::http::conditions::Conditions;
+use crate::http::off_thread::off_thread;
 use crate::http::problem::{Kind, Problem, kinds};
-use crate::http::state::Services;
+use crate::http::state::{HttpState, Services};
 use crate::http::tenant::PathId;
 
 /// What this call can answer besides its success, and what every call on data and every write can.
@@ -45,12 +47,15 @@ pub(in crate::http) async fn patch(
     services: Services,
     PathId(id): PathId,
     conditions: Conditions,
-    JsonDocument(text): JsonDocument,
+    State(state): State<HttpState>,
+    JsonDocument(text, _held): JsonDocument,
 ) -> Result<Response, Problem> {
     let expected = conditions.of_change()?;
-    let patch = read(&id, &text)?;
+    let of = id.clone();
+    let patch = off_thread(text.len(), move || read(&of, &text)).await?;
+    let held = hold_documents(&state, &services, &tenant, 1).await?;
     let patched = services.data.patch(&tenant, &id, &patch, &expected).await?;
-    written(StatusCode::OK, &patched)
+    written(StatusCode::OK, patched, held).await
 }
 
 fn read(id: &DocumentId, text: &[u8]) -> Result<MergePatch, Problem> {

@@ -11,6 +11,7 @@ use crate::extjson::read_stored;
 use crate::http::body::JsonDocument;
 use crate::http::conditions::Conditions;
 use crate::http::location;
+use crate::http::off_thread::off_thread;
 use crate::http::problem::{Kind, Problem, kinds};
 use crate::http::state::Services;
 use crate::http::tenant::PathId;
@@ -48,19 +49,19 @@ pub(in crate::http) async fn replace(
     PathId(id): PathId,
     conditions: Conditions,
     OriginalUri(uri): OriginalUri,
-    JsonDocument(text): JsonDocument,
+    JsonDocument(text, held): JsonDocument,
 ) -> Result<Response, Problem> {
     let must_create = conditions.must_create()?;
-    let document = read(id, &text, must_create)?;
+    let document = off_thread(text.len(), move || read(id, &text, must_create)).await?;
     if !must_create {
         services.data.replace(&tenant, &document, &conditions.if_match).await?;
-        return written(StatusCode::OK, &document);
+        return written(StatusCode::OK, document, held).await;
     }
     services.data.insert(&tenant, &document).await.map_err(|error| match error {
         DataError::Exists => Problem::new(kinds::PRECONDITION_FAILED),
         error => error.into(),
     })?;
-    let mut response = written(StatusCode::CREATED, &document)?;
+    let mut response = written(StatusCode::CREATED, document, held).await?;
     location::insert(&mut response, uri.path());
     Ok(response)
 }

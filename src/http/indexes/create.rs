@@ -97,7 +97,7 @@ pub(in crate::http) async fn create(
         built.inspect_err(|error| error!(%error, "an index was not built"))
     };
     // A build can take hours. In a task of its own, so that it goes on when nobody waits for it any more.
-    let build = state.requests.spawn(build.instrument(Span::current()));
+    let build = state.tasks.spawn(build.instrument(Span::current()));
     let (status, is_building) = match timeout(state.limits.timeout / 2, build).await {
         Ok(Ok(outcome)) => (if outcome? { StatusCode::CREATED } else { StatusCode::OK }, false),
         Ok(Err(_panicked)) => return Err(Problem::new(kinds::INTERNAL_ERROR)),

@@ -133,6 +133,7 @@ impl From<DataError> for Problem {
             DataError::DocumentBusy => kinds::DOCUMENT_BUSY,
             DataError::Invalid(errors) => return Self::invalid(errors),
             DataError::SchemaViolation(errors) => return Self::schema_violated(errors),
+            DataError::Busy(refused) => return refused.into(),
             DataError::TooSlow => kinds::QUERY_TOO_SLOW,
             DataError::TooManyIndexes => kinds::TOO_MANY_INDEXES,
             DataError::IndexBuilding => kinds::INDEX_BUILDING,

@@ -20,9 +20,8 @@ const EXPORT_MAX_TIME: Duration = Duration::from_mins(10);
 /// How many documents a further batch has, where nothing is known of their size.
 const BATCH_DOCUMENTS: u32 = 1_000;
 
-/// About how many bytes a batch of an export has. MongoDB would fill 16 MiB, which several copies of then stand in memory
-/// here, whereas so many bytes cost hardly more round trips.
-const EXPORT_BATCH_BYTES: u64 = 1 << 20;
+/// How many documents the first batch has: MongoDB's own default, so that it comes soon.
+const FIRST_BATCH_DOCUMENTS: u32 = 101;
 
 /// Which documents, and in which order.
 #[derive(Debug, Clone)]
@@ -81,15 +80,14 @@ impl TenantDataRepo {
         cursor.next().await?.ok_or_else(malformed)
     }
 
-    /// All documents, in batches.
+    /// All documents, in batches of so many.
     ///
     /// # Errors
     /// The collection is elsewhere, the filter is not accepted, or MongoDB could not be asked.
-    pub async fn find_all(&self, at: &TenantCollection, find: &Find) -> Result<DocumentCursor, RepoError> {
-        let stats = self.stats(at).await?;
-        let average = stats.bytes.checked_div(stats.documents).unwrap_or_default().max(1);
-        let batch = u32::try_from(EXPORT_BATCH_BYTES / average).unwrap_or(u32::MAX).clamp(1, 10 * BATCH_DOCUMENTS);
-        let command = find_command(at, find, EXPORT_MAX_TIME);
+    pub async fn find_all(&self, at: &TenantCollection, find: &Find, batch: u32) -> Result<DocumentCursor, RepoError> {
+        let mut command = find_command(at, find, EXPORT_MAX_TIME);
+        // The first one too, which would have so many, however large they are.
+        command.insert("batchSize", i64::from(batch.min(FIRST_BATCH_DOCUMENTS)));
         run_cursor(&self.database, command, batch).await.map(DocumentCursor)
     }
 

@@ -9,6 +9,12 @@ use crate::domain::{Invalid, Tenant};
 use crate::repo::RepoError;
 use crate::repo::tenant_data::{DocumentBatch, DocumentCursor, Find};
 
+/// About how many bytes a batch has. MongoDB would fill 16 MiB, which several copies of then stand in memory here, whereas so
+/// many bytes cost hardly more round trips.
+const BATCH_BYTES: u64 = 1 << 20;
+/// How many documents a batch has at most, however small they are.
+const MAX_BATCH_DOCUMENTS: u32 = 10_000;
+
 /// An export in progress.
 #[derive(Debug)]
 pub struct Export {
@@ -18,18 +24,36 @@ pub struct Export {
     sort: Sort,
     after: Option<Position>,
     cursor: Option<DocumentCursor>,
+    /// How many documents a batch has.
+    batch_documents: u32,
+    /// How many bytes a batch may be, as far as is known.
+    batch_bound: usize,
 }
 
 impl DataService {
-    /// Begins an export; nothing is asked of MongoDB yet.
-    #[must_use]
-    pub fn export(&self, tenant: &Tenant, filter: Filter) -> Export {
-        let (service, place) = (self.clone(), Place::of(tenant));
-        Export { service, place, filter, sort: Sort::default(), after: None, cursor: None }
+    /// Begins an export; of MongoDB only the collection's size is asked yet.
+    ///
+    /// # Errors
+    /// What every read meets.
+    pub async fn export(&self, tenant: &Tenant, filter: Filter) -> Result<Export, DataError> {
+        let stats = self.stats(tenant).await?;
+        let average = stats.bytes.checked_div(stats.documents).unwrap_or_default().max(1);
+        let batch_documents = u32::try_from(BATCH_BYTES / average).unwrap_or(u32::MAX).clamp(1, MAX_BATCH_DOCUMENTS);
+        // No batch is larger than the collection.
+        let size = usize::try_from(stats.bytes).unwrap_or(usize::MAX);
+        let batch_bound = self.reply_bound(tenant, usize::try_from(batch_documents).unwrap_or(usize::MAX)).min(size);
+        let (service, place, sort) = (self.clone(), Place::of(tenant), Sort::default());
+        Ok(Export { service, place, filter, sort, after: None, cursor: None, batch_documents, batch_bound })
     }
 }
 
 impl Export {
+    /// How many bytes a batch may be, as far as is known.
+    #[must_use]
+    pub fn batch_bound(&self) -> usize {
+        self.batch_bound
+    }
+
     /// The next documents; `None` at the end.
     ///
     /// # Errors
@@ -57,7 +81,7 @@ impl Export {
         } else {
             let filter = continued(&self.filter, &self.sort, self.after.as_ref());
             let find = Find { filter, sort: self.sort.to_document(), limit: None };
-            self.service.repo.find_all(&self.place.collection, &find).await?
+            self.service.repo.find_all(&self.place.collection, &find, self.batch_documents).await?
         };
         let batch = cursor.next().await?;
         self.cursor = Some(cursor);
@@ -65,7 +89,13 @@ impl Export {
     }
 
     fn note_last(&mut self, batch: &DocumentBatch) -> Result<(), DataError> {
-        if let Some(last) = batch.documents()?.last().transpose()? {
+        let mut last = None;
+        for document in batch.documents()? {
+            let document = document?;
+            self.service.sizes.note(self.place.tenant.org_id(), document.as_bytes().len());
+            last = Some(document);
+        }
+        if let Some(last) = last {
             let position = self
                 .sort
                 .position_of(last)

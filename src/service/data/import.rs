@@ -33,6 +33,8 @@ impl Import {
     /// None of them, or nobody knows which, could be added: the organization is gone, or MongoDB is away.
     pub async fn insert(&mut self, documents: &[NewDocument]) -> Result<Vec<(usize, DataError)>, DataError> {
         let (mut failed, mut before) = (Vec::new(), Before::DidNothing);
+        let largest = documents.iter().map(|document| document.raw.as_bytes().len()).max().unwrap_or_default();
+        self.service.sizes.note(self.place.tenant.org_id(), largest);
         let mut pending: Vec<(usize, &NewDocument)> = documents.iter().enumerate().collect();
         while !pending.is_empty() {
             let batch: Vec<&NewDocument> = pending.iter().map(|(_, document)| *document).collect();

@@ -26,6 +26,7 @@ impl DataService {
     pub async fn indexes(&self, tenant: &Tenant) -> Result<Vec<StoredIndex>, DataError> {
         // MongoDB lists the indexes of a name and knows no UUID there. A name means one collection for as long as its
         // organization is of one generation and at rest, so the list is the tenant's if it is so before and after.
+        let _turn = self.turn(tenant).await?;
         for _ in 0..MAX_LOOKS {
             let Some(before) = self.locator.at_rest(tenant).await? else {
                 sleep(LOOK_EVERY).await;
@@ -76,7 +77,7 @@ impl DataService {
     /// # Errors
     /// [`DataError::IndexNotFound`], or what every write meets.
     pub async fn drop_index(&self, tenant: &Tenant, name: &str) -> Result<(), DataError> {
-        let (mut place, mut was_lost) = (Place::of(tenant), false);
+        let (mut place, mut was_lost) = (self.enter(tenant).await?, false);
         loop {
             match self.repo.drop_index(&place.collection, name).await {
                 Ok(()) => return Ok(()),

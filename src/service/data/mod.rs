@@ -9,22 +9,27 @@ mod indexes;
 mod place;
 mod reads;
 mod schema;
+mod sizes;
 mod writes;
 
 pub use cursors::CursorSealer;
 pub use export::Export;
 pub use import::Import;
 pub use indexes::MAX_INDEXES;
-pub use reads::{ListDocuments, Page};
+pub use reads::{ListDocuments, PAGE_BYTES, Page};
 pub use schema::AppliedSchema;
 
 pub use crate::repo::tenant_data::{CollectionStats, DocumentBatch, StoredIndex};
 
-use builds::Builds;
-use place::Locator;
+use std::sync::Arc;
 
-use crate::domain::{FieldError, Invalid};
+use builds::Builds;
+use place::{Locator, Place};
+use sizes::Sizes;
+
+use crate::domain::{FieldError, Invalid, OrgId, Tenant};
 use crate::repo::{RepoError, Repos, TenantDataRepo};
+use crate::shares::{PATIENCE, Refused, Share, Shares};
 
 /// Why a call on a tenant's data did not give its answer.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +58,9 @@ pub enum DataError {
     /// The collection's schema refuses the document.
     #[error("the schema refuses the document")]
     SchemaViolation(Vec<FieldError>),
+    /// The organization works with its data as much as it may while others do too, or everybody does as much as there can be.
+    #[error(transparent)]
+    Busy(#[from] Refused),
     /// The query took longer than a query may.
     #[error("the query took too long")]
     TooSlow,
@@ -108,12 +116,36 @@ pub struct DataService {
     locator: Locator,
     cursors: CursorSealer,
     builds: Builds,
+    turns: Arc<Shares<OrgId>>,
+    sizes: Arc<Sizes>,
 }
 
 impl DataService {
-    /// Serves the data of these repositories.
+    /// Serves the data of these repositories; `max_running` calls at once. Imports, exports and index builds are not among
+    /// them.
     #[must_use]
-    pub fn new(repos: &Repos, cursors: CursorSealer) -> Self {
-        Self { repo: repos.data.clone(), locator: Locator::new(repos.orgs.clone()), cursors, builds: Builds::default() }
+    pub fn new(repos: &Repos, cursors: CursorSealer, max_running: usize) -> Self {
+        Self {
+            repo: repos.data.clone(),
+            locator: Locator::new(repos.orgs.clone()),
+            cursors,
+            builds: Builds::default(),
+            turns: Shares::new("queries_running", max_running),
+            sizes: Arc::default(),
+        }
+    }
+
+    /// The organization's turn to have a command at work in MongoDB.
+    ///
+    /// # Errors
+    /// [`DataError::Busy`]: it has as many as it may.
+    async fn turn(&self, tenant: &Tenant) -> Result<Share<OrgId>, DataError> {
+        Ok(self.turns.take(tenant.org_id(), 1, PATIENCE).await?)
+    }
+
+    /// Where a tenant's collection is, for whoever has a turn.
+    async fn enter(&self, tenant: &Tenant) -> Result<Place, DataError> {
+        let turn = self.turn(tenant).await?;
+        Ok(Place::of(tenant).with(turn))
     }
 }

@@ -4,8 +4,9 @@
 use tracing::warn;
 
 use super::DataError;
-use crate::domain::{Invalid, Org, Tenant, TenantCollection};
+use crate::domain::{Invalid, Org, OrgId, Tenant, TenantCollection};
 use crate::repo::{OrgRepo, RepoError};
+use crate::shares::Share;
 
 /// How often in a row a collection may have moved away from under a command. Each move takes the server that moves it
 /// several writes, so even the second in a row is rare.
@@ -15,18 +16,25 @@ const MAX_MOVES: u8 = 20;
 const MAX_LOSSES: u8 = 2;
 
 /// Where a tenant's collection was last seen.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Place {
     pub(super) tenant: Tenant,
     pub(super) collection: TenantCollection,
     moves: u8,
     losses: u8,
+    /// The organization's turn, for as long as somebody works here.
+    _turn: Option<Share<OrgId>>,
 }
 
 impl Place {
     /// Where the caller's organization said that it is.
     pub(super) fn of(tenant: &Tenant) -> Self {
-        Self { tenant: tenant.clone(), collection: tenant.collection().clone(), moves: 0, losses: 0 }
+        Self { tenant: tenant.clone(), collection: tenant.collection().clone(), moves: 0, losses: 0, _turn: None }
+    }
+
+    /// The same, with a turn that ends when the work here does.
+    pub(super) fn with(self, turn: Share<OrgId>) -> Self {
+        Self { _turn: Some(turn), ..self }
     }
 
     /// Notes that a command found the collection here.

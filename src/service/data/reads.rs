@@ -11,6 +11,10 @@ use crate::domain::{Invalid, Tenant};
 use crate::repo::RepoError;
 use crate::repo::tenant_data::{CollectionStats, DocumentBatch, Find};
 
+/// How many bytes of BSON a page has at most, but for one document that is larger: so few that nobody waits for others' pages,
+/// and so many that few pages end early.
+pub const PAGE_BYTES: usize = 1 << 20;
+
 /// Which page of documents somebody asks for.
 #[derive(Debug, Clone)]
 pub struct ListDocuments {
@@ -32,6 +36,8 @@ pub struct Page {
     batch: DocumentBatch,
     /// How many of the batch's documents are on the page; one more may have been asked for to see whether there is one.
     length: usize,
+    /// How many bytes of BSON they are.
+    pub bytes: usize,
     /// Where the next page begins; `None` on the last.
     pub next: Option<String>,
     /// How many documents match, if it was asked.
@@ -54,7 +60,7 @@ impl DataService {
     /// # Errors
     /// [`DataError::NotFound`], or what every read meets.
     pub async fn get(&self, tenant: &Tenant, id: &DocumentId) -> Result<RawDocumentBuf, DataError> {
-        self.find(&mut Place::of(tenant), id).await?.ok_or(DataError::NotFound)
+        self.find(&mut self.enter(tenant).await?, id).await?.ok_or(DataError::NotFound)
     }
 
     /// A page of documents.
@@ -73,17 +79,17 @@ impl DataService {
             sort: query.sort.to_document(),
             limit: Some(query.limit.saturating_add(1)),
         };
-        let mut place = Place::of(tenant);
+        let mut place = self.enter(tenant).await?;
         let batch = loop {
             match self.repo.find_batch(&place.collection, &find).await {
                 Ok(batch) => break batch,
                 Err(error) => self.after_query(&mut place, error).await?,
             }
         };
-        let (length, last) = last_shown(&batch, query)?;
+        let (length, bytes, last) = last_shown(&batch, query, |bytes| self.sizes.note(tenant.org_id(), bytes))?;
         let next = last.map(|last| self.seal_cursor(tenant, &purpose, &last)).transpose()?;
         let total = if query.is_counted { Some(self.count_at(&mut place, &query.filter).await?) } else { None };
-        Ok(Page { batch, length, next, total })
+        Ok(Page { batch, length, bytes, next, total })
     }
 
     /// How large a tenant's collection is.
@@ -91,7 +97,7 @@ impl DataService {
     /// # Errors
     /// What every read meets.
     pub async fn stats(&self, tenant: &Tenant) -> Result<CollectionStats, DataError> {
-        let mut place = Place::of(tenant);
+        let mut place = self.enter(tenant).await?;
         loop {
             match self.repo.stats(&place.collection).await {
                 Ok(stats) => return Ok(stats),
@@ -143,21 +149,30 @@ pub(super) fn continued(filter: &Filter, sort: &Sort, after: Option<&Position>) 
     }
 }
 
-/// How many documents of a batch are shown, and where the last of them stands if others follow it.
-fn last_shown(batch: &DocumentBatch, query: &ListDocuments) -> Result<(usize, Option<Position>), DataError> {
+/// How many documents of a batch are shown, how many bytes they are, and where the last of them stands if others follow it. Whoever wants to know hears
+/// the sizes.
+fn last_shown(
+    batch: &DocumentBatch,
+    query: &ListDocuments,
+    hear: impl Fn(usize),
+) -> Result<(usize, usize, Option<Position>), DataError> {
     let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
-    let (mut found, mut last) = (0, None);
+    let (mut shown, mut bytes, mut last) = (0, 0, None);
+    let mut has_more = batch.is_cut();
     for document in batch.documents()? {
         let document = document?;
-        found += 1;
-        if found <= limit {
-            // Of each document, not only of the last: one without a place would come again or never on the next page.
-            last = Some(query.sort.position_of(document).map_err(|unsortable| {
-                let why = unsortable.to_string();
-                DataError::invalid(Invalid::new("unsortable", why), "?sort")
-            })?);
+        let size = document.as_bytes().len();
+        hear(size);
+        if shown == limit || (shown > 0 && bytes + size > PAGE_BYTES) {
+            has_more = true;
+            break;
         }
+        (shown, bytes) = (shown + 1, bytes + size);
+        // Of each document, not only of the last: one without a place would come again or never on the next page.
+        last = Some(query.sort.position_of(document).map_err(|unsortable| {
+            let why = unsortable.to_string();
+            DataError::invalid(Invalid::new("unsortable", why), "?sort")
+        })?);
     }
-    let has_more = found > limit || batch.is_cut();
-    Ok((found.min(limit), last.filter(|_| has_more)))
+    Ok((shown, bytes, last.filter(|_| has_more)))
 }

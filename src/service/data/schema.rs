@@ -2,7 +2,7 @@
 
 use bson::doc;
 
-use super::place::{Place, refusal};
+use super::place::refusal;
 use super::{DataError, DataService};
 use crate::domain::schema::CollectionSchema;
 use crate::domain::{Invalid, OwnerTag, Tenant};
@@ -46,20 +46,24 @@ impl DataService {
         if self.validator(tenant).await? == Validator::Foreign {
             return Err(DataError::ForeignValidator);
         }
-        let broken = doc! { "$nor": [{ "$jsonSchema": schema.enforced() }] };
-        let mut place = Place::of(tenant);
-        let violating = loop {
-            match self.repo.count(&place.collection, &broken).await {
-                Ok(count) => break count,
-                Err(RepoError::NotAccepted { .. }) => return Err(not_accepted()),
-                Err(error) => self.locator.after_read(&mut place, error).await?,
-            }
-        };
+        let violating = self.count_violating(tenant, schema).await?;
         if !is_dry_run {
             let schema = StoredSchema { source: source.to_owned(), enforced: schema.enforced().clone() };
             self.modify(tenant, Some(&schema)).await?;
         }
         Ok(AppliedSchema { violating, is_applied: !is_dry_run })
+    }
+
+    async fn count_violating(&self, tenant: &Tenant, schema: &CollectionSchema) -> Result<u64, DataError> {
+        let broken = doc! { "$nor": [{ "$jsonSchema": schema.enforced() }] };
+        let mut place = self.enter(tenant).await?;
+        loop {
+            match self.repo.count(&place.collection, &broken).await {
+                Ok(count) => return Ok(count),
+                Err(RepoError::NotAccepted { .. }) => return Err(not_accepted()),
+                Err(error) => self.locator.after_read(&mut place, error).await?,
+            }
+        }
     }
 
     /// Takes the schema away.
@@ -72,7 +76,7 @@ impl DataService {
     }
 
     async fn modify(&self, tenant: &Tenant, schema: Option<&StoredSchema>) -> Result<(), DataError> {
-        let mut place = Place::of(tenant);
+        let mut place = self.enter(tenant).await?;
         loop {
             match self.repo.set_schema(&place.collection, OwnerTag(tenant.org_id()), schema).await {
                 Ok(()) => return Ok(()),
@@ -84,6 +88,7 @@ impl DataService {
     }
 
     async fn validator(&self, tenant: &Tenant) -> Result<Validator, DataError> {
+        let _turn = self.turn(tenant).await?;
         let found = self.repo.validator(tenant.collection()).await.map_err(refusal)?;
         if let Some(validator) = found {
             return Ok(validator);

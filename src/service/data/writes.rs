@@ -25,7 +25,8 @@ impl DataService {
     /// # Errors
     /// [`DataError::Exists`], [`DataError::NotUnique`], [`DataError::SchemaViolation`], or what every write meets.
     pub async fn insert(&self, tenant: &Tenant, document: &NewDocument) -> Result<(), DataError> {
-        let (mut place, mut before) = (Place::of(tenant), Before::DidNothing);
+        let (mut place, mut before) = (self.enter(tenant).await?, Before::DidNothing);
+        self.sizes.note(tenant.org_id(), document.raw.as_bytes().len());
         loop {
             let error = match self.repo.insert(&place.collection, document).await {
                 Ok(()) => return Ok(()),
@@ -50,7 +51,7 @@ impl DataService {
         document: &NewDocument,
         expected: &Precondition,
     ) -> Result<(), DataError> {
-        let mut place = Place::of(tenant);
+        let mut place = self.enter(tenant).await?;
         for _ in 0..MAX_ATTEMPTS {
             let guard = self.guard(&mut place, &document.id, expected).await?;
             if self.write(&mut place, document, &guard).await? {
@@ -72,7 +73,7 @@ impl DataService {
         patch: &MergePatch,
         expected: &Precondition,
     ) -> Result<NewDocument, DataError> {
-        let mut place = Place::of(tenant);
+        let mut place = self.enter(tenant).await?;
         for _ in 0..MAX_ATTEMPTS {
             let present = self.expect(&mut place, id, expected).await?;
             let patched = patched(&present, patch)?;
@@ -89,7 +90,7 @@ impl DataService {
     /// # Errors
     /// [`DataError::NotFound`], [`DataError::PreconditionFailed`], [`DataError::DocumentBusy`], or what every write meets.
     pub async fn remove(&self, tenant: &Tenant, id: &DocumentId, expected: &Precondition) -> Result<(), DataError> {
-        let mut place = Place::of(tenant);
+        let mut place = self.enter(tenant).await?;
         for _ in 0..MAX_ATTEMPTS {
             let guard = self.guard(&mut place, id, expected).await?;
             if self.erase(&mut place, id, &guard).await? {
@@ -122,6 +123,7 @@ impl DataService {
 
     /// Replaces a document that is in the guarded state, until the outcome is certain; false when there is none in it.
     async fn write(&self, place: &mut Place, document: &NewDocument, guard: &Guard) -> Result<bool, DataError> {
+        self.sizes.note(place.tenant.org_id(), document.raw.as_bytes().len());
         let mut before = Before::DidNothing;
         loop {
             let error = match self.repo.replace(&place.collection, document, guard).await {
@@ -208,6 +210,9 @@ impl DataService {
             match self.repo.find_one(&place.collection, id).await {
                 Ok(found) => {
                     place.found();
+                    if let Some(found) = &found {
+                        self.sizes.note(place.tenant.org_id(), found.as_bytes().len());
+                    }
                     return Ok(found);
                 }
                 Err(error) => self.locator.after_read(place, error).await?,

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use bson::{doc, oid::ObjectId};
 use serde_json::json;
 use tenantry::domain::OrgId;
-use tenantry::repo::Repos;
 use tenantry::repo::documents::AdminDocument;
+use tenantry::repo::{Databases, Repos};
 use uuid::Uuid;
 
 use super::{Patient, doctor};
@@ -39,7 +39,7 @@ async fn work(server: &Server, worker: usize, is_over: &AtomicBool) -> usize {
 #[tokio::test]
 async fn a_repair_does_nothing_where_a_change_began_after_it_was_seen() {
     let patient = Patient::new().await;
-    let repos = Repos::new(&patient.database);
+    let repos = Repos::new(&Databases::both(&patient.database));
     let seen = repos.orgs.find_document(OrgId(patient.acme)).await.expect("asked").expect("there");
     let mut admin = patient.admin_of(patient.acme).await;
     let seen_admin: AdminDocument = bson::deserialize_from_document(admin.clone()).expect("readable");

@@ -168,8 +168,10 @@ async fn only_so_many_streams_run_at_once() {
     let (sender, body) = fed_body();
     sender.send(Ok("{}\n".into())).expect("open");
     let running = begin(&org, body).await;
-    org.get("export").await.problem(503, "server_busy");
-    org.call("POST", "documents").body("application/x-ndjson", "{}").send().await.problem(503, "server_busy");
+    let other = Org::new(&server, "other").await;
+    org.get("export").await.problem(429, "share_used_up");
+    org.call("POST", "documents").body("application/x-ndjson", "{}").send().await.problem(429, "share_used_up");
+    other.get("export").await.problem(503, "server_busy");
     org.insert(&json!({})).await.success(201);
     drop(sender);
     running.text().await.expect("its end");
@@ -183,7 +185,7 @@ async fn one_organization_cannot_take_all_streams() {
     let (sender, body) = fed_body();
     sender.send(Ok("{}\n".into())).expect("open");
     let running = begin(&org, body).await;
-    org.get("export").await.problem(503, "server_busy");
+    org.get("export").await.problem(429, "share_used_up");
     other.get("export").await.success(200);
     drop(sender);
     running.text().await.expect("its end");

@@ -1,0 +1,61 @@
+//! How large the documents of each organization are, as far as this server has seen them, so that it knows how much memory an
+//! answer may take before it asks for it. MongoDB counts documents and not bytes when it fills a reply.
+
+use dashmap::DashMap;
+
+use super::DataService;
+use crate::domain::{OrgId, Tenant};
+
+/// The largest reply of MongoDB: `maxMessageSizeBytes` leaves room for one document of the largest size.
+const MAX_REPLY_BYTES: usize = 16 << 20;
+
+/// How large a document is taken for where none was seen yet. Few are larger, and the first that is makes itself known.
+const UNKNOWN_BYTES: usize = 64 << 10;
+
+/// How many organizations are remembered. Past that all are forgotten.
+const MAX_REMEMBERED: usize = 100_000;
+
+/// The size of the largest document that was read or written, for each organization.
+#[derive(Debug, Default)]
+pub(super) struct Sizes(DashMap<OrgId, usize>);
+
+impl Sizes {
+    /// Notes a document's size.
+    pub(super) fn note(&self, org_id: OrgId, bytes: usize) {
+        if self.0.get(&org_id).is_some_and(|largest| *largest >= bytes) {
+            return;
+        }
+        if self.0.len() >= MAX_REMEMBERED {
+            self.0.clear();
+        }
+        self.0.entry(org_id).and_modify(|largest| *largest = bytes.max(*largest)).or_insert(bytes);
+    }
+
+    fn largest(&self, org_id: OrgId) -> Option<usize> {
+        self.0.get(&org_id).map(|largest| *largest)
+    }
+}
+
+impl DataService {
+    /// How many bytes so many documents of a tenant may be at most: as far as is known, and never more than a reply holds.
+    #[must_use]
+    pub fn reply_bound(&self, tenant: &Tenant, documents: usize) -> usize {
+        let largest = self.sizes.largest(tenant.org_id()).unwrap_or(UNKNOWN_BYTES);
+        largest.saturating_mul(documents).min(MAX_REPLY_BYTES)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_document_counts_and_others_do_not_matter() {
+        let sizes = Sizes::default();
+        let (one, other) = (OrgId::generate(), OrgId::generate());
+        for bytes in [10, 500, 20] {
+            sizes.note(one, bytes);
+        }
+        assert_eq!((sizes.largest(one), sizes.largest(other)), (Some(500), None));
+    }
+}
