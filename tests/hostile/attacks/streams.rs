@@ -1,0 +1,1 @@
+//! Imports and exports that do not get on.
