@@ -83,8 +83,12 @@ pub(crate) const ATTACK: &str = "attack";
 
 /// This program again, in another part.
 pub(crate) fn start(part: &str, orders: &impl Serialize) -> Child {
+    start_as(Command::new(std::env::current_exe().expect("this program")), part, orders)
+}
+
+/// The same by a command that ends with this program.
+pub(crate) fn start_as(mut command: Command, part: &str, orders: &impl Serialize) -> Child {
     let orders = serde_json::to_string(orders).expect("JSON");
-    let mut command = Command::new(std::env::current_exe().expect("this program"));
     command.args([part, &orders]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it runs")
 }
 

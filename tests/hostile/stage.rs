@@ -64,10 +64,9 @@ impl Stock {
             Self::Empty | Self::AlsoEmpty => {}
             Self::Strings => insert(collection, hard_strings().map(|text| doc! { "t": text })).await,
             Self::Pages | Self::AlsoPages => {
-                // It does not compress to nothing, but well enough that packing it is work.
-                let text = |n: usize| (0..100_000).map(|m| format!("{:<10}", n * m)).collect::<String>();
-                insert(collection, (0..16).map(|n| doc! { "_id": i32::try_from(n).expect("small"), "t": text(n) }))
-                    .await;
+                // Packing it is work.
+                let page = |n: u32| doc! { "_id": n, "t": noise(n.into(), 1_000_000) };
+                insert(collection, (1..=16).map(page)).await;
             }
             Self::Many => insert(collection, (0..100_000).map(|n| doc! { "_id": n, "n": n, "t": "small" })).await,
         }
@@ -82,6 +81,17 @@ fn hard_strings() -> impl Iterator<Item = String> {
     [of_length("a", 250_000), of_length("a", 990_000), dots, words].into_iter()
 }
 
+/// Text that no compression makes smaller than it must, without what JSON escapes; another for another seed.
+pub(crate) fn noise(seed: u64, bytes: usize) -> String {
+    let mut state = seed;
+    let letters = std::iter::repeat_with(|| {
+        // A generator of Knuth's; its upper bits are good enough.
+        state = state.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
+        char::from(b'0' + u8::try_from(state >> 58).expect("6 bits"))
+    });
+    letters.filter(|letter| *letter != '\\').take(bytes).collect()
+}
+
 async fn insert(collection: &Collection<Document>, documents: impl Iterator<Item = Document>) {
     let documents: Vec<Document> = documents.collect();
     for some in documents.chunks(10_000) {
@@ -94,16 +104,15 @@ pub(crate) struct Stage {
     mongod: Mongod,
     pub(crate) client: Client,
     /// bcrypt's cost.
-    cost: &'static str,
+    cost: String,
     tenants: HashMap<&'static str, Tenant>,
 }
 
 impl Stage {
     /// With a victim, and organizations for these stocks.
-    pub(crate) async fn set(cost: &'static str, stocks: &[Stock]) -> Self {
-        let mongod = Mongod::started().await;
+    pub(crate) async fn set(mongod: Mongod, cost: &str, stocks: &[Stock]) -> Self {
         let client = mongod.client().await;
-        let mut stage = Self { mongod, client, cost, tenants: HashMap::new() };
+        let mut stage = Self { mongod, client, cost: cost.to_owned(), tenants: HashMap::new() };
         let server = stage.serve(&[], None).await;
         let victim = server.make_tenant(VICTIM).await;
         stage.collection(&victim).insert_one(doc! { "_id": VICTIMS_DOCUMENT, "name": "Ada" }).await.expect("inserted");
@@ -138,7 +147,7 @@ impl Stage {
         command.envs([("MONGO_URI", self.mongod.uri().as_str()), ("MASTER_DB_NAME", DATABASE), ("JWT_SECRET", SECRET)]);
         command.envs([
             ("PORT", "0"),
-            ("SALT_ROUNDS", self.cost),
+            ("SALT_ROUNDS", &self.cost),
             ("RUST_LOG", "warn,tenantry=info,tenantry::http=error"),
         ]);
         // The victim logs in more often than people do.

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use bson::{Document, doc};
+use bson::doc;
 use mongodb::Client;
+use tokio::time::timeout;
 
 use crate::orders::Tenant;
 use crate::stage::DATABASE;
@@ -18,26 +19,27 @@ pub(crate) fn peak_resident(process: u32) -> Option<u64> {
     line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kilobytes| kilobytes >> 10)
 }
 
-/// How many operations of other tenants than the victim are at work, once none is or their time is over.
-pub(crate) async fn left_at_work(client: &Client, victim: &Tenant) -> usize {
+/// How many operations of other tenants than the victim are at work, once none is or their time is over; nothing when
+/// MongoDB does not answer.
+pub(crate) async fn left_at_work(client: &Client, victim: &Tenant) -> Option<usize> {
     let deadline = Instant::now() + AFTERWARDS;
     loop {
-        let left = at_work(client, victim).await;
+        let left = timeout(AFTERWARDS, at_work(client, victim)).await.ok()?.ok()?;
         if left == 0 || Instant::now() > deadline {
-            return left;
+            return Some(left);
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
-async fn at_work(client: &Client, victim: &Tenant) -> usize {
+async fn at_work(client: &Client, victim: &Tenant) -> mongodb::error::Result<usize> {
     let everybodys = doc! { "$currentOp": { "allUsers": true, "idleConnections": false, "idleSessions": false } };
     let tenants = doc! { "$regex": format!("^{DATABASE}\\.org_"), "$ne": format!("{DATABASE}.{}", victim.collection) };
     let servers = doc! { "$match": { "active": true, "appName": "tenantry", "ns": tenants } };
-    let mut found = client.database("admin").aggregate([everybodys, servers]).await.expect("operations");
-    let mut operations = Vec::<Document>::new();
-    while found.advance().await.expect("more") {
-        operations.push(found.deserialize_current().expect("readable"));
+    let mut found = client.database("admin").aggregate([everybodys, servers]).await?;
+    let mut count = 0;
+    while found.advance().await? {
+        count += 1;
     }
-    operations.len()
+    Ok(count)
 }

@@ -4,9 +4,12 @@
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::sleep;
 
 /// How much of an answer is kept: enough for every problem.
 const KEPT_BYTES: usize = 64 << 10;
@@ -100,27 +103,58 @@ impl Wire {
 
     /// Reads an answer to its end: as long as its head says, or until the connection ends.
     pub(crate) async fn answer(&mut self) -> Outcome {
-        let (mut kept, mut length) = (Vec::new(), 0);
-        let mut piece = vec![0; 64 << 10];
-        loop {
-            let head = Head::read(&kept);
-            if let Some(head) = &head
-                && head.ends_at.is_some_and(|end| length >= end)
-            {
-                return head.outcome(&kept);
-            }
-            match self.stream.read(&mut piece).await {
-                Ok(read) if read > 0 => {
-                    let room = KEPT_BYTES.saturating_sub(kept.len());
-                    kept.extend_from_slice(&piece[..read.min(room)]);
-                    length += read;
-                }
-                _ => {
-                    return head.filter(|head| head.ends_at.is_none()).map_or(Outcome::Cut, |head| head.outcome(&kept));
-                }
-            }
+        answer(&mut self.stream).await
+    }
+
+    /// Sends the beginning of a request, and then a piece of its body every now and then, until there is an answer.
+    pub(crate) async fn ask_slowly(&mut self, head: &[u8], piece: &[u8], every: Duration) -> Outcome {
+        let (mut arriving, mut leaving) = self.stream.split();
+        tokio::select! {
+            outcome = answer(&mut arriving) => outcome,
+            never = drip(&mut leaving, head, piece, every) => never,
         }
     }
+
+    /// Sends several requests at once, and waits until as many answers have begun; how many there were.
+    pub(crate) async fn ask_at_once(&mut self, requests: &[u8], answers: usize) -> usize {
+        let _sent = self.send(requests).await;
+        let (mut received, mut begun) = (Vec::new(), 0);
+        while begun < answers && self.stream.read_buf(&mut received).await.is_ok_and(|read| read > 0) {
+            begun = memchr::memmem::find_iter(&received, b"HTTP/1.1 ").count();
+        }
+        begun
+    }
+}
+
+async fn answer(stream: &mut (impl AsyncRead + Unpin)) -> Outcome {
+    let (mut kept, mut length) = (Vec::new(), 0);
+    let mut piece = vec![0; 64 << 10];
+    loop {
+        let head = Head::read(&kept);
+        if let Some(head) = &head
+            && head.ends_at.is_some_and(|end| length >= end)
+        {
+            return head.outcome(&kept);
+        }
+        match stream.read(&mut piece).await {
+            Ok(read) if read > 0 => {
+                let room = KEPT_BYTES.saturating_sub(kept.len());
+                kept.extend_from_slice(&piece[..read.min(room)]);
+                length += read;
+            }
+            _ => return head.filter(|head| head.ends_at.is_none()).map_or(Outcome::Cut, |head| head.outcome(&kept)),
+        }
+    }
+}
+
+/// Never ends: what ends is the answer.
+async fn drip(stream: &mut (impl AsyncWrite + Unpin), head: &[u8], piece: &[u8], every: Duration) -> Outcome {
+    let mut sent = stream.write_all(head).await;
+    while sent.is_ok() {
+        sleep(every).await;
+        sent = stream.write_all(piece).await;
+    }
+    std::future::pending().await
 }
 
 /// What an answer's head says.
@@ -149,8 +183,12 @@ impl Head {
     }
 
     fn outcome(&self, received: &[u8]) -> Outcome {
-        let body = serde_json::from_slice::<serde_json::Value>(&received[self.body_at..]).unwrap_or_default();
-        let code = body["code"].as_str().filter(|_| self.status >= 400).map(str::to_owned);
+        // The last line of a stream that was cut tells why; what frames its pieces is no JSON object.
+        let lines = received[self.body_at..].rsplit(|byte| *byte == b'\n');
+        let last = lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok()).find(Value::is_object);
+        let last = last.unwrap_or_default();
+        let code = if self.status >= 400 { &last["code"] } else { &last["error"]["code"] };
+        let code = code.as_str().map(str::to_owned);
         Outcome::Answered { status: self.status, code, is_last: self.is_last || self.ends_at.is_none() }
     }
 }

@@ -1,6 +1,7 @@
 //! Connections that send little or nothing.
 
 use crate::attackers::{Attack, PAUSE, STRANGERS, stranger};
+use crate::load::get;
 
 /// Heads that do not end.
 pub(crate) async fn endless_heads(attack: &Attack) {
@@ -11,6 +12,35 @@ pub(crate) async fn endless_heads(attack: &Attack) {
 /// Nothing at all.
 pub(crate) async fn idle(attack: &Attack) {
     held(attack, 3_000, b"").await;
+}
+
+/// More connections than the server may have files.
+pub(crate) async fn more_than_files(attack: &Attack) {
+    held(attack, 400, b"").await;
+}
+
+/// Very many small requests: some in the queue before the first is answered, some of which are no requests.
+pub(crate) async fn tiny_requests(attack: &Attack) {
+    const AT_ONCE: usize = 10;
+    let good = [get("/", None), get("/nothing/here", None)].concat().repeat(AT_ONCE / 2);
+    attack
+        .by(500, async |client| {
+            let from = stranger(client % STRANGERS);
+            loop {
+                if client.is_multiple_of(10) {
+                    if let Some(mut wire) = attack.open(from).await {
+                        attack.heard(wire.ask(b"NO REQUEST\r\n\r\n")).await;
+                    }
+                } else if let Some(mut wire) = attack.open(from).await {
+                    while wire.ask_at_once(&good, AT_ONCE).await == AT_ONCE {
+                        attack.add("answers", AT_ONCE as u64);
+                    }
+                    attack.add("cut", 1);
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        })
+        .await;
 }
 
 /// Sends this, and waits until the server has had enough of it.
