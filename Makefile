@@ -1,6 +1,6 @@
 # The commands of the project; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run lint test browser contract chaos bench soak build clean
+.PHONY: help run lint test browser contract chaos hostile bench soak build clean
 
 help: ## List these commands
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/'
@@ -15,6 +15,7 @@ lint: ## Check format, lints and documentation
 	cargo fmt --check
 	cargo clippy --all-targets --locked -- -D warnings
 	cargo clippy --all-targets --locked --features chaos -- -D warnings
+	cargo clippy --test hostile --locked -- -D warnings
 	python3 scripts/check_docker.py
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --document-private-items
 
@@ -22,6 +23,7 @@ test: lint ## Everything that CI runs; gets a mongod of its own
 	cargo test --locked
 	$(MAKE) browser contract
 	$(MAKE) chaos CHAOS="--short --seed 1"
+	cargo test --locked --test hostile -- --short
 
 browser: build ## Use the documentation pages in a Chromium
 	chromium="$$(python3 scripts/tools.py chromium)" && \
@@ -34,6 +36,9 @@ contract: build ## Hold the server's answers against its OpenAPI document
 
 chaos: ## Kill, stop and cut off what can be; CHAOS="--short" is CI's form, CHAOS="--help" says more
 	cargo test --locked --features chaos --test chaos -- $(CHAOS)
+
+hostile: ## Attack a server, and show what its neighbours feel, into docs/BENCHMARKS.md; HOSTILE="--rows 3,9" does a part
+	cargo test --release --locked --test hostile -- --record $(HOSTILE)
 
 bench: ## Measure what is claimed about speed, into docs/BENCHMARKS.md; BENCH="reads logins" measures a part
 	cargo bench --locked --bench speed -- $(BENCH)

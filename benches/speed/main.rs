@@ -19,6 +19,7 @@ mod load;
 mod logins;
 mod place;
 mod reads;
+mod record;
 mod report;
 mod soak;
 mod stats;

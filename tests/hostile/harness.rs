@@ -1,0 +1,106 @@
+//! Runs the rows, each with a fresh server, and says what was not as it must be.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::args::Plan;
+use crate::orders::{ATTACK, AttackOrders, Counts, Felt, VICTIM, VictimOrders, end, start};
+use crate::record::{Marks, Record};
+use crate::rows::{NOBODY, Row};
+use crate::small_disk::{self, Task};
+use crate::stage::{Stage, Stock};
+use crate::support::mongo::Mongod;
+use crate::table::{self, COLUMNS, Outcome, Seen};
+use crate::watch;
+
+/// Where the table is in the document.
+const MARKS: Marks = Marks { begin: "<!-- hostile: written by make hostile -->", end: "<!-- end hostile -->" };
+
+/// All rows of the plan, one after another.
+pub(crate) async fn run(plan: &Plan) -> ExitCode {
+    let record = plan.is_recorded.then(|| Record::of_commit(MARKS));
+    if let Some(None) = record {
+        eprintln!(
+            "What is recorded must be of a commit. Commit first, or run a part: make hostile HOSTILE=\"--rows 3\""
+        );
+        return ExitCode::from(2);
+    }
+    let cost = if plan.is_short { "8" } else { "12" };
+    let stocks: Vec<Stock> = plan.rows.iter().flat_map(|row| row.stocks).copied().collect();
+    let mut stage = Stage::set(Mongod::started().await, cost, &stocks).await;
+    println!("p50 / p99 (p99 in times of the victim's alone); {:?} of each attack", plan.lasts);
+    table::print(&COLUMNS.map(|(name, _)| name));
+    let (mut outcomes, mut lines) = (Vec::<Outcome>::new(), Vec::new());
+    for row in &plan.rows {
+        let seen = if row.conditions.has_small_disk {
+            small_disk::run_apart(&Task { row: row.id.to_owned(), cost: cost.to_owned(), lasts: plan.lasts }).await
+        } else {
+            Some(attack(&mut stage, row, plan.lasts).await)
+        };
+        let outcome = Outcome { row, seen };
+        let alone = outcomes.first().filter(|first| first.row.id == NOBODY).and_then(|first| first.seen.as_ref());
+        let cells = outcome.cells(alone, !plan.is_short);
+        table::print(&cells);
+        lines.push(cells);
+        outcomes.push(outcome);
+    }
+    if let Some(Some(record)) = record {
+        record.write(&table::document(&lines));
+    }
+    verdict(&outcomes)
+}
+
+/// One row, from a fresh server to what is left afterwards.
+pub(crate) async fn attack(stage: &mut Stage, row: &'static Row, lasts: Duration) -> Seen {
+    let conditions = &row.conditions;
+    let server = stage.serve(conditions.settings, conditions.open_files).await;
+    let (address, victim) = (server.address, stage.victim());
+    let told = VictimOrders {
+        address,
+        tenant: victim.clone(),
+        login_every: conditions.login_every,
+        is_streaming: conditions.is_streaming,
+    };
+    let watching = start(VICTIM, &told);
+    let tenants = stage.tenants(row.stocks);
+    let told = AttackOrders { row: row.id.to_owned(), address, lasts, tenants, victim: victim.clone() };
+    let answered = end::<Counts>(start(ATTACK, &told)).await;
+    let left_at_work = watch::left_at_work(&stage.client, &victim).await;
+    let felt = end::<Felt>(watching).await;
+    let peak_resident = watch::peak_resident(server.process_id());
+    let mut broken = Vec::new();
+    if server.log().contains("panicked") {
+        broken.push("the server panicked".to_owned());
+    }
+    drop(server);
+    if left_at_work.is_none_or(|left| left > 0) {
+        stage.clear().await;
+    }
+    if left_at_work.is_none() {
+        broken.push("MongoDB died".to_owned());
+    }
+    if felt.as_ref().is_none_or(|felt| felt.took.is_empty()) {
+        broken.push("the victim could not work".to_owned());
+    }
+    if answered.as_ref().is_none_or(|answered| answered.is_empty() && row.id != NOBODY) {
+        broken.push("the attackers could not work".to_owned());
+    }
+    let (felt, answered) = (felt.unwrap_or_default(), answered.unwrap_or_default());
+    Seen { felt, answered, peak_resident, left_at_work: left_at_work.unwrap_or_default(), broken }
+}
+
+/// Says what was not as it must be.
+fn verdict(outcomes: &[Outcome]) -> ExitCode {
+    let mut code = ExitCode::SUCCESS;
+    for outcome in outcomes {
+        let violations = outcome.violations();
+        for violation in &violations {
+            println!("row {}: {violation}", outcome.row.id);
+        }
+        if !violations.is_empty() {
+            println!("  alone: cargo test --test hostile -- --rows {}", outcome.row.id);
+            code = ExitCode::FAILURE;
+        }
+    }
+    code
+}

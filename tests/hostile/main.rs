@@ -1,0 +1,56 @@
+//! `make hostile`: neighbours who want everything for themselves, and what one who wants little feels of it.
+//!
+//! Each row of the table ([`rows`]) is one attack on a real server over a real mongod. The victim ([`victim`]) and the
+//! attackers ([`attackers`]) are processes of their own, from addresses of their own. What must hold whatever the time is
+//! asserted; times are only told, and judged in the long form.
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test that cannot go on says why")]
+#![expect(clippy::disallowed_methods, reason = "it looks at MongoDB past the repositories, and at the calendar")]
+
+mod args;
+mod attackers;
+mod attacks;
+mod harness;
+#[path = "../../benches/speed/load.rs"]
+#[expect(dead_code, reason = "the benchmark uses the rest of it")]
+mod load;
+mod orders;
+#[path = "../../benches/speed/record.rs"]
+mod record;
+mod rows;
+mod small_disk;
+mod stage;
+#[path = "../../benches/speed/stats.rs"]
+#[expect(dead_code, reason = "the benchmark uses the rest of it")]
+mod stats;
+#[path = "../it/support/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "the tests use the rest of it")]
+mod support;
+mod table;
+mod victim;
+mod watch;
+mod wire;
+
+use std::process::ExitCode;
+
+use args::Plan;
+use orders::{ATTACK, VICTIM, report};
+use serde::de::DeserializeOwned;
+use small_disk::SMALL_DISK;
+use tokio::runtime::Builder;
+
+fn main() -> ExitCode {
+    // One thread: whatever the clients use the server lacks.
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let arguments: Vec<String> = std::env::args().collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [_, VICTIM, told] => report(&runtime.block_on(victim::run(read(told)))),
+        [_, ATTACK, told] => report(&runtime.block_on(attackers::run(read(told)))),
+        [_, SMALL_DISK, told] => report(&runtime.block_on(small_disk::run(read(told)))),
+        _ => return runtime.block_on(harness::run(&Plan::from_command_line())),
+    }
+    ExitCode::SUCCESS
+}
+
+fn read<T: DeserializeOwned>(orders: &str) -> T {
+    serde_json::from_str(orders).expect("orders")
+}

@@ -1,0 +1,152 @@
+//! The table: what the victim felt in each row, whether that is as it must be, and whether it is as it should.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::orders::{Call, Counts, Felt};
+use crate::rows::Row;
+use crate::stats::Measured;
+
+/// The most memory that the server may ever have, in MiB.
+const MEMORY_MAX: u64 = 320;
+/// What may be answered with a 5xx: that there is no room now, or on the disk.
+const TOLD_TO_WAIT: [&str; 2] = ["503 ", "507 "];
+/// The longest that reads should take, in milliseconds, or else in times of what they take when nobody attacks.
+const READ_GOAL: (f64, f64) = (300.0, 20.0);
+/// The longest that it should take to hear that the process lives, in milliseconds.
+const LIVE_GOAL: f64 = 100.0;
+
+/// What was seen in a row.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Seen {
+    pub(crate) felt: Felt,
+    /// What the attackers were answered.
+    pub(crate) answered: Counts,
+    /// The most memory that the server had, in MiB; nothing if it died.
+    pub(crate) peak_resident: Option<u64>,
+    pub(crate) left_at_work: usize,
+    /// What else was not as it must be.
+    pub(crate) broken: Vec<String>,
+}
+
+/// What came of one row.
+pub(crate) struct Outcome {
+    pub(crate) row: &'static Row,
+    /// Nothing where this machine does not allow what the row needs.
+    pub(crate) seen: Option<Seen>,
+}
+
+impl Seen {
+    /// What must be so whatever the time, and is not.
+    fn violations(&self) -> Vec<String> {
+        let mut found = self.broken.clone();
+        let refusals = self.felt.refusals.iter();
+        found.extend(refusals.map(|(what, times)| format!("the victim was refused: {what}, {times} times")));
+        match self.peak_resident {
+            Some(peak) if peak <= MEMORY_MAX => {}
+            Some(peak) => found.push(format!("the server had {peak} MiB of memory, {MEMORY_MAX} are allowed")),
+            None => found.push("the server died".to_owned()),
+        }
+        if self.left_at_work > 0 {
+            found.push(format!("{} operations were left at work in MongoDB", self.left_at_work));
+        }
+        let failures = self.answered.iter().filter(|(what, _)| what.starts_with('5'));
+        let undocumented = failures.filter(|(what, _)| !TOLD_TO_WAIT.iter().any(|told| what.starts_with(told)));
+        found.extend(undocumented.map(|(what, times)| format!("attackers were answered {what}, {times} times")));
+        found
+    }
+
+    fn measured(&self, call: Call) -> Option<Measured> {
+        let times = self.felt.took.get(&call)?;
+        let times: Vec<Duration> = times.iter().map(|took| Duration::from_micros(*took)).collect();
+        (!times.is_empty()).then(|| Measured::of(times, Duration::from_secs(1)))
+    }
+
+    /// The median and the 99th percentile of a call in milliseconds, and how many times as much as it is alone.
+    fn timed(&self, call: Call, alone: Option<&Self>, is_judged: bool) -> String {
+        let Some(measured) = self.measured(call) else { return "–".to_owned() };
+        let times = format!("{} / {}", short(measured.p50), short(measured.p99));
+        let Some(alone) = alone.and_then(|alone| alone.measured(call)) else { return times };
+        let verdict = match is_reached(call, measured.p99, alone.p99).filter(|_| is_judged) {
+            Some(true) => " ✓",
+            Some(false) => " ✗",
+            None => "",
+        };
+        format!("{times} (×{}){verdict}", short(measured.p99 / alone.p99))
+    }
+}
+
+/// Whether a goal is reached, for what has one.
+fn is_reached(call: Call, p99: f64, alone: f64) -> Option<bool> {
+    match call {
+        Call::Read => Some(p99 <= READ_GOAL.0 || p99 <= READ_GOAL.1 * alone),
+        Call::Live => Some(p99 <= LIVE_GOAL),
+        Call::Login | Call::Ready | Call::Import | Call::Export => None,
+    }
+}
+
+impl Outcome {
+    /// What must be so whatever the time, and is not.
+    pub(crate) fn violations(&self) -> Vec<String> {
+        let mut found = self.seen.as_ref().map(Seen::violations).unwrap_or_default();
+        let breach = self.seen.as_ref().and_then(|seen| (self.row.conditions.demands)(&seen.answered));
+        found.extend(breach);
+        found
+    }
+
+    /// Its line of the table, beside the victim's when nobody attacks.
+    pub(crate) fn cells(&self, alone: Option<&Seen>, is_judged: bool) -> Vec<String> {
+        let mut cells = vec![self.row.id.to_owned(), self.row.title.to_owned()];
+        let Some(seen) = &self.seen else {
+            cells.push("not run: this machine gives no file system to mount".to_owned());
+            return cells;
+        };
+        cells.extend(Call::TIMED.map(|call| seen.timed(call, alone, is_judged)));
+        cells.push(joined(&seen.felt.refusals, "none"));
+        cells.push(seen.peak_resident.map_or("died".to_owned(), |peak| peak.to_string()));
+        cells.push(seen.left_at_work.to_string());
+        cells.push(joined(&seen.answered, "–"));
+        cells
+    }
+}
+
+/// What the columns are, and how wide on the screen.
+pub(crate) const COLUMNS: [(&str, usize); 10] = [
+    ("row", 3),
+    ("attack", 47),
+    ("read, ms", 23),
+    ("login, ms", 21),
+    ("live, ms", 23),
+    ("ready, ms", 21),
+    ("victim refused", 14),
+    ("MiB", 4),
+    ("left", 4),
+    ("attackers answered", 18),
+];
+
+/// A line for the screen.
+pub(crate) fn print<T: AsRef<str>>(cells: &[T]) {
+    let padded = cells.iter().zip(COLUMNS).map(|(cell, (_, width))| format!("{:<width$}", cell.as_ref()));
+    println!("{}", padded.collect::<Vec<_>>().join(" | "));
+}
+
+/// The table for the document.
+pub(crate) fn document(rows: &[Vec<String>]) -> String {
+    let line = |cells: &[&str]| format!("| {} |\n", cells.join(" | "));
+    let mut text = line(&COLUMNS.map(|(name, _)| name)) + &line(&COLUMNS.map(|_| "---"));
+    for cells in rows {
+        text += &line(&cells.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    text
+}
+
+/// With as many digits as are worth something.
+fn short(number: f64) -> String {
+    if number < 10.0 { format!("{number:.1}") } else { format!("{number:.0}") }
+}
+
+fn joined(counts: &Counts, nothing: &str) -> String {
+    let texts: Vec<String> = counts.iter().map(|(what, times)| format!("{what} ×{times}")).collect();
+    if texts.is_empty() { nothing.to_owned() } else { texts.join(", ") }
+}
