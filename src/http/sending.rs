@@ -36,10 +36,12 @@ struct Sending {
 /// Makes an answer hold the right to be at work until it is sent. Small answers are not worth it: they are on their way at once.
 pub(super) fn hold_until_sent(mut response: Response, request: Option<Share<Network>>) -> Response {
     let bytes = response.extensions_mut().remove::<Arc<HeldBytes>>();
-    let is_small = response.body().size_hint().upper().is_some_and(|bytes| bytes <= PIECE_BYTES as u64);
-    if is_small && bytes.is_none() {
+    let length = response.body().size_hint().upper();
+    if bytes.is_none() && length.is_some_and(|length| length <= PIECE_BYTES as u64) {
         return response;
     }
+    // A stream, which nobody knows the length of, has a share of its own, and may go on for long.
+    let request = request.filter(|_| length.is_some());
     let held = Some(Held { _request: request, _bytes: bytes });
     response.map(|body| Body::new(Sending { body, rest: Bytes::new(), is_others_turn: false, held }))
 }

@@ -17,12 +17,12 @@ use crate::support::{eventually, is_ready, mongo};
 const HELD_MS: i32 = 17_000;
 
 /// Settings of a server that nothing is wrong with.
-fn settings<'a>(uri: &'a str, database: &'a str) -> Vec<(&'a str, &'a str)> {
+pub(crate) fn settings<'a>(uri: &'a str, database: &'a str) -> Vec<(&'a str, &'a str)> {
     vec![("MONGO_URI", uri), ("MASTER_DB_NAME", database), ("JWT_SECRET", SECRET), ("PORT", "0"), ("SALT_ROUNDS", "4")]
 }
 
 /// A client of a process, once that is ready.
-async fn ready(server: &Running) -> (reqwest::Client, String) {
+pub(crate) async fn ready(server: &Running) -> (reqwest::Client, String) {
     eventually("it listens", async || server.url().is_some()).await;
     let (client, url) = (reqwest::Client::new(), server.url().expect("an address"));
     eventually("it is ready", || is_ready(&client, &url)).await;

@@ -12,6 +12,7 @@ mod doctor;
 mod documents;
 mod failpoints;
 mod faults;
+mod neighbours;
 mod orgs;
 mod privacy;
 mod support;

@@ -1,7 +1,7 @@
 //! The documents of organizations, over HTTP.
 
 mod export;
-mod import;
+pub(crate) mod import;
 mod indexes;
 mod isolation;
 mod list;
