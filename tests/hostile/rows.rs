@@ -32,6 +32,8 @@ pub(crate) struct Conditions {
     pub(crate) login_every: Duration,
     /// Whether the victim imports and exports.
     pub(crate) is_streaming: bool,
+    /// Less time would not show anything.
+    pub(crate) at_least: Duration,
     /// Whether MongoDB's disk is a small one.
     pub(crate) has_small_disk: bool,
     /// What must be so of the attackers' answers: what is not, if it is not.
@@ -44,12 +46,14 @@ impl Conditions {
         open_files: None,
         login_every: Duration::from_millis(600),
         is_streaming: false,
+        at_least: Duration::ZERO,
         has_small_disk: false,
         demands: |_| None,
     };
     /// Streams are what is fought for.
     const STREAMING: Self = Self { is_streaming: true, ..Self::USUAL };
-    const FEW_FILES: Self = Self { open_files: Some(256), ..Self::USUAL };
+    /// For longer than the victim waits to hear that the server lives.
+    const FEW_FILES: Self = Self { open_files: Some(256), at_least: Duration::from_secs(6), ..Self::USUAL };
     /// The usual limit of logins, within which the victim stays.
     const LIMITED_LOGINS: Self = Self {
         settings: &[("LOGIN_ATTEMPTS_PER_MINUTE", "10")],
@@ -61,6 +65,7 @@ impl Conditions {
     const SMALL_DISK: Self = Self {
         settings: &[("MIN_FREE_STORAGE_PERCENT", "30")],
         has_small_disk: true,
+        at_least: Duration::from_secs(6),
         demands: streams::check_storage,
         ..Self::USUAL
     };
