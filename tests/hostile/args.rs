@@ -48,6 +48,6 @@ impl Plan {
         let is_wanted = |row: &Row| wanted.is_empty() || row.id == NOBODY || wanted.iter().any(|id| row.is_called(id));
         let rows = ROWS.iter().filter(|row| is_wanted(row)).collect();
         let lasts = Duration::from_secs_f64(seconds.unwrap_or(if short { 2.0 } else { 10.0 }));
-        Self { rows, lasts, is_short: short, is_recorded: record && wanted.is_empty() }
+        Self { rows, lasts, is_short: short, is_recorded: record && wanted.is_empty() && !short }
     }
 }

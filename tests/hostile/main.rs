@@ -39,6 +39,10 @@ use small_disk::SMALL_DISK;
 use tokio::runtime::Builder;
 
 fn main() -> ExitCode {
+    if !cfg!(target_os = "linux") {
+        eprintln!("Not run: the addresses of the attackers, and /proc, are Linux'.");
+        return ExitCode::SUCCESS;
+    }
     // One thread: whatever the clients use the server lacks.
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     let arguments: Vec<String> = std::env::args().collect();

@@ -32,6 +32,8 @@ pub(crate) struct Conditions {
     pub(crate) login_every: Duration,
     /// Whether the victim imports and exports.
     pub(crate) is_streaming: bool,
+    /// Less time would not show anything.
+    pub(crate) at_least: Duration,
     /// Whether MongoDB's disk is a small one.
     pub(crate) has_small_disk: bool,
     /// What must be so of the attackers' answers: what is not, if it is not.
@@ -44,23 +46,33 @@ impl Conditions {
         open_files: None,
         login_every: Duration::from_millis(600),
         is_streaming: false,
+        at_least: Duration::ZERO,
         has_small_disk: false,
         demands: |_| None,
     };
     /// Streams are what is fought for.
     const STREAMING: Self = Self { is_streaming: true, ..Self::USUAL };
-    const FEW_FILES: Self = Self { open_files: Some(256), ..Self::USUAL };
+    /// For longer than the victim waits to hear that the server lives.
+    const FEW_FILES: Self = Self { open_files: Some(256), at_least: Duration::from_secs(6), ..Self::USUAL };
     /// The usual limit of logins, within which the victim stays.
     const LIMITED_LOGINS: Self = Self {
         settings: &[("LOGIN_ATTEMPTS_PER_MINUTE", "10")],
         login_every: Duration::from_millis(1_300),
+        // Twice what 20 networks may try in a minute.
+        demands: told_at_most::<400>,
         ..Self::USUAL
     };
+    /// Twice what strangers of three addresses may create in a minute.
+    const FEW_CREATIONS: Self = Self { demands: told_at_most::<120>, ..Self::USUAL };
+    /// Twice what one address may learn in a minute, of emails and of names.
+    const FEW_EMAILS: Self = Self { demands: told_at_most::<40>, ..Self::USUAL };
+    const FEW_NAMES: Self = Self { demands: told_at_most::<600>, ..Self::USUAL };
     const SAME_KEYS: Self = Self { demands: strangers::check_keys, ..Self::USUAL };
     /// A mark that is above what the attackers can write before the server looks again.
     const SMALL_DISK: Self = Self {
         settings: &[("MIN_FREE_STORAGE_PERCENT", "30")],
         has_small_disk: true,
+        at_least: Duration::from_secs(6),
         demands: streams::check_storage,
         ..Self::USUAL
     };
@@ -100,6 +112,14 @@ macro_rules! attack {
     };
 }
 
+/// How often attackers may be told something, instead of being refused for now: by attacks that are meant to learn or to
+/// change something.
+fn told_at_most<const MOST: u64>(answered: &Counts) -> Option<String> {
+    let is_told = |what: &str| what.starts_with(['2', '4']) && !what.starts_with("429");
+    let told: u64 = answered.iter().filter(|(what, _)| is_told(what)).map(|(_, times)| times).sum();
+    (told > MOST).then(|| format!("attackers were told what they wanted {told} times, at most {MOST} are expected"))
+}
+
 /// The victim alone, against which all others are held.
 pub(crate) static NOBODY: &str = "0";
 
@@ -120,9 +140,12 @@ pub(crate) static ROWS: &[Row] = &[
         .under(Conditions::STREAMING),
     Row::new("6", "64 exports that find nothing, gone after 1 s", &[Stock::Many], attack!(queries::abandoned_exports)),
     Row::new("7", "64 updates with the present password", &[Stock::Empty], attack!(strangers::present_passwords)),
-    Row::new("8", "48 strangers create organizations", &[], attack!(strangers::creations)),
-    Row::new("8b", "48 of one address ask for an email", &[], attack!(strangers::known_emails)),
-    Row::new("8c", "48 of one address guess names", &[], attack!(strangers::unknown_names)),
+    Row::new("8", "48 strangers create organizations", &[], attack!(strangers::creations))
+        .under(Conditions::FEW_CREATIONS),
+    Row::new("8b", "48 of one address ask for an email", &[], attack!(strangers::known_emails))
+        .under(Conditions::FEW_EMAILS),
+    Row::new("8c", "48 of one address guess names", &[], attack!(strangers::unknown_names))
+        .under(Conditions::FEW_NAMES),
     Row::new("9", "8 readers of packed pages of 15 MB", &[Stock::Pages], attack!(bodies::packed_pages)),
     Row::new("10", "600 bodies of 1 MiB at once", &[Stock::Empty], attack!(bodies::large_bodies)),
     Row::new("11", "2,000 heads of 390 kB without an end", &[], attack!(connections::endless_heads)),
@@ -133,9 +156,11 @@ pub(crate) static ROWS: &[Row] = &[
         .under(Conditions::FEW_FILES),
     Row::new("14", "40 of 20 networks guess a password", &[], attack!(strangers::guessed_passwords))
         .under(Conditions::LIMITED_LOGINS),
+    Row::new("14b", "the same where a deletion is taken back", &[], attack!(strangers::guessed_restorations))
+        .under(Conditions::LIMITED_LOGINS),
     Row::new("15", "80 exports of two tenants, a few bytes a second", PAGES, attack!(streams::sipped_exports))
         .under(Conditions::STREAMING),
     Row::new("16", "strangers with the same key; guesses at a body", &[], attack!(strangers::same_keys))
         .under(Conditions::SAME_KEYS),
-    Row::new("17", "500 connections full of tiny requests", &[], attack!(connections::tiny_requests)),
+    Row::new("17", "200 connections full of tiny requests", &[], attack!(connections::tiny_requests)),
 ];

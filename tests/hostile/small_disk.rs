@@ -1,6 +1,7 @@
 //! A row whose mongod has a small disk: all of it runs in a process that has mounted a file system which nobody else sees,
 //! and which is gone with it.
 
+use std::io::Seek;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use bson::{Document, doc};
 use serde::{Deserialize, Serialize};
 
 use crate::harness;
-use crate::orders;
+use crate::orders::{self, Tenant};
 use crate::rows::ROWS;
 use crate::stage::{DATABASE, Stage, noise};
 use crate::support::mongo::Mongod;
@@ -20,8 +21,6 @@ pub(crate) const SMALL_DISK: &str = "small-disk";
 const SIZE: &str = "size=640m";
 /// How much of the disk is used when the attack begins.
 const FILLED: f64 = 0.5;
-/// The shortest time in which attackers can fill the rest.
-const AT_LEAST: Duration = Duration::from_secs(6);
 /// Small logs and a small oplog: what fills the disk is to be data.
 const ARGUMENTS: &str = "--replSet rs0 --oplogSize 64 --wiredTigerEngineConfigString=log=(file_max=8MB,prealloc=false)";
 
@@ -49,7 +48,14 @@ pub(crate) async fn run_apart(task: &Task) -> Option<Seen> {
     // Whatever makes temporary files there makes them on the small disk.
     let mut command = inside(&format!("{mount} && TMPDIR=\"$0\" exec \"$@\""));
     command.arg(std::env::current_exe().expect("this program"));
+    // A mongod whose disk is full says so at length.
+    let mut said = tempfile::tempfile().expect("a file");
+    command.stderr(said.try_clone().expect("a file"));
     let seen = orders::end(orders::start_as(command, SMALL_DISK, task)).await;
+    if seen.is_none() {
+        said.rewind().expect("a file");
+        eprintln!("{}", std::io::read_to_string(said).expect("text"));
+    }
     let failed = || Seen { broken: vec!["the row could not be run".to_owned()], ..Seen::default() };
     Some(seen.unwrap_or_else(failed))
 }
@@ -59,20 +65,17 @@ pub(crate) async fn run(task: Task) -> Seen {
     let row = ROWS.iter().find(|row| row.id == task.row).expect("a row");
     let mut mongod = Mongod::stopped_with(ARGUMENTS);
     mongod.start().await;
-    let mut stage = Stage::set(mongod, &task.cost, row.stocks).await;
-    fill(&stage, row.stocks).await;
-    harness::attack(&mut stage, row, task.lasts.max(AT_LEAST)).await
+    let stage = Stage::set(mongod, &task.cost, row.stocks).await;
+    fill(&stage, &stage.tenants(row.stocks)[0]).await;
+    harness::attack(&stage, row, task.lasts).await
 }
 
 /// Fills the disk with an organization's documents, up to where the attack goes on.
-async fn fill(stage: &Stage, stocks: &[crate::stage::Stock]) {
-    let collection = &stage.tenants(stocks)[0].collection;
-    let collection = stage.client.database(DATABASE).collection::<Document>(collection);
-    let mut seed = 1;
+async fn fill(stage: &Stage, tenant: &Tenant) {
+    let collection = stage.client.database(DATABASE).collection::<Document>(&tenant.collection);
+    let document = doc! { "t": noise(1, 1 << 20) };
     while used(stage).await < FILLED {
-        let documents = (0..4_u64).map(|n| doc! { "t": noise(seed + n, 1 << 20) });
-        collection.insert_many(documents).await.expect("inserted");
-        seed += 4;
+        collection.insert_many(std::iter::repeat_n(&document, 8)).await.expect("inserted");
     }
 }
 

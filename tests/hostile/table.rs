@@ -25,7 +25,8 @@ pub(crate) struct Seen {
     pub(crate) answered: Counts,
     /// The most memory that the server had, in MiB; nothing if it died.
     pub(crate) peak_resident: Option<u64>,
-    pub(crate) left_at_work: usize,
+    /// What MongoDB still did for attackers who had left; nothing if it did not say.
+    pub(crate) left_at_work: Option<usize>,
     /// What else was not as it must be.
     pub(crate) broken: Vec<String>,
 }
@@ -48,8 +49,10 @@ impl Seen {
             Some(peak) => found.push(format!("the server had {peak} MiB of memory, {MEMORY_MAX} are allowed")),
             None => found.push("the server died".to_owned()),
         }
-        if self.left_at_work > 0 {
-            found.push(format!("{} operations were left at work in MongoDB", self.left_at_work));
+        match self.left_at_work {
+            Some(0) => {}
+            Some(left) => found.push(format!("{left} operations were left at work in MongoDB")),
+            None => found.push("MongoDB did not answer".to_owned()),
         }
         let failures = self.answered.iter().filter(|(what, _)| what.starts_with('5'));
         let undocumented = failures.filter(|(what, _)| !TOLD_TO_WAIT.iter().any(|told| what.starts_with(told)));
@@ -105,7 +108,7 @@ impl Outcome {
         cells.extend(Call::TIMED.map(|call| seen.timed(call, alone, is_judged)));
         cells.push(joined(&seen.felt.refusals, "none"));
         cells.push(seen.peak_resident.map_or("died".to_owned(), |peak| peak.to_string()));
-        cells.push(seen.left_at_work.to_string());
+        cells.push(seen.left_at_work.map_or("?".to_owned(), |left| left.to_string()));
         cells.push(joined(&seen.answered, "–"));
         cells
     }

@@ -20,6 +20,8 @@ use crate::wire::{Outcome, Wire};
 const HOME: Ipv4Addr = Ipv4Addr::LOCALHOST;
 /// Longer than the server lets any of its requests take.
 const PATIENCE: Duration = Duration::from_secs(12);
+/// How long whoever watches over servers waits to hear that one lives.
+const WATCHERS_PATIENCE: Duration = Duration::from_secs(5);
 
 struct Victim {
     orders: VictimOrders,
@@ -91,7 +93,8 @@ impl Victim {
                     Err(outcome) => outcome,
                 }
             };
-            let outcome = timeout(PATIENCE, asked).await.unwrap_or(Outcome::Silent);
+            let patience = if call == Call::Live { WATCHERS_PATIENCE } else { PATIENCE };
+            let outcome = timeout(patience, asked).await.unwrap_or(Outcome::Silent);
             let took = began.elapsed();
             self.note(call, &outcome, took, every);
             sleep(every.saturating_sub(took)).await;

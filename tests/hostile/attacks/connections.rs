@@ -21,10 +21,10 @@ pub(crate) async fn more_than_files(attack: &Attack) {
 
 /// Very many small requests: some in the queue before the first is answered, some of which are no requests.
 pub(crate) async fn tiny_requests(attack: &Attack) {
-    const AT_ONCE: usize = 10;
+    const AT_ONCE: usize = 6;
     let good = [get("/", None), get("/nothing/here", None)].concat().repeat(AT_ONCE / 2);
     attack
-        .by(500, async |client| {
+        .by(200, async |client| {
             let from = stranger(client % STRANGERS);
             loop {
                 if client.is_multiple_of(10) {

@@ -42,12 +42,21 @@ pub(crate) async fn known_emails(attack: &Attack) {
 
 /// Passwords for the victim's email, from many networks.
 pub(crate) async fn guessed_passwords(attack: &Attack) {
+    guess(attack, "/admin/login").await;
+}
+
+/// The same where nobody logs in, but a password is compared.
+pub(crate) async fn guessed_restorations(attack: &Attack) {
+    guess(attack, "/org/restore").await;
+}
+
+async fn guess(attack: &Attack, path: &str) {
     const NETWORKS: usize = 20;
     attack
         .again(40, NETWORKS, |client, number| {
             let password = format!("a guess {client} {number}");
             let body = json!({ "email": attack.orders.victim.email, "password": password }).to_string();
-            request("POST", "/admin/login", None, Some(&body))
+            request("POST", path, None, Some(&body))
         })
         .await;
 }
