@@ -18,7 +18,9 @@ impl From<RepoError> for Problem {
             | RepoError::Unreachable { .. }
             | RepoError::QueryEnded { .. }
             | RepoError::GivenUp { .. } => kinds::DATABASE_UNAVAILABLE,
-            RepoError::OutcomeUnknown { .. } | RepoError::TakenOver => kinds::OUTCOME_UNKNOWN,
+            RepoError::OutcomeUnknown { .. } | RepoError::BatchBroken { .. } | RepoError::TakenOver => {
+                kinds::OUTCOME_UNKNOWN
+            }
             RepoError::CollectionBusy { .. } => kinds::ORGANIZATION_BUSY,
             RepoError::Duplicate { .. }
             | RepoError::CollectionMismatch { .. }

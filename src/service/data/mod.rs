@@ -13,7 +13,7 @@ mod writes;
 
 pub use cursors::CursorSealer;
 pub use export::Export;
-pub use import::Import;
+pub use import::{Import, Imported};
 pub use indexes::MAX_INDEXES;
 pub use reads::{ListDocuments, Page};
 pub use schema::AppliedSchema;

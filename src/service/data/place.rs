@@ -136,7 +136,7 @@ pub(super) fn refusal(error: RepoError) -> DataError {
             DataError::invalid(Invalid::new("not_accepted", why), "")
         }
         RepoError::CollectionBusy { .. } => DataError::Moving,
-        RepoError::OutcomeUnknown { .. } => DataError::OutcomeUnknown(error),
+        RepoError::OutcomeUnknown { .. } | RepoError::BatchBroken { .. } => DataError::OutcomeUnknown(error),
         error => DataError::Repo(error),
     }
 }

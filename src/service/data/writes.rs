@@ -244,6 +244,7 @@ pub(super) fn is_passing(error: &RepoError) -> bool {
             | RepoError::Unavailable { .. }
             | RepoError::Unreachable { .. }
             | RepoError::OutcomeUnknown { .. }
+            | RepoError::BatchBroken { .. }
     )
 }
 

@@ -16,7 +16,7 @@ fn last(lines: &[Value]) -> &Value {
 }
 
 /// A body that the test sends piece by piece; it ends when the sender is dropped.
-fn fed_body() -> (mpsc::UnboundedSender<std::io::Result<Bytes>>, reqwest::Body) {
+pub(super) fn fed_body() -> (mpsc::UnboundedSender<std::io::Result<Bytes>>, reqwest::Body) {
     let (sender, receiver) = mpsc::unbounded_channel::<std::io::Result<Bytes>>();
     let body = stream::unfold(receiver, |mut receiver| async {
         let piece = receiver.recv().await?;
@@ -26,7 +26,7 @@ fn fed_body() -> (mpsc::UnboundedSender<std::io::Result<Bytes>>, reqwest::Body) 
 }
 
 /// Begins an import; its answer has begun too.
-async fn begin(org: &Org<'_>, body: reqwest::Body) -> reqwest::Response {
+pub(super) async fn begin(org: &Org<'_>, body: reqwest::Body) -> reqwest::Response {
     let url = format!("{}/org/{}/documents", org.server.url, org.name);
     let request = org.server.client.post(url).bearer_auth(&org.token).header("content-type", "application/x-ndjson");
     request.body(body).send().await.expect("an answer before the end")
