@@ -88,6 +88,8 @@ kinds! {
     SCHEMA_VIOLATED = UNPROCESSABLE_ENTITY, "schema_violated", "The document breaks the organization's schema";
     TOO_MANY_ATTEMPTS = TOO_MANY_REQUESTS, "too_many_attempts",
         "Too many attempts to log in; wait as long as Retry-After says";
+    TOO_MANY_IDEMPOTENCY_KEYS = TOO_MANY_REQUESTS, "too_many_idempotency_keys",
+        "As many Idempotency-Keys of yours are kept as may be; wait as long as Retry-After says, or send the request without one";
     INTERNAL_ERROR = INTERNAL_SERVER_ERROR, "internal_error", "The server failed; its log has more under this request_id";
     DATABASE_FORBIDS = INTERNAL_SERVER_ERROR, "database_forbids",
         "The user that the server has in MongoDB may not do this; its operator must grant it";
