@@ -10,6 +10,7 @@ pub(crate) mod chaos;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod env_file;
 pub mod extjson;
 pub mod healthcheck;
 pub mod http;

@@ -18,7 +18,7 @@ use tracing::warn;
 use super::org::ChangeIds;
 use super::sealer::{Sealer, derive_key};
 use crate::chaos;
-use crate::domain::{ChangeId, Email, OrgId};
+use crate::domain::{ChangeId, Email, OrgId, new_id};
 use crate::repo::idempotency::{Attempted, Code, IdempotencyRepo, key_lease};
 use crate::repo::{RepoError, Repos};
 
@@ -127,7 +127,7 @@ impl IdempotencyService {
         let key = self.sealer.code(&[request.call.as_bytes(), request.subject.as_bytes(), request.key.as_bytes()]);
         let owner = self.sealer.owner(request.owner);
         let fingerprint = self.sealer.code(&[request.content]);
-        let holder = ObjectId::new();
+        let holder = new_id();
         let stored = self.repo.claim(&key, &owner, &fingerprint, holder, ids.into()).await?;
         chaos::reach("key", "claim", "after");
         if stored.fingerprint.bytes != fingerprint {
