@@ -12,6 +12,7 @@ mod doctor;
 mod documents;
 mod failpoints;
 mod faults;
+mod noise;
 mod orgs;
 mod privacy;
 mod support;
