@@ -30,6 +30,9 @@ const WELL_KNOWN: &[&str] = &[
     "password",
 ];
 
+/// The databases that MongoDB keeps for itself.
+const MONGODBS_OWN: [&str; 3] = ["admin", "config", "local"];
+
 /// The fewest different bytes of a signing secret; a random one of 32 has about twice as many.
 const SECRET_MIN_DISTINCT: usize = 10;
 
@@ -95,9 +98,8 @@ impl Config {
         let mut reader = Reader { variable, errors: Vec::new() };
         let expected = "a connection string, mongodb://… or mongodb+srv://…, with a password that is percent-encoded";
         let mongo_uri = reader.text("MONGO_URI", None, expected, is_connection_string);
-        let master_db_name = reader.text("MASTER_DB_NAME", Some("master_db"), "1 to 63 of A-Z a-z 0-9 _ -", |name| {
-            (1..=63).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c))
-        });
+        let expected = "1 to 63 of A-Z a-z 0-9 _ -, and none of MongoDB's own databases admin, config and local";
+        let master_db_name = reader.text("MASTER_DB_NAME", Some("master_db"), expected, is_database_name);
         let expected = "at least 32 random bytes that are no example's, such as from: openssl rand -base64 48";
         let jwt_secret = reader.text("JWT_SECRET", None, expected, is_strong_secret);
         let log_format =
@@ -168,6 +170,14 @@ impl Config {
             trusted_proxies,
         })
     }
+}
+
+/// A name that MongoDB takes and that is none of its own databases, which hold users and settings, or are not replicated.
+fn is_database_name(name: &str) -> bool {
+    (1..=63).contains(&name.len())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c))
+        // MongoDB refuses names that differ from present ones in case alone.
+        && !MONGODBS_OWN.iter().any(|own| own.eq_ignore_ascii_case(name))
 }
 
 /// Long enough, no word of an example in it, and not a few characters again and again.
@@ -308,6 +318,18 @@ mod tests {
         let errors = errors(&[("MONGO_URI", ""), ("JWT_SECRET", "")]);
         assert!(errors.iter().all(|line| line.contains("is missing")), "{errors:#?}");
         assert_eq!(errors.len(), 2);
+    }
+
+    #[test]
+    fn the_databases_of_mongodb_itself_are_not_ours() {
+        for own in ["admin", "Admin", "LOCAL", "config"] {
+            let told = errors(&[("MASTER_DB_NAME", own)]);
+            assert!(
+                told.len() == 1 && told[0].contains("MASTER_DB_NAME") && told[0].contains("admin, config"),
+                "{told:?}"
+            );
+        }
+        assert!(errors(&[("MASTER_DB_NAME", "administration")]).is_empty());
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub(crate) mod chaos;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod env_file;
 pub mod extjson;
 pub(crate) mod files;
 pub mod healthcheck;

@@ -1,5 +1,7 @@
 //! The command line: reads the settings, then serves, checks, examines or prints.
 
+use std::cell::RefCell;
+use std::env::VarError;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use clap::{Parser, Subcommand};
 use tenantry::app::{self, App, Survey};
 use tenantry::clock::SystemClock;
 use tenantry::config::Config;
-use tenantry::{healthcheck, http, telemetry};
+use tenantry::{env_file, healthcheck, http, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -87,20 +89,24 @@ fn main() -> ExitCode {
 /// The settings of the environment and of `.env`, or a line for everything that is wrong with them.
 fn read_config() -> Result<Config, Vec<String>> {
     // Before the runtime starts threads: it sets variables of this process.
-    match dotenvy::from_path(Path::new(".env")) {
-        Ok(()) => {}
-        Err(dotenvy::Error::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {}
-        // The library would quote the line, which may hold a secret.
-        Err(dotenvy::Error::LineParse(line, at)) => {
-            let text_before = line.get(..at).unwrap_or_default();
-            let name = text_before.split('=').next().unwrap_or_default().trim();
-            return Err(vec![format!(".env: the value of {name:?} cannot be read; put it in single quotes")]);
-        }
-        Err(dotenvy::Error::Io(error)) => return Err(vec![format!(".env cannot be read: {error}")]),
-        Err(_) => return Err(vec![".env cannot be read".to_owned()]),
-    }
+    env_file::load(Path::new(".env")).map_err(|why| vec![why])?;
+    let unreadable = RefCell::new(Vec::new());
     #[expect(clippy::disallowed_methods, reason = "the environment is read once, here")]
-    Config::read(|name| std::env::var(name).ok())
+    let read = Config::read(|name| {
+        let given = std::env::var(name);
+        if matches!(given, Err(VarError::NotUnicode(_))) {
+            unreadable.borrow_mut().push(name.to_owned());
+        }
+        given.ok()
+    });
+    let unreadable = unreadable.into_inner();
+    if unreadable.is_empty() {
+        return read;
+    }
+    // What is unreadable is not missing.
+    let is_other = |line: &String| !unreadable.iter().any(|name| line.split(' ').next() == Some(name));
+    let others = read.err().unwrap_or_default().into_iter().filter(is_other);
+    Err(others.chain(unreadable.iter().map(|name| format!("{name} is not valid: expected UTF-8"))).collect())
 }
 
 fn run<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {

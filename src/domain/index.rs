@@ -77,6 +77,12 @@ fn read_keys(keys: Option<&Bson>, errors: &mut Vec<FieldError>) -> Document {
     if keys.is_empty() || keys.len() > MAX_KEYS {
         errors.push(Invalid::new("invalid_value", format!("must have 1 to {MAX_KEYS} fields")).at("/keys"));
     }
+    if keys.len() == 1 && keys.contains_key("_id") {
+        // MongoDB takes it for its own, under its own name, and refuses every option.
+        let why = "every collection has an index over _id, named _id_, which is unique and serves both directions; \
+            name further fields, or leave it";
+        errors.push(Invalid::new("contradiction", why).at("/keys"));
+    }
     let mut read = Document::new();
     for (field, direction) in keys {
         if !matches!(direction, Bson::Int32(1 | -1)) {

@@ -11,6 +11,7 @@ pub mod document;
 pub mod index;
 pub mod invalid;
 pub mod network;
+pub mod new_id;
 pub mod org;
 pub mod password;
 pub mod query;
@@ -22,6 +23,7 @@ pub use caller::Caller;
 pub use change::{Change, ChangeId, ChangeKind, Progress};
 pub use invalid::{FieldError, Invalid};
 pub use network::Network;
+pub use new_id::new_id;
 pub use org::{Connection, Deletion, FoundBy, OldName, Org, OrgId, OrgName, OrgReference, OrgState, Slug};
 pub use password::{NewPassword, PasswordAttempt, PasswordHash};
 pub use tenant::{OwnerTag, Tenant, TenantCollection};
@@ -35,10 +37,10 @@ macro_rules! object_id_newtype {
         pub struct $name(pub bson::oid::ObjectId);
 
         impl $name {
-            /// Makes an identifier that no other process makes (ObjectId: time, process, counter).
+            /// An identity that nobody has.
             #[must_use]
             pub fn generate() -> Self {
-                Self(bson::oid::ObjectId::new())
+                Self($crate::domain::new_id())
             }
 
             /// Reads 24 hex digits; `None` for anything else.

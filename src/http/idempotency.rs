@@ -1,9 +1,10 @@
 //! `Idempotency-Key`: a request that is repeated with the same key and the same body is carried out once and answered each
 //! time as the first time (draft-ietf-httpapi-idempotency-key-header).
 //!
-//! Only successes are kept. A refused request changed nothing, so repeating it may well succeed; its key is free again, unless
-//! an attempt before it hangs somewhere and may still succeed.
+//! Only answers to changes are kept. A request that was refused, or had nothing to change, can come to something else when it is
+//! repeated; its key is free again, unless an attempt before it hangs somewhere and may still succeed.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
@@ -17,9 +18,9 @@ use tracing::{error, warn};
 
 use super::problem::{Problem, kinds};
 use super::state::{HttpState, Services};
-use crate::domain::Org;
+use crate::domain::{Email, Org, OrgId};
 use crate::repo::RepoError;
-use crate::service::idempotency::{Attempt, Begun, KeyedRequest};
+use crate::service::idempotency::{Attempt, Begun, KeyOwner, KeyedRequest};
 use crate::service::org::{ChangeIds, Outcome};
 
 /// The header with the client's key.
@@ -36,7 +37,8 @@ const LOOK_PAUSE: Duration = Duration::from_millis(100);
 /// What a call says for its document.
 pub(super) const DESCRIPTION: &str = "A key of the client's own for this request, such as a UUID: 1 to 255 visible ASCII \
     characters. Repeated within 24 hours with the same body, the request is not carried out again but answered as before, \
-    with `Idempotency-Replayed: true`; with another body it is refused. What was refused can be repeated with the same key.";
+    with `Idempotency-Replayed: true`; with another body it is refused. What was refused, or changed nothing, can be repeated \
+    with the same key.";
 
 /// The key of a request, if it has one, and how long to wait for another that has the same.
 #[derive(Debug)]
@@ -68,6 +70,9 @@ pub(super) struct Answered {
     status: u16,
     /// Whether it holds a token, which no cache may keep.
     is_secret: bool,
+    /// Whether it tells of no change at all; then it is not kept.
+    #[serde(skip)]
+    is_unchanged: bool,
     body: String,
 }
 
@@ -78,7 +83,7 @@ impl Answered {
     /// It is not JSON: a defect.
     pub(super) fn new(status: StatusCode, body: &impl Serialize) -> Result<Self, Problem> {
         match serde_json::to_string(body) {
-            Ok(body) => Ok(Self { status: status.as_u16(), is_secret: false, body }),
+            Ok(body) => Ok(Self { status: status.as_u16(), is_secret: false, is_unchanged: false, body }),
             Err(error) => {
                 error!(%error, "an answer cannot be written");
                 Err(Problem::new(kinds::INTERNAL_ERROR))
@@ -89,6 +94,11 @@ impl Answered {
     /// The same answer, for no cache to keep.
     pub(super) fn secret(self) -> Self {
         Self { is_secret: true, ..self }
+    }
+
+    /// The same answer, to a request that found nothing to change.
+    pub(super) fn unchanged(self) -> Self {
+        Self { is_unchanged: true, ..self }
     }
 }
 
@@ -133,13 +143,38 @@ impl Former {
     }
 }
 
+/// Who sends a request that may be repeated.
+#[derive(Debug)]
+pub(super) enum Sender {
+    /// Somebody of this organization, known by this identity.
+    Known(OrgId, String),
+    /// Anybody. The email in the request stands for its sender, so that strangers with the same key do not meet.
+    Anybody(Email, IpAddr),
+}
+
 /// A request that may be repeated: which call, whose, with which identities of what it makes, and all that it says.
 #[derive(Debug)]
 pub(super) struct Repeatable {
     pub(super) call: &'static str,
-    pub(super) subject: String,
+    pub(super) sender: Sender,
     pub(super) ids: ChangeIds,
     pub(super) content: Bytes,
+}
+
+impl Sender {
+    /// Counts a request with a key that is known already as an attempt to log in, where anybody may send it: whether the body is
+    /// the right one tells whether the password in it is.
+    async fn count_guess(&self, services: &Services, begun: &Begun) -> Result<(), Problem> {
+        let Self::Anybody(email, address) = self else { return Ok(()) };
+        if matches!(begun, Begun::First(_) | Begun::TooMany { .. }) {
+            return Ok(());
+        }
+        let counted = services.auth.count_guess(email, *address);
+        if let (Err(_), Begun::Again(attempt)) = (&counted, begun) {
+            give_back(services, attempt).await;
+        }
+        Ok(counted?)
+    }
 }
 
 impl Once {
@@ -160,13 +195,22 @@ impl Once {
         F: Future<Output = Result<Former, Problem>>,
         W: Future<Output = Result<Answered, Problem>>,
     {
-        let Repeatable { call, subject, ids, content } = request;
+        let Repeatable { call, sender, ids, content } = request;
         let Some(key) = self.key else { return Ok(work(ids).await?.into_response()) };
-        let keyed = KeyedRequest { call, subject: &subject, key: &key, content: &content };
-        let began = Instant::now();
+        let (subject, owner) = match &sender {
+            Sender::Known(org_id, identity) => (identity.as_str(), KeyOwner::Organization(*org_id)),
+            Sender::Anybody(email, _) => (email.as_str(), KeyOwner::Email(email)),
+        };
+        let keyed = KeyedRequest { call, subject, owner, key: &key, content: &content };
+        let (since, mut is_counted) = (Instant::now(), false);
         let attempt = loop {
-            match services.idempotency.begin(&keyed, ids).await? {
+            let begun = services.idempotency.begin(&keyed, ids).await?;
+            if !std::mem::replace(&mut is_counted, true) {
+                sender.count_guess(services, &begun).await?;
+            }
+            match begun {
                 Begun::First(attempt) => break attempt,
+                Begun::TooMany { retry_after } => return Err(Problem::too_many_keys(retry_after)),
                 Begun::Answered(answer) => return replay(&answer),
                 Begun::Reused => return Err(Problem::key_reused()),
                 Begun::Again(attempt) => {
@@ -182,13 +226,13 @@ impl Once {
                 }
                 Begun::Running => {}
             }
-            if began.elapsed() > self.patience {
+            if since.elapsed() > self.patience {
                 return Err(Problem::new(kinds::REQUEST_IN_PROGRESS));
             }
             sleep(LOOK_PAUSE).await;
         };
         match services.idempotency.hold(&attempt, work(attempt.ids)).await {
-            Ok(answer) => {
+            Ok(answer) if !answer.is_unchanged => {
                 keep(services, &attempt, &answer).await;
                 Ok(answer.into_response())
             }
@@ -197,10 +241,10 @@ impl Once {
                 Err(problem)
             }
             // A former attempt that was only late can be why.
-            Err(problem) => match look_back(services, &attempt, attempt.former.iter().copied(), &former).await? {
+            unchanged => match look_back(services, &attempt, attempt.former.iter().copied(), &former).await? {
                 Former::Done(answer) => Ok(replayed(answer)),
                 Former::Running => Err(Problem::new(kinds::REQUEST_IN_PROGRESS)),
-                Former::Nothing => Err(end_refused(services, &attempt, problem).await),
+                Former::Nothing => end_unchanged(services, &attempt, unchanged).await.map(Answered::into_response),
             },
         }
     }
@@ -248,14 +292,18 @@ async fn give_back(services: &Services, attempt: &Attempt) {
     }
 }
 
-/// Ends a refused attempt, and says what its client is told.
-async fn end_refused(services: &Services, attempt: &Attempt, refusal: Problem) -> Problem {
-    match services.idempotency.end_refused(attempt).await {
-        Ok(()) => refusal,
-        Err(error @ RepoError::TakenOver) => overtaken(error),
+/// Ends an attempt that changed nothing, and says what its client is told.
+async fn end_unchanged(
+    services: &Services,
+    attempt: &Attempt,
+    outcome: Result<Answered, Problem>,
+) -> Result<Answered, Problem> {
+    match services.idempotency.end_unchanged(attempt).await {
+        Ok(()) => outcome,
+        Err(error @ RepoError::TakenOver) => Err(overtaken(error)),
         Err(error) => {
-            warn!(%error, "the key of a refused request is kept for a while");
-            refusal
+            warn!(%error, "the key of a request that changed nothing is kept for a while");
+            outcome
         }
     }
 }

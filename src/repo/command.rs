@@ -64,14 +64,16 @@ pub(crate) async fn run_raw(database: &Database, command: RawDocumentBuf) -> Res
 /// Runs a command of so many inserts that do not depend on each other: which of them failed, by their places.
 ///
 /// # Errors
-/// What the command or its write concern met; then nobody knows of any of the inserts.
+/// What the command or its write concern met; then nobody knows of any of the inserts. [`RepoError::BatchBroken`] when fewer
+/// of them at once could be answered.
 pub(crate) async fn run_many(
     database: &Database,
     command: RawDocumentBuf,
     inserts: usize,
 ) -> Result<Vec<(usize, RepoError)>, RepoError> {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that checks the replies")]
-    let reply = database.run_raw_command(command).await?;
+    let reply = database.run_raw_command(command).await;
+    let reply = reply.map_err(|error| if inserts > 1 { RepoError::of_batch(error) } else { error.into() })?;
     // First, because without it the inserts that did not fail are not certain either.
     check_concern(&reply)?;
     let errors: Vec<_> = write_errors(&reply).map(|error| (place_of(error), of_write(error))).collect();
@@ -79,7 +81,7 @@ pub(crate) async fn run_many(
     if done + errors.len() == inserts {
         Ok(errors)
     } else {
-        Err(RepoError::OutcomeUnknown { summary: "some inserts were not tried".to_owned() })
+        Err(RepoError::BatchBroken { summary: "the reply leaves some inserts out".to_owned() })
     }
 }
 

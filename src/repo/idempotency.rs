@@ -69,13 +69,14 @@ impl IdempotencyRepo {
     }
 
     /// Takes a request on, if nobody else works on it and it was not answered; gives what is stored now, which tells by
-    /// its holder whether it was taken on. A record whose day is over counts as none.
+    /// its holder whether it was taken on. A record whose day is over counts as none. It is kept on the owner's account.
     ///
     /// # Errors
     /// MongoDB could not be asked.
     pub async fn claim(
         &self,
         key: &Code,
+        owner: &Code,
         fingerprint: &Code,
         holder: ObjectId,
         first: Attempted,
@@ -91,6 +92,7 @@ impl IdempotencyRepo {
             doc! { "$cond": [{ "$or": ["$is_new", "$is_abandoned"] }, value, otherwise] }
         };
         let set = doc! {
+            "owner": when_new(binary(owner), "$owner".into()),
             "fingerprint": when_new(binary(fingerprint), "$fingerprint".into()),
             "org_id": when_new(first.org_id.into(), "$org_id".into()),
             "change_id": when_new(first.change_id.into(), "$change_id".into()),
@@ -120,6 +122,29 @@ impl IdempotencyRepo {
             Some(stored) => decode(IDEMPOTENCY_KEYS, stored),
             None => Err(RepoError::Refused { summary: "an upsert gave no document".to_owned() }),
         }
+    }
+
+    /// How long an owner who has more than so many records must wait until one of them is over; `None` when it has not.
+    ///
+    /// # Errors
+    /// MongoDB could not be asked.
+    pub async fn wait_for_room(&self, owner: &Code, most: u32) -> Result<Option<Duration>, RepoError> {
+        let is_live = doc! { "$expr": { "$gt": ["$expires_at", "$$NOW"] } };
+        let pipeline = [
+            doc! { "$match": { "owner": binary(owner) } },
+            doc! { "$match": is_live },
+            doc! { "$sort": { "expires_at": 1 } },
+            doc! { "$limit": i64::from(most) + 1 },
+            doc! { "$group": { "_id": null, "count": { "$sum": 1_i64 }, "first": { "$min": "$expires_at" } } },
+            doc! { "$match": { "count": { "$gt": i64::from(most) } } },
+            doc! { "$project": { "wait": { "$subtract": ["$first", "$$NOW"] } } },
+        ];
+        let mut found = self.collection.aggregate(pipeline).await.map_err(RepoError::of_read)?;
+        if !found.advance().await.map_err(RepoError::of_read)? {
+            return Ok(None);
+        }
+        let wait = found.current().get_i64("wait").ok().and_then(|wait| u64::try_from(wait).ok());
+        Ok(Some(Duration::from_millis(wait.unwrap_or_default())))
     }
 
     /// Sets the identities of what a further attempt makes anew. Those of the former one are kept: it may only be late.

@@ -23,7 +23,7 @@ struct Wanted {
     is_expiry: bool,
 }
 
-fn wanted() -> [Wanted; 8] {
+fn wanted() -> [Wanted; 9] {
     let index = |collection, name, field: &str, is_unique| Wanted {
         collection,
         name,
@@ -42,6 +42,11 @@ fn wanted() -> [Wanted; 8] {
         index(ADMINS, "emails_1", "emails", true),
         index(ADMINS, "organization_id_1", "organization_id", false),
         Wanted { is_expiry: true, ..index(IDEMPOTENCY_KEYS, "expires_at_1", "expires_at", false) },
+        // How many somebody has, and when the first of them is over.
+        Wanted {
+            keys: doc! { "owner": 1, "expires_at": 1 },
+            ..index(IDEMPOTENCY_KEYS, "owner_1_expires_at_1", "owner", false)
+        },
     ]
 }
 

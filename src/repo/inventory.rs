@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn of_a_broken_record_everything_is_read_that_can_be() {
-        let (id, uuid) = (ObjectId::new(), bson::Uuid::new());
+        let (id, uuid) = (crate::domain::new_id(), bson::Uuid::new());
         let record = org_record(doc! {
             "_id": id, "names": ["a", 1], "slug": "b", "collection_uuid": uuid, "collection_name": 3,
             "connection": { "collection_name": "org_c" },

@@ -102,7 +102,12 @@ impl TenantRepo {
         &self,
         collection: &TenantCollection,
     ) -> Result<Option<Option<Document>>, RepoError> {
-        let entries = self.entries(doc! { "info.uuid": bson_uuid(collection.uuid) }).await?;
+        let uuid = bson_uuid(collection.uuid);
+        // By its name MongoDB finds it at once; by its UUID it looks through all of the catalog.
+        let mut entries = self.entries(doc! { "name": &collection.name, "info.uuid": uuid }).await?;
+        if entries.is_empty() {
+            entries = self.entries(doc! { "info.uuid": uuid }).await?;
+        }
         Ok(entries.into_iter().next().map(|entry| entry.options.validator))
     }
 

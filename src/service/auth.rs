@@ -10,7 +10,7 @@ use super::passwords::{PasswordError, PasswordHasher};
 use super::shared_lookups::SharedLookups;
 use super::tokens::{AccessToken, TokenClaims, TokenService};
 use crate::clock::SharedClock;
-use crate::domain::{Admin, AdminId, Caller, EmailQuery, Org, OrgId, OrgState, PasswordAttempt};
+use crate::domain::{Admin, AdminId, Caller, Email, EmailQuery, Org, OrgId, OrgState, PasswordAttempt};
 use crate::repo::{AdminRepo, RepoError, Repos};
 
 /// Why somebody was not let in.
@@ -101,6 +101,14 @@ impl AuthService {
         let may_be_cut = found.as_ref().is_some_and(|(admin, _)| admin.credential_version == 0);
         let is_right = self.hasher.verify(password, hash, may_be_cut).await?;
         found.filter(|_| is_right).ok_or(AuthError::InvalidCredentials)
+    }
+
+    /// Counts an attempt to guess somebody's password in another way than by logging in.
+    ///
+    /// # Errors
+    /// [`AuthError::TooManyAttempts`].
+    pub fn count_guess(&self, email: &Email, address: IpAddr) -> Result<(), AuthError> {
+        self.limits.count(email, address).map_err(|retry_after| AuthError::TooManyAttempts { retry_after })
     }
 
     /// What a token claims, if it is one of ours and its time is not over.

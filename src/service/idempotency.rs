@@ -7,6 +7,7 @@
 use std::convert::Infallible;
 use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use bson::oid::ObjectId;
@@ -17,17 +18,31 @@ use tracing::warn;
 use super::org::ChangeIds;
 use super::sealer::{Sealer, derive_key};
 use crate::chaos;
-use crate::domain::{ChangeId, OrgId};
+use crate::domain::{ChangeId, Email, OrgId, new_id};
 use crate::repo::idempotency::{Attempted, Code, IdempotencyRepo, key_lease};
 use crate::repo::{RepoError, Repos};
+
+/// How many keys one owner has at most at a time; each is kept for a day.
+const MAX_KEYS: u32 = 1_000;
+
+/// On whose account a key is kept.
+#[derive(Debug, Clone, Copy)]
+pub enum KeyOwner<'a> {
+    /// An organization, whichever of its admins sends it.
+    Organization(OrgId),
+    /// Nobody is known yet but by the email in the request.
+    Email(&'a Email),
+}
 
 /// A request with its key: which call, whose, and what it asks for.
 #[derive(Debug, Clone, Copy)]
 pub struct KeyedRequest<'a> {
     /// The call's name.
     pub call: &'static str,
-    /// Who sends it: an identity, or nothing when anybody may.
+    /// Who sends it: an identity, or an email when anybody may.
     pub subject: &'a str,
+    /// On whose account the key is kept.
+    pub owner: KeyOwner<'a>,
     /// The client's key.
     pub key: &'a str,
     /// All that the request says.
@@ -47,6 +62,11 @@ pub enum Begun {
     Running,
     /// The key was used for another request.
     Reused,
+    /// Nobody has tried it, and its owner has as many keys as it may.
+    TooMany {
+        /// After how long one of them is over.
+        retry_after: Duration,
+    },
 }
 
 /// One attempt at a request with a key.
@@ -105,9 +125,10 @@ impl IdempotencyService {
     /// MongoDB could not be asked; nothing was begun.
     pub async fn begin(&self, request: &KeyedRequest<'_>, ids: ChangeIds) -> Result<Begun, RepoError> {
         let key = self.sealer.code(&[request.call.as_bytes(), request.subject.as_bytes(), request.key.as_bytes()]);
+        let owner = self.sealer.owner(request.owner);
         let fingerprint = self.sealer.code(&[request.content]);
-        let holder = ObjectId::new();
-        let stored = self.repo.claim(&key, &fingerprint, holder, ids.into()).await?;
+        let holder = new_id();
+        let stored = self.repo.claim(&key, &owner, &fingerprint, holder, ids.into()).await?;
         chaos::reach("key", "claim", "after");
         if stored.fingerprint.bytes != fingerprint {
             return Ok(Begun::Reused);
@@ -119,10 +140,21 @@ impl IdempotencyService {
         let former = stored.former.into_iter().map(ChangeIds::from).collect();
         let begun = Attempt { key, holder, ids: stored.makes.into(), former };
         Ok(match (stored.holder == holder, stored.attempt) {
-            (true, 1) => Begun::First(begun),
+            (true, 1) => self.if_there_is_room(begun, &owner).await?,
             (true, _) => Begun::Again(begun),
             (false, _) => Begun::Running,
         })
+    }
+
+    /// The first attempt with a new key, unless its owner has too many. Counted with the new one there, so that no two can
+    /// pass together; and only then, because a key that is known is answered in any case.
+    async fn if_there_is_room(&self, first: Attempt, owner: &Code) -> Result<Begun, RepoError> {
+        let wait = self.repo.wait_for_room(owner, MAX_KEYS).await;
+        if matches!(wait, Ok(None)) {
+            return Ok(Begun::First(first));
+        }
+        self.repo.forget(&first.key, first.holder).await?;
+        wait.map(|wait| Begun::TooMany { retry_after: wait.unwrap_or_default() })
     }
 
     /// A further attempt with new identities, where the former one did nothing yet: it may still wake and use its own.
@@ -178,12 +210,12 @@ impl IdempotencyService {
         self.repo.give_back(&attempt.key, attempt.holder).await
     }
 
-    /// Ends an attempt that was refused: the request can be tried again, with the same body or another. But where a former
+    /// Ends an attempt that was refused, or had nothing to change: the request can be tried again, with the same body or another. But where a former
     /// attempt may only be late, the key stays what it is, so that its change is not made beside another one.
     ///
     /// # Errors
     /// [`RepoError::TakenOver`] when another attempt was begun meanwhile.
-    pub async fn end_refused(&self, attempt: &Attempt) -> Result<(), RepoError> {
+    pub async fn end_unchanged(&self, attempt: &Attempt) -> Result<(), RepoError> {
         let Attempt { key, holder, former, .. } = attempt;
         chaos::reach("key", "forget", "before");
         let ended = match former.split_last() {
@@ -207,6 +239,14 @@ impl AnswerSealer {
         let code_key = derive_key(secret, b"tenantry idempotency code v1")?;
         let code_key = Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &code_key));
         Ok(Self { code_key, sealer: Sealer::new(secret, b"tenantry idempotent answer v1")? })
+    }
+
+    /// The code of an account.
+    fn owner(&self, owner: KeyOwner<'_>) -> Code {
+        match owner {
+            KeyOwner::Organization(OrgId(id)) => self.code(&[b"organization", &id.bytes()]),
+            KeyOwner::Email(email) => self.code(&[b"email", email.as_str().as_bytes()]),
+        }
     }
 
     /// A code that only this secret makes, of parts that cannot run into each other.

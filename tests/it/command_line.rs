@@ -44,11 +44,96 @@ fn everything_that_is_wrong_with_the_settings_is_said_at_once_with_exit_code_2()
 }
 
 #[test]
-fn a_line_of_the_env_file_that_cannot_be_read_is_named_without_its_value() {
-    let output = Tenantry::new(&["check"], &[]).env_file("PORT=1\nJWT_SECRET=\"hidden value\n").output();
+fn what_is_wrong_with_the_env_file_is_told_by_its_line_and_never_by_its_text() {
+    let broken: &[(&[u8], u32)] = &[
+        (b"PORT=1\nJWT_SECRET=\"hidden value\n", 2),
+        (b"JWT_SECRET='hidden\nvalue\nPORT=1\n", 1),
+        // A secret that was pasted as it is, over several lines.
+        (b"JWT_SECRET=hidden\n\nhidden=\n+/hidden==\n", 4),
+        (b"JWT_SECRET=-----BEGIN hidden KEY-----\nhidden\n", 1),
+        (b"# mine\nhidden value", 2),
+        (b"PORT=1\r\n=hidden\r\n", 2),
+        (b"JWT_SECRET hidden", 1),
+        (b"export hidden", 1),
+        (b"JWT_SECRET: hidden", 1),
+        (b"MONGO_URI=mongodb://u:hidden value@localhost/", 1),
+        (b"MONGO_URI=\"mongodb://u:hid\\den@localhost/\"", 1),
+        (b"JWT_SECRET='hidden' value", 1),
+        (b"\xef\xbb\xbfPORT=1\nhidden", 2),
+        (b"PORT=1\nJWT_SECRET=hidden\xff", 2),
+        (b"\xff\xfeh\0i\0d\0d\0e\0n\0", 1),
+        (b"PORT=1\nMONGO_URI=mongodb://u:hidden@h/\nJWT_SECRET=hidden\0value", 3),
+        (b"PORT=1\n# hidden\0", 2),
+    ];
+    for (n, (file, line)) in broken.iter().enumerate() {
+        let command = ["serve", "check", "doctor", "healthcheck"][n % 4];
+        let output = Tenantry::new(&[command], &[]).env_file(file).output();
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(2), "{n}: {text}");
+        assert!(text.contains(&format!(".env line {line} ")), "{n}: {text}");
+        assert!(["hidden", "value@", "hid\\", "KEY"].iter().all(|secret| !text.contains(secret)), "{n}: {text}");
+        assert!(!text.contains("panicked"), "{n}: {text}");
+    }
+}
+
+#[test]
+fn a_variable_that_is_not_utf_8_is_refused_and_not_taken_for_missing() {
+    let command = Tenantry::new(&["check"], &[("JWT_SECRET", SECRET)]);
+    let command = command.variable("MONGO_URI", b"mongodb://u:hidden\xff@localhost/").variable("PORT", b"\xff");
+    let output = command.output();
     let text = said(&output);
     assert_eq!(output.status.code(), Some(2));
-    assert!(text.contains("JWT_SECRET") && !text.contains("hidden"), "{text}");
+    for name in ["MONGO_URI", "PORT"] {
+        assert!(text.contains(&format!("{name} is not valid: expected UTF-8")), "{text}");
+    }
+    assert!(!text.contains("hidden") && !text.contains("missing"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_way_in_which_mongodb_cannot_be_reached_shows_its_password() {
+    let (mongod, _root) = Mongod::with_users(&[("plain", "one")]).await;
+    let port =
+        mongod.uri_of("plain").rsplit(':').next().and_then(|rest| rest.split('/').next()).expect("a port").to_owned();
+    for (n, uri) in [
+        // Settings that cannot be right.
+        "mongodb://user:hidden@",
+        "mongodb://user:hid/hidden@localhost/",
+        "mongodb://user:%zzhidden@localhost/",
+        "mongodb://user:hidden@localhost:port/",
+        "mongodb://user:hidden@localhost/?authMechanism=NONE",
+        "mongodb://user:hidden@localhost/?tls=maybe",
+        "mongodb+srv://user:hidden@a.example,b.example/",
+        "http://user:hidden@localhost/",
+        // Servers that are not there, or let nobody in.
+        "mongodb://user:hidden@127.0.0.1:1/?serverSelectionTimeoutMS=200",
+        "mongodb://user:hidden@127.0.0.1:1/?tls=true&tlsCAFile=/nowhere&serverSelectionTimeoutMS=200",
+        "mongodb://user:hidden@nowhere.invalid/?serverSelectionTimeoutMS=200",
+        "mongodb+srv://user:hidden@nowhere.invalid/?serverSelectionTimeoutMS=200",
+        &format!("mongodb://user:hidden@127.0.0.1:{port}/?authSource=admin"),
+        &format!("mongodb://user:hidden@127.0.0.1:{port}/?authMechanism=PLAIN&authSource=$external"),
+        &format!("mongodb://user:hidden@127.0.0.1:{port}/?replicaSet=another&serverSelectionTimeoutMS=200"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut settings = settings(uri, "one");
+        settings.push(("RUST_LOG", "trace"));
+        let output = Tenantry::new(&[["check", "doctor"][n % 2]], &settings).output();
+        let text = said(&output);
+        assert_ne!(output.status.code(), Some(0), "{n}: {text}");
+        assert!(!text.contains("hidden") && !text.contains("panicked"), "{n}: {text}");
+        if n < 8 {
+            assert!(text.contains("MONGO_URI is not valid: expected a connection string"), "{n}: {text}");
+            continue;
+        }
+        // The same with a log.
+        let server = Tenantry::new(&["serve"], &settings).start();
+        let is_told = || ["cannot use the database yet", "tenantry: "].iter().any(|told| server.log().contains(told));
+        eventually("it says that there is no database", async || is_told()).await;
+        server.signal(Signal::TERM);
+        let log = server.end().1;
+        assert!(!log.contains("hidden") && !log.contains("panicked"), "{n}: {log}");
+    }
 }
 
 #[test]

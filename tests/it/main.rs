@@ -13,6 +13,7 @@ mod documents;
 mod failpoints;
 mod faults;
 mod neighbours;
+mod noise;
 mod orgs;
 mod privacy;
 mod support;

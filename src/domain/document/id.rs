@@ -3,7 +3,7 @@
 use bson::Bson;
 use bson::oid::ObjectId;
 
-use crate::domain::Invalid;
+use crate::domain::{Invalid, new_id};
 use crate::extjson::{read_value, write_value};
 
 /// The longest `_id` that is a string, in characters.
@@ -17,7 +17,7 @@ impl DocumentId {
     /// A new one, for a document that came without.
     #[must_use]
     pub fn generate() -> Self {
-        Self(ObjectId::new().into())
+        Self(new_id().into())
     }
 
     /// The `_id` of a document that is to be created: a string of 1 to 128 characters, an integer, or an ObjectId.

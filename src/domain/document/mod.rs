@@ -12,7 +12,7 @@ pub use id::DocumentId;
 pub use patch::MergePatch;
 pub use version::{EntityTag, Precondition, Version};
 
-use super::Invalid;
+use super::{Invalid, new_id};
 
 /// The largest document that MongoDB stores, in bytes of BSON (`maxBsonObjectSize`).
 pub const MAX_DOCUMENT_BYTES: usize = 16 << 20;
@@ -40,7 +40,7 @@ impl NewDocument {
     /// # Errors
     /// It is larger than MongoDB can store.
     pub fn new(id: DocumentId, fields: &RawDocument) -> Result<Self, Invalid> {
-        let revision = ObjectId::new();
+        let revision = new_id();
         let mut raw = RawDocumentBuf::new();
         raw.append(cstr!("_id"), id.to_raw());
         let raw = with_members(raw, fields);

@@ -97,11 +97,12 @@ mod tests {
     use bson::raw::RawDocumentBuf;
 
     use super::*;
+    use crate::domain::new_id;
 
     #[test]
     fn a_revision_is_its_own_tag_and_everything_else_is_known_by_its_content() {
         let of = |document: bson::Document| Version::of(&RawDocumentBuf::try_from(&document).expect("BSON"));
-        let revision = ObjectId::new();
+        let revision = new_id();
         let written = of(doc! { "_id": 1, "a": 1, "_rev": revision });
         assert_eq!(written.tag().to_string(), format!("\"{}\"", revision.to_hex()));
         assert_eq!(written.tag().revision(), Some(revision));

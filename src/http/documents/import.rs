@@ -28,7 +28,7 @@ use crate::http::off_thread::off_thread;
 use crate::http::problem::{Failure, Problem, kinds};
 use crate::http::state::{HttpState, RequestLimits, Services};
 use crate::http::streams::{AS_IT_COMES, LineSender, Pace, TooSlow};
-use crate::service::data::Import;
+use crate::service::data::{Import, Imported};
 
 /// How many failures are told one by one.
 const MAX_FAILURES: usize = 100;
@@ -114,7 +114,7 @@ pub(super) async fn import(
     // for other bodies, so that the client learns what was slow before the whole time is over.
     let first = timeout(state.limits.timeout / 2, body.next()).await;
     let first = first.map_err(|_elapsed| Problem::new(kinds::BODY_TIMEOUT))??;
-    let import = services.data.import(tenant);
+    let import = services.data.import(tenant).await;
     let mut response = state.stream((share, held), |lines| run(body, first, import, lines));
     response.headers_mut().insert(header::CACHE_CONTROL, AS_IT_COMES);
     Ok(response)
@@ -214,11 +214,14 @@ async fn add(
 ) -> Result<(), Problem> {
     let mut told: Option<Instant> = None;
     while let Some(Batch { lines, documents, .. }) = batches.recv().await {
-        let failed = import.insert(&documents).await.map_err(Problem::from)?;
+        let Imported { inserted, refused, cut } = import.insert(&documents).await;
         let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-        tally.inserted += u64::try_from(documents.len() - failed.len()).unwrap_or_default();
-        for (place, error) in failed {
+        tally.inserted += u64::try_from(inserted).unwrap_or_default();
+        for (place, error) in refused {
             tally.fail(lines.get(place).copied().unwrap_or_default(), error.into());
+        }
+        if let Some(error) = cut {
+            return Err(error.into());
         }
         if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
             told = Some(Instant::now());

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use tokio::time::timeout;
-use tracing::{Instrument, Span, error};
+use tracing::{Instrument, Span, error, info};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
@@ -94,7 +94,14 @@ pub(in crate::http) async fn create(
     let asked = index.clone();
     let build = async move {
         let built = services.data.create_index(&tenant, &index).await;
-        built.inspect_err(|error| error!(%error, "an index was not built"))
+        // Here, because nobody may be waiting for it any more.
+        built.inspect_err(|error| {
+            if error.is_ordinary() {
+                info!(%error, "an index was not built");
+            } else {
+                error!(%error, "an index was not built");
+            }
+        })
     };
     // A build can take hours. In a task of its own, so that it goes on when nobody waits for it any more.
     let build = state.tasks.spawn(build.instrument(Span::current()));

@@ -8,8 +8,9 @@ use utoipa::ToSchema;
 use super::OrganizationAnswer;
 use crate::domain::{Email, Invalid, NewPassword, Org, OrgName};
 use crate::http::body::RawBody;
+use crate::http::client_address::ClientAddress;
 use crate::http::fields::Fields;
-use crate::http::idempotency::{Answered, DESCRIPTION, Former, Once, Repeatable};
+use crate::http::idempotency::{Answered, DESCRIPTION, Former, Once, Repeatable, Sender};
 use crate::http::problem::{Kind, Problem, kinds};
 use crate::http::state::Services;
 use crate::service::org::{ChangeIds, CreateOrg};
@@ -22,6 +23,8 @@ pub(in crate::http) const PROBLEMS: &[Kind] = &[
     kinds::REQUEST_IN_PROGRESS,
     kinds::VALIDATION_FAILED,
     kinds::IDEMPOTENCY_KEY_REUSED,
+    kinds::TOO_MANY_IDEMPOTENCY_KEYS,
+    kinds::TOO_MANY_ATTEMPTS,
     kinds::CAPACITY_REACHED,
     kinds::PASSWORD_QUEUE_FULL,
     kinds::OUTCOME_UNKNOWN,
@@ -88,15 +91,16 @@ pub(in crate::http) struct CreatedOrg {
     request_body = CreateOrgBody,
     responses((status = 201, description = "The organization was created", body = CreatedOrg))
 )]
-pub(in crate::http) async fn create(services: Services, once: Once, body: RawBody) -> Result<Response, Problem> {
+pub(in crate::http) async fn create(
+    services: Services,
+    once: Once,
+    ClientAddress(address): ClientAddress,
+    body: RawBody,
+) -> Result<Response, Problem> {
     let CreateOrgBody { organization_name: name, email, password } = CreateOrgBody::read(body.json_fields()?)?;
+    let sender = Sender::Anybody(email.clone(), address);
     let command = CreateOrg { name, email, password };
-    let request = Repeatable {
-        call: "create_organization",
-        subject: String::new(),
-        ids: ChangeIds::generate(),
-        content: body.bytes(),
-    };
+    let request = Repeatable { call: "create_organization", sender, ids: ChangeIds::generate(), content: body.bytes() };
     let former = |ids: ChangeIds| {
         let services = &services;
         async move { Former::of(services.orgs.outcome(ids.org, ids.change).await?, |org| created(org, ids)) }

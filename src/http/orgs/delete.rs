@@ -10,7 +10,7 @@ use super::{NAME_PARAMETER, named_in_query, rfc3339};
 use crate::domain::{Deletion, Invalid, OrgReference};
 use crate::http::body::RawBody;
 use crate::http::caller::Bearer;
-use crate::http::idempotency::{Answered, DESCRIPTION, Former, Once, Repeatable};
+use crate::http::idempotency::{Answered, DESCRIPTION, Former, Once, Repeatable, Sender};
 use crate::http::old_names::OldNameNote;
 use crate::http::problem::{Kind, Problem, kinds};
 use crate::http::state::Services;
@@ -26,6 +26,7 @@ pub(in crate::http) const PROBLEMS: &[Kind] = &[
     kinds::REQUEST_IN_PROGRESS,
     kinds::VALIDATION_FAILED,
     kinds::IDEMPOTENCY_KEY_REUSED,
+    kinds::TOO_MANY_IDEMPOTENCY_KEYS,
     kinds::OUTCOME_UNKNOWN,
     kinds::TENANT_COLLECTION_REPLACED,
 ];
@@ -101,7 +102,7 @@ pub(in crate::http) async fn delete(
     let caller = bearer.recognize(&services).await;
     let request = Repeatable {
         call: "delete_organization",
-        subject: bearer.subject(),
+        sender: Sender::Known(bearer.0.org_id, bearer.subject()),
         ids: ChangeIds::of(bearer.0.org_id),
         content: [query.as_bytes(), b"\n", &body.bytes()].concat().into(),
     };

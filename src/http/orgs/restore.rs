@@ -10,7 +10,7 @@ use crate::domain::{EmailQuery, Org, OrgName, PasswordAttempt};
 use crate::http::body::RawBody;
 use crate::http::client_address::ClientAddress;
 use crate::http::fields::Fields;
-use crate::http::idempotency::{Answered, DESCRIPTION, Former, Once, Repeatable};
+use crate::http::idempotency::{Answered, DESCRIPTION, Former, Once, Repeatable, Sender};
 use crate::http::problem::{Kind, Problem, kinds};
 use crate::http::state::Services;
 use crate::service::org::{ChangeIds, RestoreOrg};
@@ -26,6 +26,7 @@ pub(in crate::http) const PROBLEMS: &[Kind] = &[
     kinds::REQUEST_IN_PROGRESS,
     kinds::VALIDATION_FAILED,
     kinds::IDEMPOTENCY_KEY_REUSED,
+    kinds::TOO_MANY_IDEMPOTENCY_KEYS,
     kinds::TOO_MANY_ATTEMPTS,
     kinds::PASSWORD_QUEUE_FULL,
     kinds::OUTCOME_UNKNOWN,
@@ -90,7 +91,7 @@ pub(in crate::http) async fn restore(
     let org_id = caller.org.id;
     let request = Repeatable {
         call: "restore_organization",
-        subject: org_id.to_string(),
+        sender: Sender::Known(org_id, org_id.to_string()),
         ids: ChangeIds::of(org_id),
         content: body.bytes(),
     };

@@ -12,7 +12,7 @@ use crate::http::auth::TokenAnswer;
 use crate::http::body::RawBody;
 use crate::http::caller::Bearer;
 use crate::http::fields::Fields;
-use crate::http::idempotency::{Answered, DESCRIPTION, Former, Once, Repeatable};
+use crate::http::idempotency::{Answered, DESCRIPTION, Former, Once, Repeatable, Sender};
 use crate::http::old_names::OldNameNote;
 use crate::http::problem::{Kind, Problem, kinds};
 use crate::http::state::Services;
@@ -32,6 +32,7 @@ pub(in crate::http) const PROBLEMS: &[Kind] = &[
     kinds::REQUEST_IN_PROGRESS,
     kinds::VALIDATION_FAILED,
     kinds::IDEMPOTENCY_KEY_REUSED,
+    kinds::TOO_MANY_IDEMPOTENCY_KEYS,
     kinds::PASSWORD_QUEUE_FULL,
     kinds::OUTCOME_UNKNOWN,
     kinds::COLLECTION_HELD,
@@ -120,7 +121,7 @@ pub(in crate::http) async fn update(
     let caller = bearer.recognize(&services).await;
     let request = Repeatable {
         call: "update_organization",
-        subject: bearer.subject(),
+        sender: Sender::Known(bearer.0.org_id, bearer.subject()),
         ids: ChangeIds::of(bearer.0.org_id),
         content: body.bytes(),
     };
@@ -173,5 +174,6 @@ fn updated(done: &service::UpdatedOrg) -> Result<Answered, Problem> {
         access_token: fresh.map(|token| token.access_token),
     };
     // The answer may hold a token.
-    Ok(Answered::new(StatusCode::OK, &answer)?.secret())
+    let answered = Answered::new(StatusCode::OK, &answer)?.secret();
+    Ok(if done.change_id.is_some() { answered } else { answered.unchanged() })
 }

@@ -90,6 +90,8 @@ kinds! {
         "Too many attempts to log in; wait as long as Retry-After says";
     SHARE_USED_UP = TOO_MANY_REQUESTS, "share_used_up",
         "You have as much of the server at work as one may have who shares it with others; wait for your own requests first";
+    TOO_MANY_IDEMPOTENCY_KEYS = TOO_MANY_REQUESTS, "too_many_idempotency_keys",
+        "As many Idempotency-Keys of yours are kept as may be; wait as long as Retry-After says, or send the request without one";
     INTERNAL_ERROR = INTERNAL_SERVER_ERROR, "internal_error", "The server failed; its log has more under this request_id";
     DATABASE_FORBIDS = INTERNAL_SERVER_ERROR, "database_forbids",
         "The user that the server has in MongoDB may not do this; its operator must grant it";

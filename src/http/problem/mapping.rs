@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tracing::error;
+use tracing::{error, info};
 
 use super::{Problem, kinds};
 use crate::extjson::ReadError;
@@ -19,7 +19,9 @@ impl From<RepoError> for Problem {
             | RepoError::Unreachable { .. }
             | RepoError::QueryEnded { .. }
             | RepoError::GivenUp { .. } => kinds::DATABASE_UNAVAILABLE,
-            RepoError::OutcomeUnknown { .. } | RepoError::TakenOver => kinds::OUTCOME_UNKNOWN,
+            RepoError::OutcomeUnknown { .. } | RepoError::BatchBroken { .. } | RepoError::TakenOver => {
+                kinds::OUTCOME_UNKNOWN
+            }
             RepoError::CollectionBusy { .. } => kinds::ORGANIZATION_BUSY,
             RepoError::Duplicate { .. }
             | RepoError::CollectionMismatch { .. }
@@ -155,6 +157,11 @@ impl From<DataError> for Problem {
             DataError::Repo(error @ RepoError::Unauthorized { .. }) => {
                 error!(%error, "an operator must grant the server more in MongoDB");
                 kinds::DATABASE_FORBIDS
+            }
+            // A write that takes too long is as likely the tenant's schema or indexes as a slow MongoDB.
+            DataError::Repo(error @ RepoError::GivenUp { .. }) => {
+                info!(%error, "an operation on an organization's data took too long");
+                kinds::DATABASE_UNAVAILABLE
             }
             DataError::Repo(error) => return error.into(),
         })

@@ -88,6 +88,12 @@ impl Problem {
         Self { errors: vec![why.at("Idempotency-Key")], ..Self::new(kinds::IDEMPOTENCY_KEY_REUSED) }
     }
 
+    /// An idempotency key more than its owner may have.
+    #[must_use]
+    pub(super) fn too_many_keys(retry_after: Duration) -> Self {
+        Self::new(kinds::TOO_MANY_IDEMPOTENCY_KEYS).with_retry_after(retry_after + Duration::from_secs(1))
+    }
+
     /// Broken fields, all of them.
     #[must_use]
     pub(super) fn invalid(mut errors: Vec<FieldError>) -> Self {

@@ -1,8 +1,13 @@
 //! Many new documents at once, in batches; each document stands or falls alone.
+//!
+//! MongoDB answers a batch as a whole, and where it has too much to say of what it refuses it says nothing at all. So a batch
+//! that nobody heard the end of is halved and sent again. What an attempt before has added is known by its revision.
 
 use std::collections::HashSet;
 
 use bson::oid::ObjectId;
+use bson::raw::RawDocumentBuf;
+use tracing::info;
 
 use super::place::{Before, Place, refusal};
 use super::writes::is_passing;
@@ -10,97 +15,169 @@ use super::{DataError, DataService};
 use crate::domain::Tenant;
 use crate::domain::document::NewDocument;
 use crate::repo::RepoError;
+use crate::repo::tenant_data::Validator;
+
+/// How many bytes of refusals a batch may come to, as far as the schema tells: MongoDB's account of a refusal quotes the rules
+/// that were broken. Its reply can have 16 MiB; the rest is room for the documents, which it quotes too, and it is all in this
+/// server's memory for a moment.
+const REFUSAL_BYTES: usize = 4 << 20;
 
 /// An import in progress. It follows the collection through renames.
 #[derive(Debug)]
 pub struct Import {
     service: DataService,
     place: Place,
+    /// How many documents go into one command now.
+    batch: usize,
+    /// How many do at most.
+    largest_batch: usize,
+}
+
+/// What became of documents that were to be added. Of those that are in none of this nobody knows.
+#[derive(Debug, Default)]
+pub struct Imported {
+    /// How many were added.
+    pub inserted: usize,
+    /// Those that were refused, by their places.
+    pub refused: Vec<(usize, DataError)>,
+    /// Why the import cannot go on: the organization is gone, or MongoDB is away.
+    pub cut: Option<DataError>,
+}
+
+/// Documents that are to be sent together, with their places.
+#[derive(Debug)]
+struct Part<'d> {
+    documents: Vec<(usize, &'d NewDocument)>,
+    before: Before,
 }
 
 impl DataService {
     /// Begins an import.
-    #[must_use]
-    pub fn import(&self, tenant: &Tenant) -> Import {
-        Import { service: self.clone(), place: Place::of(tenant) }
+    pub async fn import(&self, tenant: &Tenant) -> Import {
+        let largest_batch = self.largest_batch(tenant).await;
+        Import { service: self.clone(), place: Place::of(tenant), batch: largest_batch, largest_batch }
+    }
+
+    /// How many documents can be refused at once, if each breaks every rule of the schema.
+    async fn largest_batch(&self, tenant: &Tenant) -> usize {
+        // What keeps the schema from being read is met by the first batch too, and told then.
+        let Ok(Some(Validator::Schema(schema))) = self.repo.validator(tenant.collection()).await else {
+            return usize::MAX;
+        };
+        let bytes = RawDocumentBuf::try_from(&schema.enforced).map_or(0, |raw| raw.as_bytes().len());
+        (REFUSAL_BYTES / bytes.max(1)).max(1)
     }
 }
 
 impl Import {
-    /// Adds documents; gives those that could not be added, by their places.
-    ///
-    /// # Errors
-    /// None of them, or nobody knows which, could be added: the organization is gone, or MongoDB is away.
-    pub async fn insert(&mut self, documents: &[NewDocument]) -> Result<Vec<(usize, DataError)>, DataError> {
-        let (mut failed, mut before) = (Vec::new(), Before::DidNothing);
+    /// Adds documents; says what became of each as far as anybody can know.
+    pub async fn insert(&mut self, documents: &[NewDocument]) -> Imported {
         let largest = documents.iter().map(|document| document.raw.as_bytes().len()).max().unwrap_or_default();
         self.service.sizes.note(self.place.tenant.org_id(), largest);
-        let mut pending: Vec<(usize, &NewDocument)> = documents.iter().enumerate().collect();
-        while !pending.is_empty() {
-            let batch: Vec<&NewDocument> = pending.iter().map(|(_, document)| *document).collect();
-            let error = match self.service.repo.insert_many(&self.place.collection, &batch).await {
-                Ok(errors) => {
-                    let mine = self.mine_among(&batch, &errors, before).await?;
-                    let mut sorted = Sorted::default();
-                    for (index, error) in errors {
-                        if let Some((place, document)) =
-                            pending.get(index).filter(|(_, new)| !mine.contains(&new.revision))
-                        {
-                            sorted.add(*place, document, error);
-                        }
-                    }
-                    failed.extend(sorted.refused);
-                    pending = sorted.again;
-                    sorted.moved
-                }
-                Err(error) => Some(error),
-            };
-            if let Some(error) = error {
-                self.service.repeat(&mut self.place, &mut before, error).await?;
+        let mut done = Imported::default();
+        let mut parts = vec![Part { documents: documents.iter().enumerate().collect(), before: Before::DidNothing }];
+        while let Some(mut part) = parts.pop() {
+            if part.documents.len() > self.batch {
+                parts.push(Part { documents: part.documents.split_off(self.batch), before: part.before });
+            }
+            let sent = self.send(&mut part, &mut done).await;
+            if !part.documents.is_empty() {
+                parts.push(part);
+            }
+            if let Err(error) = sent {
+                done.cut = Some(error);
+                done.inserted += self.count_mine(&parts).await;
+                break;
             }
         }
-        self.place.found();
-        Ok(failed)
+        done
+    }
+
+    /// Sends a part; what is left in it is to be sent again.
+    ///
+    /// # Errors
+    /// That would be no use.
+    async fn send(&mut self, part: &mut Part<'_>, done: &mut Imported) -> Result<(), DataError> {
+        let batch: Vec<&NewDocument> = part.documents.iter().map(|(_, document)| *document).collect();
+        match self.service.repo.insert_many(&self.place.collection, &batch).await {
+            Ok(errors) => self.sort(part, errors, done).await,
+            Err(RepoError::BatchBroken { summary }) => {
+                info!(summary, documents = batch.len(), "nobody knows what became of a batch; sending half of it");
+                part.before = Before::IsUncertain;
+                self.batch = (batch.len() / 2).max(1);
+                Ok(())
+            }
+            Err(error) => self.service.repeat(&mut self.place, &mut part.before, error).await,
+        }
+    }
+
+    /// Counts what a reply says of a part, and leaves in it those whose error is not about them.
+    async fn sort(
+        &mut self,
+        part: &mut Part<'_>,
+        errors: Vec<(usize, RepoError)>,
+        done: &mut Imported,
+    ) -> Result<(), DataError> {
+        let mine = self.mine_among(part, &errors).await?;
+        if errors.is_empty() {
+            // Only then: where much is refused, the next larger batch would break as well.
+            self.batch = self.batch.saturating_mul(2).min(self.largest_batch);
+        }
+        done.inserted += part.documents.len();
+        let (sent, mut passing) = (std::mem::take(&mut part.documents), None);
+        for (index, error) in errors {
+            let Some((place, document)) = sent.get(index).filter(|(_, new)| !mine.contains(&new.revision)) else {
+                continue;
+            };
+            done.inserted -= 1;
+            if is_passing(&error) {
+                part.documents.push((*place, document));
+                passing = Some(error);
+            } else {
+                done.refused.push((*place, refusal(error)));
+            }
+        }
+        match passing {
+            None => {
+                self.place.found();
+                Ok(())
+            }
+            Some(error) => self.service.repeat(&mut self.place, &mut part.before, error).await,
+        }
     }
 
     /// Of the documents that were refused: the revisions of those that an attempt whose answer was lost has added.
     async fn mine_among(
         &mut self,
-        batch: &[&NewDocument],
+        part: &Part<'_>,
         errors: &[(usize, RepoError)],
-        before: Before,
     ) -> Result<HashSet<ObjectId>, DataError> {
         // Whatever refuses a document now, an attempt before may have added it.
-        let there = errors.iter().filter(|(_, error)| before == Before::IsUncertain && !is_passing(error));
-        let there: Vec<&NewDocument> = there.filter_map(|(index, _)| batch.get(*index).copied()).collect();
-        if there.is_empty() {
+        let there = errors.iter().filter(|(_, error)| part.before == Before::IsUncertain && !is_passing(error));
+        let there: Vec<&NewDocument> =
+            there.filter_map(|(index, _)| part.documents.get(*index).map(|(_, document)| *document)).collect();
+        self.mine(&there).await
+    }
+
+    /// How many of the documents whose import is cut were added all the same.
+    async fn count_mine(&mut self, parts: &[Part<'_>]) -> usize {
+        let uncertain = parts.iter().filter(|part| part.before == Before::IsUncertain);
+        let uncertain: Vec<&NewDocument> =
+            uncertain.flat_map(|part| part.documents.iter().map(|(_, document)| *document)).collect();
+        self.mine(&uncertain).await.map_or(0, |mine| mine.len())
+    }
+
+    /// The revisions of those documents that are stored as this import has made them.
+    async fn mine(&mut self, documents: &[&NewDocument]) -> Result<HashSet<ObjectId>, DataError> {
+        if documents.is_empty() {
             return Ok(HashSet::new());
         }
+        let made: HashSet<ObjectId> = documents.iter().map(|document| document.revision).collect();
         loop {
-            match self.service.repo.revisions_of(&self.place.collection, &there).await {
-                Ok(revisions) => return Ok(revisions),
+            match self.service.repo.revisions_of(&self.place.collection, documents).await {
+                Ok(stored) => return Ok(&stored & &made),
                 Err(error) => self.service.locator.after_read(&mut self.place, error).await?,
             }
-        }
-    }
-}
-
-/// What became of the documents of a batch that were not added.
-#[derive(Default)]
-struct Sorted<'d> {
-    refused: Vec<(usize, DataError)>,
-    /// Those that came too late for the collection's name, and the error that says where it is.
-    again: Vec<(usize, &'d NewDocument)>,
-    moved: Option<RepoError>,
-}
-
-impl<'d> Sorted<'d> {
-    fn add(&mut self, place: usize, document: &'d NewDocument, error: RepoError) {
-        if let RepoError::CollectionMismatch { .. } = error {
-            self.again.push((place, document));
-            self.moved = Some(error);
-        } else {
-            self.refused.push((place, refusal(error)));
         }
     }
 }

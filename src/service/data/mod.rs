@@ -14,7 +14,7 @@ mod writes;
 
 pub use cursors::CursorSealer;
 pub use export::Export;
-pub use import::Import;
+pub use import::{Import, Imported};
 pub use indexes::MAX_INDEXES;
 pub use reads::{ListDocuments, PAGE_BYTES, Page};
 pub use schema::AppliedSchema;
@@ -103,6 +103,33 @@ pub enum DataError {
 }
 
 impl DataError {
+    /// Whether it is the request's own doing, or will be over soon by itself: nothing that an operator must look into.
+    #[must_use]
+    pub fn is_ordinary(&self) -> bool {
+        match self {
+            Self::Repo(error) => matches!(error, RepoError::GivenUp { .. }),
+            Self::Replaced | Self::OutcomeUnknown(_) => false,
+            Self::NotFound
+            | Self::Exists
+            | Self::NotUnique { .. }
+            | Self::PreconditionFailed
+            | Self::DocumentBusy
+            | Self::Invalid(_)
+            | Self::SchemaViolation(_)
+            | Self::Busy(_)
+            | Self::TooSlow
+            | Self::TooManyIndexes
+            | Self::IndexBuilding
+            | Self::TooManyBuilds
+            | Self::IndexExists
+            | Self::IndexNotFound
+            | Self::SchemaNotFound
+            | Self::ForeignValidator
+            | Self::Gone
+            | Self::Moving => true,
+        }
+    }
+
     /// One thing that is not acceptable, with its place.
     fn invalid(why: Invalid, pointer: &str) -> Self {
         Self::Invalid(vec![why.at(pointer)])

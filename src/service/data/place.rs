@@ -1,7 +1,7 @@
 //! Follows a tenant's collection while it moves: a command that came too late for a name did nothing, and is sent again
 //! to where the collection is now. Clients notice nothing of a rename.
 
-use tracing::warn;
+use tracing::debug;
 
 use super::DataError;
 use crate::domain::{Invalid, Org, OrgId, Tenant, TenantCollection};
@@ -138,13 +138,14 @@ pub(super) fn refusal(error: RepoError) -> DataError {
         RepoError::IndexExists => DataError::IndexExists,
         RepoError::IndexNotFound => DataError::IndexNotFound,
         RepoError::NotAccepted { summary } => {
-            warn!(summary, "MongoDB does not accept a document");
+            // A client can have one refused as often as it likes.
+            debug!(summary, "MongoDB does not accept a document");
             let why =
                 "MongoDB does not accept this document; look at the indexes that it would be in, above all at lists";
             DataError::invalid(Invalid::new("not_accepted", why), "")
         }
         RepoError::CollectionBusy { .. } => DataError::Moving,
-        RepoError::OutcomeUnknown { .. } => DataError::OutcomeUnknown(error),
+        RepoError::OutcomeUnknown { .. } | RepoError::BatchBroken { .. } => DataError::OutcomeUnknown(error),
         error => DataError::Repo(error),
     }
 }

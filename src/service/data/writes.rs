@@ -249,6 +249,7 @@ pub(super) fn is_passing(error: &RepoError) -> bool {
             | RepoError::Unavailable { .. }
             | RepoError::Unreachable { .. }
             | RepoError::OutcomeUnknown { .. }
+            | RepoError::BatchBroken { .. }
     )
 }
 

@@ -89,7 +89,8 @@ impl From<RepoError> for Refusal {
             | RepoError::Unavailable { .. }
             | RepoError::Unreachable { .. }
             | RepoError::QueryEnded { .. }
-            | RepoError::OutcomeUnknown { .. } => Self::Unfinished(error),
+            | RepoError::OutcomeUnknown { .. }
+            | RepoError::BatchBroken { .. } => Self::Unfinished(error),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Creating an organization.
 
-use bson::{DateTime, oid::ObjectId};
+use bson::DateTime;
 
 use super::{OrgError, OrgService};
-use crate::domain::{ChangeId, ChangeKind, Email, Invalid, NewPassword, Org, OrgId, OrgName, OrgState, PasswordHash};
+use crate::domain::{
+    ChangeId, ChangeKind, Email, Invalid, NewPassword, Org, OrgId, OrgName, OrgState, PasswordHash, new_id,
+};
 use crate::repo::documents::{AdminDocument, ConnectionDocument, OrgDocument};
 use crate::service::migration::ChangeError;
 
@@ -80,7 +82,7 @@ impl OrgService {
         email: &Email,
         hash: &PasswordHash,
     ) -> (OrgDocument, AdminDocument) {
-        let admin_id = ObjectId::new();
+        let admin_id = new_id();
         let slug = name.slug();
         let now = DateTime::from_time_0_3(self.clock.now());
         let org = OrgDocument {

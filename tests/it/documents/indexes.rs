@@ -55,6 +55,31 @@ async fn indexes_are_created_listed_and_dropped() {
 }
 
 #[tokio::test]
+async fn an_index_over_the_id_alone_is_there_already_and_one_that_begins_with_it_is_like_any_other() {
+    let server = Server::start().await;
+    let org = Org::new(&server, "ids").await;
+    for body in [
+        json!({ "keys": { "_id": 1 } }),
+        json!({ "keys": { "_id": -1 } }),
+        json!({ "keys": { "_id": 1 }, "name": "mine", "unique": true }),
+        json!({ "keys": { "_id": -1 }, "partial_filter": { "a": 1 } }),
+    ] {
+        let refused = org.create_index(&body).await;
+        assert!(refused.text.contains("named _id_"), "{}", refused.text);
+        refused.invalid(&["/keys contradiction"]);
+    }
+    // As text, because `json!` would put the keys in another order.
+    for (keys, name) in [(r#"{"_id":1,"a":1}"#, "_id_1_a_1"), (r#"{"_id":-1,"a":1}"#, "_id_-1_a_1")] {
+        let create =
+            async || org.call("POST", "indexes").body("application/json", format!(r#"{{"keys":{keys}}}"#)).send().await;
+        assert_eq!(create().await.success(201).body["name"], name);
+        assert_eq!(create().await.success(200).body["name"], name);
+    }
+    assert_eq!(org.index_names().await, ["_id_", "_id_1_a_1", "_id_-1_a_1"]);
+    org.drop_index("_id_1_a_1").await.success(204);
+}
+
+#[tokio::test]
 async fn a_bad_index_is_refused_with_every_broken_place() {
     let server = Server::start().await;
     let org = Org::new(&server, "bad").await;

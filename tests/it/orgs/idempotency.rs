@@ -1,6 +1,7 @@
 //! `Idempotency-Key`: requests that are repeated because their answer was lost.
 
-use bson::{DateTime, doc};
+use bson::spec::BinarySubtype;
+use bson::{Binary, DateTime, doc};
 use serde_json::{Value, json};
 
 use crate::support::mongo;
@@ -76,11 +77,14 @@ async fn a_repeated_request_gets_the_first_answer_from_any_server_and_happens_on
 async fn the_same_key_with_another_body_is_refused() {
     let server = Server::start().await;
     create(&server, "k", &acme()).await.success(201);
-    let other = json!({ "organization_name": "other", "email": "b@example.com", "password": PASSWORD });
-    let refused = create(&server, "k", &other).await.problem(422, "idempotency_key_reused");
+    let mut again = acme();
+    again["organization_name"] = json!("other");
+    let refused = create(&server, "k", &again).await.problem(422, "idempotency_key_reused");
     assert_eq!(refused.body["errors"][0]["pointer"], "Idempotency-Key");
-    create(&server, "another key", &other).await.problem(400, "bad_request");
-    create(&server, "another-key", &other).await.success(201);
+    create(&server, "another key", &again).await.problem(400, "bad_request");
+    create(&server, "another-key", &again).await.problem(409, "email_taken");
+    let other = json!({ "organization_name": "other", "email": "b@example.com", "password": PASSWORD });
+    create(&server, "k", &other).await.success(201);
 
     // Keys belong to who sends them, and to one call.
     let (a, b) = (server.token("a@example.com", PASSWORD).await, server.token("b@example.com", PASSWORD).await);
@@ -91,6 +95,100 @@ async fn the_same_key_with_another_body_is_refused() {
         delete(&server, "k", token, &format!("{name} 2")).await.success(200);
         delete(&server, "k", token, name).await.problem(422, "idempotency_key_reused");
     }
+}
+
+#[tokio::test]
+async fn strangers_with_the_same_key_do_not_meet_and_one_address_in_another_spelling_is_the_same() {
+    let server = Server::start().await;
+    let of = |n: u32| json!({ "organization_name": format!("acme {n}"), "email": format!("a{n}@example.com"), "password": PASSWORD });
+    for n in 0..5 {
+        let created = create(&server, "1", &of(n)).await.success(201);
+        assert_eq!(created.header("idempotency-replayed"), "");
+    }
+    for n in 0..5 {
+        let replayed = create(&server, "1", &of(n)).await.success(201);
+        assert_eq!(replayed.header("idempotency-replayed"), "true");
+    }
+    // The body is another one, byte by byte, and the key the same.
+    let mut spelled = of(0);
+    spelled["email"] = json!("A0@Example.COM");
+    create(&server, "1", &spelled).await.problem(422, "idempotency_key_reused");
+}
+
+#[tokio::test]
+async fn a_body_is_guessed_under_a_known_key_no_faster_than_a_password_by_logging_in() {
+    let server = Server::with(&[("LOGIN_ATTEMPTS_PER_MINUTE", "3")]).await;
+    create(&server, "1", &acme()).await.success(201);
+    let guess = async |password: &str| {
+        let mut body = acme();
+        body["password"] = json!(password);
+        create(&server, "1", &body).await
+    };
+    for wrong in ["a wrong password", "another password"] {
+        guess(wrong).await.problem(422, "idempotency_key_reused");
+    }
+    // The right one counts as well, or it would tell the next one apart.
+    guess(PASSWORD).await.success(201);
+    let refused = guess(PASSWORD).await.problem(429, "too_many_attempts");
+    assert!(refused.header("retry-after").parse::<u32>().is_ok_and(|seconds| seconds > 0));
+    guess("a wrong password").await.problem(429, "too_many_attempts");
+    server.log_in("a@example.com", PASSWORD).await.problem(429, "too_many_attempts");
+    // Nobody else's business, and no business of a key that is new.
+    let other = json!({ "organization_name": "other", "email": "b@example.com", "password": PASSWORD });
+    create(&server, "1", &other).await.success(201);
+    create(&server, "2", &acme()).await.problem(409, "organization_exists");
+}
+
+/// As if an owner of one key had so many more.
+async fn multiply(server: &Server, more: usize) {
+    let keys = server.documents("idempotency_keys");
+    let one = keys.find_one(doc! {}).await.expect("MongoDB").expect("a key");
+    let copies = (0..more).map(|n| {
+        let mut copy = one.clone();
+        copy.insert("_id", Binary { subtype: BinarySubtype::Generic, bytes: n.to_be_bytes().to_vec() });
+        copy
+    });
+    keys.insert_many(copies).await.expect("MongoDB");
+}
+
+#[tokio::test]
+async fn an_organization_has_a_bounded_number_of_keys_and_takes_none_from_others() {
+    let server = Server::start().await;
+    let (acme, other) = (server.tenant("acme").await, server.tenant("other").await);
+    let rename = |from: &str, to: &str| json!({ "organization_name": from, "new_organization_name": to });
+    let first = update(&server, "first", &acme.token, &rename("acme", "acme 1")).await.success(200);
+    multiply(&server, 998).await;
+    update(&server, "last", &acme.token, &rename("acme 1", "acme 2")).await.success(200);
+    let keys = server.documents("idempotency_keys");
+    let refused = update(&server, "k", &acme.token, &rename("acme 2", "acme 3")).await;
+    let refused = refused.problem(429, "too_many_idempotency_keys");
+    let wait: u64 = refused.header("retry-after").parse().expect("seconds");
+    assert!((80_000..=86_401).contains(&wait), "{wait}");
+    delete(&server, "k", &acme.token, "acme 2").await.problem(429, "too_many_idempotency_keys");
+    assert_eq!(keys.count_documents(doc! {}).await.expect("MongoDB"), 1_000, "what was refused is not kept");
+    // What is kept is answered, what has no key goes on, and so do others.
+    assert_same(&first, &update(&server, "first", &acme.token, &rename("acme", "acme 1")).await);
+    server.update(&acme.token, &rename("acme 2", "acme 3")).await.success(200);
+    update(&server, "k", &other.token, &rename("other", "other 1")).await.success(200);
+    // One that is over makes room, also where MongoDB has not removed it yet.
+    let over = doc! { "$set": { "expires_at": DateTime::from_millis(1_000) } };
+    let spent = doc! { "answer": { "$exists": true }, "_id": Binary { subtype: BinarySubtype::Generic, bytes: 7_usize.to_be_bytes().to_vec() } };
+    assert_eq!(keys.update_one(spent, over).await.expect("MongoDB").modified_count, 1);
+    update(&server, "k", &acme.token, &rename("acme 3", "acme 4")).await.success(200);
+}
+
+#[tokio::test]
+async fn an_answer_that_changed_nothing_is_not_kept() {
+    let server = Server::start().await;
+    let tenant = server.tenant("acme").await;
+    let same = json!({ "organization_name": "acme", "email": tenant.email, "password": PASSWORD });
+    let unchanged = update(&server, "k", &tenant.token, &same).await.success(200);
+    assert!(unchanged.body.get("change_id").is_none(), "{}", unchanged.text);
+    assert_eq!(server.count("idempotency_keys").await, 0);
+    // Its key is free for something else.
+    let rename = json!({ "organization_name": "acme", "new_organization_name": "b" });
+    let renamed = update(&server, "k", &tenant.token, &rename).await.success(200);
+    assert_same(&renamed, &update(&server, "k", &tenant.token, &rename).await);
 }
 
 #[tokio::test]
@@ -178,6 +276,7 @@ async fn nothing_of_a_request_can_be_read_in_what_is_kept_of_it() {
     }
     let indexes: Vec<_> = server.documents("idempotency_keys").list_index_names().await.expect("MongoDB");
     assert!(indexes.contains(&"expires_at_1".to_owned()), "they go after a day");
+    assert!(indexes.contains(&"owner_1_expires_at_1".to_owned()), "they are counted without reading them all");
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! The real binary, as a process with nothing in its environment but what the test says.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -30,8 +32,14 @@ impl Tenantry {
         Self { command, directory }
     }
 
+    /// With a variable that is any bytes.
+    pub(crate) fn variable(mut self, name: &str, value: &[u8]) -> Self {
+        self.command.env(name, OsStr::from_bytes(value));
+        self
+    }
+
     /// With this `.env` file.
-    pub(crate) fn env_file(self, text: &str) -> Self {
+    pub(crate) fn env_file(self, text: impl AsRef<[u8]>) -> Self {
         std::fs::write(self.directory.path().join(".env"), text).expect("written");
         self
     }
