@@ -9,6 +9,7 @@ use ipnet::IpNet;
 
 use super::problem::{Problem, kinds};
 use super::state::HttpState;
+use crate::domain::Network;
 
 /// The header that proxies append their peer's address to.
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
@@ -16,6 +17,13 @@ const X_FORWARDED_FOR: &str = "x-forwarded-for";
 /// The client's address, as far as it can be believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ClientAddress(pub(super) IpAddr);
+
+impl ClientAddress {
+    /// Whose it is, as far as limits go.
+    pub(super) fn network(self) -> Network {
+        Network::of(self.0)
+    }
+}
 
 impl FromRequestParts<HttpState> for ClientAddress {
     type Rejection = Problem;

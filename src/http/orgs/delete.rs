@@ -26,6 +26,7 @@ pub(in crate::http) const PROBLEMS: &[Kind] = &[
     kinds::REQUEST_IN_PROGRESS,
     kinds::VALIDATION_FAILED,
     kinds::IDEMPOTENCY_KEY_REUSED,
+    kinds::TOO_MANY_ATTEMPTS,
     kinds::OUTCOME_UNKNOWN,
     kinds::TENANT_COLLECTION_REPLACED,
 ];

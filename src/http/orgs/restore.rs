@@ -27,6 +27,7 @@ pub(in crate::http) const PROBLEMS: &[Kind] = &[
     kinds::VALIDATION_FAILED,
     kinds::IDEMPOTENCY_KEY_REUSED,
     kinds::TOO_MANY_ATTEMPTS,
+    kinds::SHARE_USED_UP,
     kinds::PASSWORD_QUEUE_FULL,
     kinds::OUTCOME_UNKNOWN,
     kinds::COLLECTION_HELD,
@@ -80,11 +81,11 @@ pub(in crate::http) struct RestoredOrg {
 pub(in crate::http) async fn restore(
     services: Services,
     once: Once,
-    ClientAddress(address): ClientAddress,
+    client: ClientAddress,
     body: RawBody,
 ) -> Result<Response, Problem> {
     let (email, password, new_name) = read(body.json_fields()?)?;
-    let command = RestoreOrg { email, password, address, new_name };
+    let command = RestoreOrg { email, password, from: client.network(), new_name };
     // First, so that whoever repeats a request has shown who it is, and counts as one attempt.
     let caller = services.orgs.identify(&command).await?;
     let org_id = caller.org.id;

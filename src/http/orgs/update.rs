@@ -32,6 +32,8 @@ pub(in crate::http) const PROBLEMS: &[Kind] = &[
     kinds::REQUEST_IN_PROGRESS,
     kinds::VALIDATION_FAILED,
     kinds::IDEMPOTENCY_KEY_REUSED,
+    kinds::TOO_MANY_ATTEMPTS,
+    kinds::SHARE_USED_UP,
     kinds::PASSWORD_QUEUE_FULL,
     kinds::OUTCOME_UNKNOWN,
     kinds::COLLECTION_HELD,
