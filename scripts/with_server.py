@@ -39,9 +39,11 @@ def run(binary: Path, command: list[str], directory: Path) -> int:
             "JWT_SECRET": secrets.token_urlsafe(48),
             "HOST": "127.0.0.1",
             "PORT": str(port),
-            # The cheapest hash, and no limit to logins: what is tested here is the API, not its brakes.
+            # The cheapest hash, and no limit to logins and the like: what is tested here is the API, not its brakes.
             "SALT_ROUNDS": "4",
             "LOGIN_ATTEMPTS_PER_MINUTE": "100000",
+            "CREATIONS_PER_MINUTE": "100000",
+            "UNKNOWN_NAMES_PER_MINUTE": "100000",
             # So that there is something to bring back.
             "DELETE_GRACE_DAYS": "1",
         }

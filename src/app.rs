@@ -1,6 +1,7 @@
 //! The only wiring: opens MongoDB, makes repositories and services, serves, and stops.
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::gauge;
@@ -20,11 +21,12 @@ use crate::http::{AllServices, Gate, HttpState, RequestLimits, Services, router}
 use crate::repo::connect::{ConnectError, check_supported};
 use crate::repo::takeover::{TakeoverError, plan, take_over};
 use crate::repo::{Databases, RepoError, Repos, indexes};
+use crate::service::attempts::Rates;
 use crate::service::data::CursorSealer;
 use crate::service::doctor::Report;
 use crate::service::idempotency::AnswerSealer;
 use crate::service::{
-    AuthService, DataService, DoctorService, IdempotencyService, MigrationService, OrgRules, OrgService,
+    Attempts, AuthService, DataService, DoctorService, IdempotencyService, MigrationService, OrgRules, OrgService,
     PasswordHasher, TokenService,
 };
 
@@ -302,12 +304,21 @@ fn wire(
     let repos = Repos::new(&databases);
     let tokens = TokenService::new(&config.jwt_secret, config.token_lifetime, clock.clone());
     let migration = MigrationService::new(repos.clone(), clock.clone(), config.request_timeout);
-    let auth =
-        AuthService::new(&repos, hasher.clone(), tokens.clone(), clock.clone(), config.login_attempts_per_minute);
+    let rates = Rates {
+        logins: config.login_attempts_per_minute,
+        creations: config.creations_per_minute,
+        unknown_names: config.unknown_names_per_minute,
+    };
+    let attempts = Arc::new(Attempts::new(rates, clock.clone()));
+    let auth = AuthService::new(&repos, hasher.clone(), tokens.clone(), attempts);
     let Sealers { cursors, answers } = sealers;
     let data = DataService::new(&repos, cursors, config.max_running_queries);
     let idempotency = IdempotencyService::new(&repos, answers);
-    let rules = OrgRules { max_organizations: config.max_organizations, delete_grace_days: config.delete_grace_days };
+    let rules = OrgRules {
+        max_organizations: config.max_organizations,
+        delete_grace_days: config.delete_grace_days,
+        registration: config.registration.clone(),
+    };
     let orgs = OrgService::new(repos, migration.clone(), auth.clone(), hasher, tokens, clock, rules);
     (Services::new(AllServices { auth, orgs, data, idempotency, database: databases.master }), migration)
 }

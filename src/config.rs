@@ -12,6 +12,7 @@ use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
 use crate::repo::connect::is_connection_string;
+use crate::service::Registration;
 
 /// The fewest bytes of a signing secret: as many as HS256's hash has (RFC 7518, section 3.2).
 const SECRET_MIN_BYTES: usize = 32;
@@ -32,6 +33,8 @@ const WELL_KNOWN: &[&str] = &[
 
 /// The databases that MongoDB keeps for itself.
 const MONGODBS_OWN: [&str; 3] = ["admin", "config", "local"];
+/// What a secret has to be like, for whoever set another.
+const SECRET_EXPECTED: &str = "at least 32 random bytes that are no example's, such as from: openssl rand -base64 48";
 
 /// The fewest different bytes of a signing secret; a random one of 32 has about twice as many.
 const SECRET_MIN_DISTINCT: usize = 10;
@@ -81,8 +84,14 @@ pub struct Config {
     pub is_log_json: bool,
     /// Which log lines there are, as `tracing_subscriber::EnvFilter` reads it.
     pub log_filter: String,
-    /// How often one email may be tried in a minute.
+    /// How often one email may be tried in a minute at one network.
     pub login_attempts_per_minute: NonZeroU32,
+    /// How often one network may try to create an organization in a minute.
+    pub creations_per_minute: NonZeroU32,
+    /// For how many names that no organization has one network may ask in a minute.
+    pub unknown_names_per_minute: NonZeroU32,
+    /// Who may create organizations.
+    pub registration: Registration,
     /// The origins whose pages may call the API; `*` for all.
     pub cors_allowed_origins: Vec<HeaderValue>,
     /// The networks of the proxies whose `X-Forwarded-For` is believed.
@@ -100,8 +109,7 @@ impl Config {
         let mongo_uri = reader.text("MONGO_URI", None, expected, is_connection_string);
         let expected = "1 to 63 of A-Z a-z 0-9 _ -, and none of MongoDB's own databases admin, config and local";
         let master_db_name = reader.text("MASTER_DB_NAME", Some("master_db"), expected, is_database_name);
-        let expected = "at least 32 random bytes that are no example's, such as from: openssl rand -base64 48";
-        let jwt_secret = reader.text("JWT_SECRET", None, expected, is_strong_secret);
+        let jwt_secret = reader.text("JWT_SECRET", None, SECRET_EXPECTED, is_strong_secret);
         let log_format =
             reader.text("LOG_FORMAT", Some("pretty"), "pretty or json", |format| matches!(format, "pretty" | "json"));
         let expected = "a level, or levels by module, such as info,tenantry=debug";
@@ -125,12 +133,10 @@ impl Config {
         let max_stream_minutes = reader.number("MAX_STREAM_MINUTES", 60_u64, 1, 10_080);
         let max_organizations = reader.number("MAX_ORGANIZATIONS", 5_000_u64, 1, 1_000_000);
         let grace_days = reader.number("DELETE_GRACE_DAYS", 0_u16, 0, 365);
-        let attempts = reader.number(
-            "LOGIN_ATTEMPTS_PER_MINUTE",
-            NonZeroU32::MIN.saturating_add(9),
-            NonZeroU32::MIN,
-            NonZeroU32::MAX,
-        );
+        let login_attempts_per_minute = reader.rate("LOGIN_ATTEMPTS_PER_MINUTE", 10);
+        let creations_per_minute = reader.rate("CREATIONS_PER_MINUTE", 20);
+        let unknown_names_per_minute = reader.rate("UNKNOWN_NAMES_PER_MINUTE", 300);
+        let registration = reader.registration();
         let expected = "origins such as https://app.example.com, separated by commas, or *";
         let cors_allowed_origins = reader.parsed("CORS_ALLOWED_ORIGINS", "", expected, |text| list(text, origin));
         let expected = "IP addresses or networks such as 10.0.0.0/8, separated by commas";
@@ -165,7 +171,10 @@ impl Config {
             delete_grace_days: (grace_days > 0).then_some(grace_days),
             is_log_json: log_format == "json",
             log_filter,
-            login_attempts_per_minute: attempts,
+            login_attempts_per_minute,
+            creations_per_minute,
+            unknown_names_per_minute,
+            registration,
             cors_allowed_origins,
             trusted_proxies,
         })
@@ -237,6 +246,33 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         value
     }
 
+    /// Who may create organizations. A token is there exactly when registration takes one: somebody who set one and forgot
+    /// the other would leave open what was to be closed.
+    fn registration(&mut self) -> Registration {
+        let kind = self.text("REGISTRATION", Some("open"), "open, token or closed", |kind| {
+            matches!(kind, "open" | "token" | "closed")
+        });
+        let is_given = (self.variable)("REGISTRATION_TOKEN").is_some_and(|text| !text.is_empty());
+        let mut token = String::new();
+        if is_given || kind == "token" {
+            token = self.text("REGISTRATION_TOKEN", None, SECRET_EXPECTED, is_strong_secret);
+        }
+        match kind.as_str() {
+            "token" => return Registration::Token(token.into()),
+            "open" | "closed" if !token.is_empty() => {
+                self.errors.push("REGISTRATION_TOKEN is of no use: expected only with REGISTRATION=token".to_owned());
+            }
+            _ => {}
+        }
+        if kind == "closed" { Registration::Closed } else { Registration::Open }
+    }
+
+    /// How often a minute.
+    fn rate(&mut self, name: &str, default: u32) -> NonZeroU32 {
+        let default = NonZeroU32::new(default).unwrap_or(NonZeroU32::MIN);
+        self.number(name, default, NonZeroU32::MIN, NonZeroU32::MAX)
+    }
+
     /// A value with a smallest and a largest.
     fn number<T: FromStr + PartialOrd + std::fmt::Display + Copy>(
         &mut self,
@@ -301,15 +337,19 @@ mod tests {
             ("MAX_ORGANIZATIONS", "0"),
             ("DELETE_GRACE_DAYS", "366"),
             ("LOGIN_ATTEMPTS_PER_MINUTE", "0"),
+            ("CREATIONS_PER_MINUTE", "0"),
+            ("UNKNOWN_NAMES_PER_MINUTE", "many"),
+            ("REGISTRATION", "maybe"),
+            ("REGISTRATION_TOKEN", "a-token-that-is-too-weak"),
             ("CORS_ALLOWED_ORIGINS", "https://app.example.com/"),
             ("TRUSTED_PROXIES", "10.0.0.0/33"),
         ];
         let errors = errors(&wrong);
         assert_eq!(errors.len(), wrong.len(), "{errors:#?}");
         for (name, value) in wrong {
-            let line = errors.iter().find(|line| line.starts_with(name)).expect("named");
+            let line = errors.iter().find(|line| line.starts_with(&format!("{name} "))).expect("named");
             assert!(line.contains("expected"), "{line}");
-            assert!(name != "JWT_SECRET" || !line.contains(value));
+            assert!(!matches!(name, "JWT_SECRET" | "REGISTRATION_TOKEN") || !line.contains(value));
         }
     }
 
@@ -330,6 +370,25 @@ mod tests {
             );
         }
         assert!(errors(&[("MASTER_DB_NAME", "administration")]).is_empty());
+    }
+
+    #[test]
+    fn a_token_for_registration_is_there_exactly_when_it_is_asked_for() {
+        for (kind, token, is_right) in [
+            ("", "", true),
+            ("open", "", true),
+            ("closed", "", true),
+            ("token", GOOD_SECRET, true),
+            ("token", "", false),
+            ("token", &GOOD_SECRET[..31], false),
+            ("", GOOD_SECRET, false),
+            ("open", GOOD_SECRET, false),
+            ("closed", GOOD_SECRET, false),
+        ] {
+            let errors = errors(&[("REGISTRATION", kind), ("REGISTRATION_TOKEN", token)]);
+            assert_eq!(errors.is_empty(), is_right, "{kind} {errors:?}");
+            assert!(errors.iter().all(|line| line.starts_with("REGISTRATION_TOKEN ") && !line.contains(GOOD_SECRET)));
+        }
     }
 
     #[test]

@@ -50,7 +50,8 @@ pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
     describe_histogram!("http_request_duration_seconds", Unit::Seconds, "From the request's head to the answer's");
     describe_gauge!("http_requests_running", Unit::Count, "Requests at work, those without a client any more included");
     describe_gauge!("tokio_alive_tasks", Unit::Count, "Tasks of this process that are not over");
-    describe_gauge!("bcrypt_queue_length", Unit::Count, "Password checks that wait for a thread");
+    describe_gauge!("bcrypt_queue_length", Unit::Count, "Password checks that wait for a thread or have one");
+    describe_counter!("attempts_refused_total", Unit::Count, "Logins, creations and the like that were too many");
     describe_gauge!("mongodb_pool_connections", Unit::Count, "Open connections to MongoDB");
     describe_gauge!("mongodb_pool_connections_in_use", Unit::Count, "Connections to MongoDB that a call uses now");
     describe_counter!(

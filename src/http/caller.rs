@@ -1,8 +1,11 @@
 //! Who sends a request, by its Bearer token. A handler that takes a [`Caller`] cannot be reached without one.
 
+use std::convert::Infallible;
+
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::http::header;
 use axum::http::request::Parts;
+use secrecy::SecretString;
 use tracing::Span;
 
 use super::observe::ORGANIZATION_ID;
@@ -63,6 +66,18 @@ impl OptionalFromRequestParts<HttpState> for Caller {
             Err(problem) if problem.is_unauthenticated() => Ok(None),
             Err(problem) => Err(problem),
         }
+    }
+}
+
+/// The token that came along, if any, which may be no admin's.
+#[derive(Debug)]
+pub(super) struct AnyToken(pub(super) Option<SecretString>);
+
+impl FromRequestParts<HttpState> for AnyToken {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &HttpState) -> Result<Self, Infallible> {
+        Ok(Self(bearer_token(parts).map(SecretString::from)))
     }
 }
 

@@ -15,8 +15,7 @@ use crate::domain::Network;
 /// The client of a request, among its extensions.
 #[derive(Debug, Clone)]
 pub(super) struct Client {
-    /// Its address, as far as it can be believed.
-    pub(super) address: IpAddr,
+    network: Network,
     gone: Arc<Notify>,
 }
 
@@ -27,13 +26,18 @@ impl Client {
         // Without a connection there is no peer: in tests of the router alone.
         let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| peer.ip());
         let address = believed(peer, request.headers(), &state.limits.trusted_proxies);
-        Self { address, gone: Arc::default() }
+        Self { network: Network::of(address), gone: Arc::default() }
+    }
+
+    /// Where it is from, as far as it can be believed.
+    pub(super) fn network(&self) -> Network {
+        self.network
     }
 
     /// What counts as its own when something is divided among clients. The whole site, because whoever has one network of a
     /// site can have thousands.
     pub(super) fn site(&self) -> Network {
-        Network::of(self.address).site()
+        self.network.site()
     }
 
     /// Notes that it hung up, or that its time was over.

@@ -2,29 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
-use axum::http::request::Parts;
 use ipnet::IpNet;
-
-use super::client::Client;
-use super::problem::Problem;
-use super::state::HttpState;
 
 /// The header that proxies append their peer's address to.
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
-
-/// The client's address, as far as it can be believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ClientAddress(pub(super) IpAddr);
-
-impl FromRequestParts<HttpState> for ClientAddress {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Problem> {
-        Client::from_request_parts(parts, state).await.map(|client| Self(client.address))
-    }
-}
 
 /// Each proxy appends the address of its own peer, so the list is read from its end: it is true as long as the one
 /// who wrote the entry is trusted. The first address that is no trusted proxy's is the client's; what stands before

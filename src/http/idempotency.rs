@@ -4,7 +4,6 @@
 //! Only answers to changes are kept. A request that was refused, or had nothing to change, can come to something else when it is
 //! repeated; its key is free again, unless an attempt before it hangs somewhere and may still succeed.
 
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
@@ -18,7 +17,7 @@ use tracing::{error, warn};
 
 use super::problem::{Problem, kinds};
 use super::state::{HttpState, Services};
-use crate::domain::{Email, Org, OrgId};
+use crate::domain::{Email, Network, Org, OrgId};
 use crate::repo::RepoError;
 use crate::service::idempotency::{Attempt, Begun, KeyOwner, KeyedRequest};
 use crate::service::org::{ChangeIds, Outcome};
@@ -149,7 +148,7 @@ pub(super) enum Sender {
     /// Somebody of this organization, known by this identity.
     Known(OrgId, String),
     /// Anybody. The email in the request stands for its sender, so that strangers with the same key do not meet.
-    Anybody(Email, IpAddr),
+    Anybody(Email, Network),
 }
 
 /// A request that may be repeated: which call, whose, with which identities of what it makes, and all that it says.
@@ -165,11 +164,11 @@ impl Sender {
     /// Counts a request with a key that is known already as an attempt to log in, where anybody may send it: whether the body is
     /// the right one tells whether the password in it is.
     async fn count_guess(&self, services: &Services, begun: &Begun) -> Result<(), Problem> {
-        let Self::Anybody(email, address) = self else { return Ok(()) };
+        let Self::Anybody(email, from) = self else { return Ok(()) };
         if matches!(begun, Begun::First(_) | Begun::TooMany { .. }) {
             return Ok(());
         }
-        let counted = services.auth.count_guess(email, *address);
+        let counted = services.auth.count_guess(email, *from);
         if let (Err(_), Begun::Again(attempt)) = (&counted, begun) {
             give_back(services, attempt).await;
         }

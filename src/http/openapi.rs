@@ -54,6 +54,11 @@ impl Modify for SecuritySchemes {
             .description(Some("The `access_token` of `POST /admin/login`"))
             .build();
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        let registration = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("The `REGISTRATION_TOKEN` of a server that is run with `REGISTRATION=token`"))
+            .build();
+        components.add_security_scheme("registration", SecurityScheme::Http(registration));
         let password = Flow::Password(Password::new("/admin/login", Scopes::new()));
         let oauth2 = OAuth2::with_description([password], "The same token: Swagger UI logs in by itself");
         components.add_security_scheme("password", SecurityScheme::OAuth2(oauth2));

@@ -1,16 +1,12 @@
 //! Who somebody is: logging in, and knowing a token's bearer.
 
-use std::net::IpAddr;
-use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::login_limits::LoginLimits;
-use super::passwords::{PasswordError, PasswordHasher};
+use super::attempts::{Attempts, TooMany};
+use super::passwords::{HashOwner, PasswordError, PasswordHasher};
 use super::shared_lookups::SharedLookups;
 use super::tokens::{AccessToken, TokenClaims, TokenService};
-use crate::clock::SharedClock;
-use crate::domain::{Admin, AdminId, Caller, Email, EmailQuery, Org, OrgId, OrgState, PasswordAttempt};
+use crate::domain::{Admin, AdminId, Caller, Email, EmailQuery, Network, Org, OrgId, OrgState, PasswordAttempt};
 use crate::repo::{AdminRepo, RepoError, Repos};
 
 /// Why somebody was not let in.
@@ -22,12 +18,9 @@ pub enum AuthError {
     /// The token is not valid, or its admin or organization is gone, or the password was changed.
     #[error("the token is not valid")]
     InvalidToken,
-    /// Too many attempts for this email or from this address.
-    #[error("too many attempts to log in")]
-    TooManyAttempts {
-        /// When the next one is allowed.
-        retry_after: Duration,
-    },
+    /// There were too many attempts.
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
     /// The password could not be checked.
     #[error("the password could not be checked")]
     Password(#[from] PasswordError),
@@ -48,7 +41,7 @@ pub struct AuthService {
     admins: AdminRepo,
     hasher: PasswordHasher,
     tokens: TokenService,
-    limits: Arc<LoginLimits>,
+    attempts: Arc<Attempts>,
     /// Who the tokens on their way belong to.
     bearers: Arc<SharedLookups<(AdminId, OrgId), Bearer>>,
 }
@@ -56,16 +49,14 @@ pub struct AuthService {
 impl AuthService {
     /// Logs in the admins of these repositories.
     #[must_use]
-    pub fn new(
-        repos: &Repos,
-        hasher: PasswordHasher,
-        tokens: TokenService,
-        clock: SharedClock,
-        attempts_per_minute: NonZeroU32,
-    ) -> Self {
-        let limits = Arc::new(LoginLimits::new(attempts_per_minute, clock));
+    pub fn new(repos: &Repos, hasher: PasswordHasher, tokens: TokenService, attempts: Arc<Attempts>) -> Self {
         let bearers = Arc::new(SharedLookups::new());
-        Self { admins: repos.admins.clone(), hasher, tokens, limits, bearers }
+        Self { admins: repos.admins.clone(), hasher, tokens, attempts, bearers }
+    }
+
+    /// What limits attempts, for those that are no logins.
+    pub(super) fn attempts(&self) -> Arc<Attempts> {
+        self.attempts.clone()
     }
 
     /// Checks an email and a password; gives a token.
@@ -77,9 +68,9 @@ impl AuthService {
         &self,
         email: &EmailQuery,
         password: &PasswordAttempt,
-        address: IpAddr,
+        from: Network,
     ) -> Result<(Admin, AccessToken), AuthError> {
-        let (admin, org) = self.verify(email, password, address, OrgState::is_visible).await?;
+        let (admin, org) = self.verify(email, password, from, OrgState::is_visible).await?;
         let token = self.tokens.issue(&admin, &org)?;
         Ok((admin, token))
     }
@@ -92,23 +83,25 @@ impl AuthService {
         &self,
         email: &EmailQuery,
         password: &PasswordAttempt,
-        address: IpAddr,
+        from: Network,
         may_be: impl Fn(OrgState) -> bool,
     ) -> Result<(Admin, Org), AuthError> {
-        self.limits.count(email.email(), address).map_err(|retry_after| AuthError::TooManyAttempts { retry_after })?;
+        self.attempts.log_in(email.email(), from)?;
         let found = self.admins.find_by_email_with_org(email.email()).await?.filter(|(_, org)| may_be(org.state));
         let hash = found.as_ref().map(|(admin, _)| &admin.password_hash);
         let may_be_cut = found.as_ref().is_some_and(|(admin, _)| admin.credential_version == 0);
-        let is_right = self.hasher.verify(password, hash, may_be_cut).await?;
-        found.filter(|_| is_right).ok_or(AuthError::InvalidCredentials)
+        let is_right = self.hasher.verify(HashOwner::Visitor(from), password, hash, may_be_cut).await?;
+        let found = found.filter(|_| is_right).ok_or(AuthError::InvalidCredentials)?;
+        self.attempts.logged_in(email.email(), from);
+        Ok(found)
     }
 
     /// Counts an attempt to guess somebody's password in another way than by logging in.
     ///
     /// # Errors
     /// [`AuthError::TooManyAttempts`].
-    pub fn count_guess(&self, email: &Email, address: IpAddr) -> Result<(), AuthError> {
-        self.limits.count(email, address).map_err(|retry_after| AuthError::TooManyAttempts { retry_after })
+    pub fn count_guess(&self, email: &Email, from: Network) -> Result<(), AuthError> {
+        Ok(self.attempts.log_in(email, from)?)
     }
 
     /// What a token claims, if it is one of ours and its time is not over.

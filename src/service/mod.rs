@@ -2,11 +2,11 @@
 //!
 //! Called by the HTTP layer; calls the repositories. Knows neither HTTP nor MongoDB commands.
 
+pub mod attempts;
 pub mod auth;
 pub mod data;
 pub mod doctor;
 pub mod idempotency;
-pub mod login_limits;
 pub mod migration;
 pub mod org;
 pub mod passwords;
@@ -14,11 +14,12 @@ mod sealer;
 mod shared_lookups;
 pub mod tokens;
 
+pub use attempts::{Attempts, TooMany};
 pub use auth::{AuthError, AuthService};
 pub use data::{DataError, DataService};
 pub use doctor::DoctorService;
 pub use idempotency::IdempotencyService;
 pub use migration::{ChangeError, MigrationService};
-pub use org::{OrgError, OrgRules, OrgService};
-pub use passwords::{PasswordError, PasswordHasher};
+pub use org::{OrgError, OrgRules, OrgService, Registration};
+pub use passwords::{HashOwner, PasswordError, PasswordHasher};
 pub use tokens::{AccessToken, TokenService};

@@ -59,6 +59,8 @@ impl Place {
             ("PORT", "0".to_owned()),
             ("SALT_ROUNDS", "4".to_owned()),
             ("LOGIN_ATTEMPTS_PER_MINUTE", "100000".to_owned()),
+            ("CREATIONS_PER_MINUTE", "100000".to_owned()),
+            ("UNKNOWN_NAMES_PER_MINUTE", "100000".to_owned()),
             ("REQUEST_TIMEOUT_SECONDS", "30".to_owned()),
             ("RUST_LOG", "warn,tenantry=info,tenantry::http=error".to_owned()),
             ("DELETE_GRACE_DAYS", "0".to_owned()),

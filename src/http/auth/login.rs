@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::TokenAnswer;
 use crate::domain::{EmailQuery, PasswordAttempt};
 use crate::http::body::RawBody;
-use crate::http::client_address::ClientAddress;
+use crate::http::client::Client;
 use crate::http::observe::ORGANIZATION_ID;
 use crate::http::problem::{Kind, Problem, kinds};
 use crate::http::state::Services;
@@ -80,7 +80,8 @@ struct LoggedInAdmin {
 /// Log in as an organization's admin
 ///
 /// Takes JSON, or the form of the OAuth2 password grant. An unknown email and a wrong password get the same answer
-/// after the same work. Attempts are limited for each email, and more loosely for each client address.
+/// after the same work. Attempts are limited for each email at each client's network, and more loosely for each network
+/// and for each email.
 #[utoipa::path(
     post, path = "/admin/login", tag = "authentication", operation_id = "log_in",
     request_body(content((LoginBody = "application/json"), (LoginForm = "application/x-www-form-urlencoded"))),
@@ -88,11 +89,11 @@ struct LoggedInAdmin {
 )]
 pub(in crate::http) async fn log_in(
     services: Services,
-    ClientAddress(address): ClientAddress,
+    client: Client,
     body: RawBody,
 ) -> Result<Json<LoggedIn>, Problem> {
     let LoginBody { email, password } = LoginBody::read(&body)?;
-    let (admin, token) = services.auth.log_in(&email, &password, address).await?;
+    let (admin, token) = services.auth.log_in(&email, &password, client.network()).await?;
     Span::current().record(ORGANIZATION_ID, tracing::field::display(admin.org_id));
     let answer = LoggedIn {
         token: TokenAnswer::from(&token),

@@ -8,7 +8,8 @@ use utoipa::ToSchema;
 use super::OrganizationAnswer;
 use crate::domain::{Email, Invalid, NewPassword, Org, OrgName};
 use crate::http::body::RawBody;
-use crate::http::client_address::ClientAddress;
+use crate::http::caller::AnyToken;
+use crate::http::client::Client;
 use crate::http::fields::Fields;
 use crate::http::idempotency::{Answered, DESCRIPTION, Former, Once, Repeatable, Sender};
 use crate::http::problem::{Kind, Problem, kinds};
@@ -17,6 +18,9 @@ use crate::service::org::{ChangeIds, CreateOrg};
 
 /// What this call can answer besides its success.
 pub(in crate::http) const PROBLEMS: &[Kind] = &[
+    kinds::MISSING_TOKEN,
+    kinds::INVALID_TOKEN,
+    kinds::REGISTRATION_CLOSED,
     kinds::ORGANIZATION_EXISTS,
     kinds::EMAIL_TAKEN,
     kinds::COLLECTION_OCCUPIED,
@@ -84,22 +88,27 @@ pub(in crate::http) struct CreatedOrg {
 ///
 /// Makes the organization, its admin and its own empty collection `org_<slug>`, all or nothing. A taken name is
 /// answered with 409 even when the password breaks a rule; all other broken fields are reported together. With an
-/// `Idempotency-Key` the request can be repeated safely when its answer was lost.
+/// `Idempotency-Key` the request can be repeated safely when its answer was lost. Attempts are limited for each client's
+/// network. Where the server is run with `REGISTRATION=token`, whoever holds that token may create, and as many as it likes.
 #[utoipa::path(
     post, path = "/org/create", tag = "organizations", operation_id = "create_organization",
+    security((), ("registration" = [])),
     params(("Idempotency-Key" = Option<String>, Header, description = DESCRIPTION, min_length = 1, max_length = 255)),
     request_body = CreateOrgBody,
     responses((status = 201, description = "The organization was created", body = CreatedOrg))
 )]
 pub(in crate::http) async fn create(
     services: Services,
+    AnyToken(token): AnyToken,
+    client: Client,
     once: Once,
-    ClientAddress(address): ClientAddress,
     body: RawBody,
 ) -> Result<Response, Problem> {
+    let by = services.orgs.admit(token.as_ref(), client.network())?;
     let CreateOrgBody { organization_name: name, email, password } = CreateOrgBody::read(body.json_fields()?)?;
-    let sender = Sender::Anybody(email.clone(), address);
-    let command = CreateOrg { name, email, password };
+    services.orgs.count_creation(by)?;
+    let sender = Sender::Anybody(email.clone(), client.network());
+    let command = CreateOrg { name, email, password, by };
     let request = Repeatable { call: "create_organization", sender, ids: ChangeIds::generate(), content: body.bytes() };
     let former = |ids: ChangeIds| {
         let services = &services;

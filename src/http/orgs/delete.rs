@@ -27,6 +27,7 @@ pub(in crate::http) const PROBLEMS: &[Kind] = &[
     kinds::VALIDATION_FAILED,
     kinds::IDEMPOTENCY_KEY_REUSED,
     kinds::TOO_MANY_IDEMPOTENCY_KEYS,
+    kinds::TOO_MANY_ATTEMPTS,
     kinds::OUTCOME_UNKNOWN,
     kinds::TENANT_COLLECTION_REPLACED,
 ];

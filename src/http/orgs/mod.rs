@@ -23,6 +23,7 @@ pub(super) const NAMED_PROBLEMS: &[Kind] = &[
     kinds::FORBIDDEN,
     kinds::ORGANIZATION_NOT_FOUND,
     kinds::VALIDATION_FAILED,
+    kinds::TOO_MANY_ATTEMPTS,
 ];
 
 /// The one parameter of `/org/get` and `/org/delete`.

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::OrganizationAnswer;
 use crate::domain::{EmailQuery, Org, OrgName, PasswordAttempt};
 use crate::http::body::RawBody;
-use crate::http::client_address::ClientAddress;
+use crate::http::client::Client;
 use crate::http::fields::Fields;
 use crate::http::idempotency::{Answered, DESCRIPTION, Former, Once, Repeatable, Sender};
 use crate::http::problem::{Kind, Problem, kinds};
@@ -81,11 +81,11 @@ pub(in crate::http) struct RestoredOrg {
 pub(in crate::http) async fn restore(
     services: Services,
     once: Once,
-    ClientAddress(address): ClientAddress,
+    client: Client,
     body: RawBody,
 ) -> Result<Response, Problem> {
     let (email, password, new_name) = read(body.json_fields()?)?;
-    let command = RestoreOrg { email, password, address, new_name };
+    let command = RestoreOrg { email, password, from: client.network(), new_name };
     // First, so that whoever repeats a request has shown who it is, and counts as one attempt.
     let caller = services.orgs.identify(&command).await?;
     let org_id = caller.org.id;

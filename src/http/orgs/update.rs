@@ -33,6 +33,7 @@ pub(in crate::http) const PROBLEMS: &[Kind] = &[
     kinds::VALIDATION_FAILED,
     kinds::IDEMPOTENCY_KEY_REUSED,
     kinds::TOO_MANY_IDEMPOTENCY_KEYS,
+    kinds::TOO_MANY_ATTEMPTS,
     kinds::PASSWORD_QUEUE_FULL,
     kinds::OUTCOME_UNKNOWN,
     kinds::COLLECTION_HELD,

@@ -45,6 +45,8 @@ kinds! {
     INVALID_TOKEN = UNAUTHORIZED, "invalid_token", "Could not validate credentials";
     INVALID_CREDENTIALS = UNAUTHORIZED, "invalid_credentials", "Invalid credentials";
     FORBIDDEN = FORBIDDEN, "forbidden", "This token belongs to another organization";
+    REGISTRATION_CLOSED = FORBIDDEN, "registration_closed",
+        "This server takes no new organizations; ask whoever runs it";
     ORGANIZATION_NOT_FOUND = NOT_FOUND, "organization_not_found", "Organization not found";
     NAME_NOT_FOUND = NOT_FOUND, "name_not_found", "The organization has no such old name";
     CHANGE_NOT_FOUND = NOT_FOUND, "change_not_found", "The organization has no such change, or it was too long ago";
@@ -86,8 +88,7 @@ kinds! {
     IDEMPOTENCY_KEY_REUSED = UNPROCESSABLE_ENTITY, "idempotency_key_reused",
         "This Idempotency-Key was used for a request that said something else; use another key";
     SCHEMA_VIOLATED = UNPROCESSABLE_ENTITY, "schema_violated", "The document breaks the organization's schema";
-    TOO_MANY_ATTEMPTS = TOO_MANY_REQUESTS, "too_many_attempts",
-        "Too many attempts to log in; wait as long as Retry-After says";
+    TOO_MANY_ATTEMPTS = TOO_MANY_REQUESTS, "too_many_attempts", "Too many attempts; wait as long as Retry-After says";
     SHARE_USED_UP = TOO_MANY_REQUESTS, "share_used_up",
         "You have as much of the server at work as one may have who shares it with others; wait for your own requests first";
     TOO_MANY_IDEMPOTENCY_KEYS = TOO_MANY_REQUESTS, "too_many_idempotency_keys",

@@ -8,7 +8,9 @@ use tracing::{error, info};
 use super::{Problem, kinds};
 use crate::extjson::ReadError;
 use crate::repo::RepoError;
-use crate::service::{AuthError, ChangeError, DataError, OrgError, PasswordError};
+use crate::service::attempts::Attempt;
+use crate::service::org::NotAdmitted;
+use crate::service::{AuthError, ChangeError, DataError, OrgError, PasswordError, TooMany};
 use crate::shares::Refused;
 
 impl From<RepoError> for Problem {
@@ -53,6 +55,7 @@ impl From<PasswordError> for Problem {
     fn from(error: PasswordError) -> Self {
         match error {
             PasswordError::QueueFull => Self::new(kinds::PASSWORD_QUEUE_FULL),
+            PasswordError::ShareUsedUp => Self::new(kinds::SHARE_USED_UP),
             PasswordError::Failed => {
                 error!(%error, "a password could not be checked");
                 Self::new(kinds::INTERNAL_ERROR)
@@ -61,15 +64,38 @@ impl From<PasswordError> for Problem {
     }
 }
 
+impl From<TooMany> for Problem {
+    fn from(TooMany { what, retry_after }: TooMany) -> Self {
+        let who_and_what = match what {
+            Attempt::LogIn => "Too many attempts to log in",
+            Attempt::CheckPassword => "Too many updates of your organization with a password",
+            Attempt::Create => "Too many attempts to create an organization from your network",
+            Attempt::ChangeEmail => "Too many updates of your organization with a new email",
+            Attempt::FindUnknown => "Too many names asked for that no organization has",
+        };
+        // Retry-After counts whole seconds: a second more than the rest, so that the next try is not too early.
+        let retry_after = retry_after + Duration::from_secs(1);
+        let detail = format!("{who_and_what}; wait as long as Retry-After says");
+        Self::new(kinds::TOO_MANY_ATTEMPTS).with_detail(detail).with_retry_after(retry_after)
+    }
+}
+
+impl From<NotAdmitted> for Problem {
+    fn from(error: NotAdmitted) -> Self {
+        Self::new(match error {
+            NotAdmitted::Closed => kinds::REGISTRATION_CLOSED,
+            NotAdmitted::NoToken => kinds::MISSING_TOKEN,
+            NotAdmitted::WrongToken => kinds::INVALID_TOKEN,
+        })
+    }
+}
+
 impl From<AuthError> for Problem {
     fn from(error: AuthError) -> Self {
         match error {
             AuthError::InvalidCredentials => Self::new(kinds::INVALID_CREDENTIALS),
             AuthError::InvalidToken => Self::new(kinds::INVALID_TOKEN),
-            // Retry-After counts whole seconds: a second more than the rest, so that the next try is not too early.
-            AuthError::TooManyAttempts { retry_after } => {
-                Self::new(kinds::TOO_MANY_ATTEMPTS).with_retry_after(retry_after + Duration::from_secs(1))
-            }
+            AuthError::TooMany(error) => error.into(),
             AuthError::Password(error) => error.into(),
             AuthError::Token(error) => unsigned(&error),
             AuthError::Repo(error) => error.into(),
@@ -83,6 +109,8 @@ impl From<OrgError> for Problem {
             OrgError::NotFound => Self::new(kinds::ORGANIZATION_NOT_FOUND),
             OrgError::Forbidden => Self::new(kinds::FORBIDDEN),
             OrgError::NameTaken => Self::new(kinds::ORGANIZATION_EXISTS),
+            OrgError::NotAdmitted(error) => error.into(),
+            OrgError::TooMany(error) => error.into(),
             OrgError::CapacityReached => Self::new(kinds::CAPACITY_REACHED),
             OrgError::BadPassword(invalid) => Self::invalid(vec![invalid.at("/password")]),
             OrgError::TooManyOldNames => Self::new(kinds::TOO_MANY_OLD_NAMES),

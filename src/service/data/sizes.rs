@@ -1,7 +1,8 @@
 //! How large the documents of each organization are, as far as this server has seen them, so that it knows how much memory an
 //! answer may take before it asks for it. MongoDB counts documents and not bytes when it fills a reply.
 
-use dashmap::DashMap;
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
 
 use super::DataService;
 use crate::domain::{OrgId, Tenant};
@@ -17,22 +18,24 @@ const MAX_REMEMBERED: usize = 100_000;
 
 /// The size of the largest document that was read or written, for each organization.
 #[derive(Debug, Default)]
-pub(super) struct Sizes(DashMap<OrgId, usize>);
+pub(super) struct Sizes(RwLock<HashMap<OrgId, usize>>);
 
 impl Sizes {
     /// Notes a document's size.
     pub(super) fn note(&self, org_id: OrgId, bytes: usize) {
-        if self.0.get(&org_id).is_some_and(|largest| *largest >= bytes) {
+        // Mostly one as large was seen before, which needs nobody to wait.
+        if self.largest(org_id).is_some_and(|largest| largest >= bytes) {
             return;
         }
-        if self.0.len() >= MAX_REMEMBERED {
-            self.0.clear();
+        let mut sizes = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if sizes.len() >= MAX_REMEMBERED {
+            sizes.clear();
         }
-        self.0.entry(org_id).and_modify(|largest| *largest = bytes.max(*largest)).or_insert(bytes);
+        sizes.entry(org_id).and_modify(|largest| *largest = bytes.max(*largest)).or_insert(bytes);
     }
 
     fn largest(&self, org_id: OrgId) -> Option<usize> {
-        self.0.get(&org_id).map(|largest| *largest)
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&org_id).copied()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use bson::DateTime;
 
-use super::{OrgError, OrgService};
+use super::{OrgError, OrgService, Registrant};
 use crate::domain::{
     ChangeId, ChangeKind, Email, Invalid, NewPassword, Org, OrgId, OrgName, OrgState, PasswordHash, new_id,
 };
@@ -22,6 +22,8 @@ pub struct CreateOrg {
     /// Its admin's password, or why it cannot be one: a taken name is reported before a bad password, in the order
     /// in which the original checked them.
     pub password: Result<NewPassword, Invalid>,
+    /// Who creates it.
+    pub by: Registrant,
 }
 
 /// The identities of a change and of the organization that it makes or changes, known before anything happens.
@@ -53,7 +55,7 @@ impl OrgService {
     /// # Errors
     /// See [`OrgError`]; nothing is left behind.
     pub async fn create(&self, ids: ChangeIds, command: CreateOrg) -> Result<Org, OrgError> {
-        let CreateOrg { name, email, password } = command;
+        let CreateOrg { name, email, password, by } = command;
         let slug = name.slug();
         // These looks spare bcrypt's work for what cannot succeed and order the errors; the indexes decide.
         if self.migration.is_name_taken(ChangeKind::Create, &slug).await? {
@@ -67,7 +69,7 @@ impl OrgService {
         if self.repos.orgs.count().await? >= self.rules.max_organizations {
             return Err(OrgError::CapacityReached);
         }
-        let hash = self.hasher.hash(&password).await?;
+        let hash = self.hasher.hash(by.hash_owner(), &password).await?;
         let (org, admin) = self.new_documents(ids.org, &name, &email, &hash);
         self.migration.create(ids.change, org, admin).await.map_err(|error| match error {
             ChangeError::NameTaken => OrgError::NameTaken,

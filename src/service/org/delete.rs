@@ -1,10 +1,9 @@
 //! Deleting an organization, and bringing it back.
 
-use std::net::IpAddr;
-
 use super::{OrgError, OrgService, Reached};
 use crate::domain::{
-    Caller, ChangeId, ChangeKind, Deletion, EmailQuery, Org, OrgName, OrgReference, OrgState, PasswordAttempt, Slug,
+    Caller, ChangeId, ChangeKind, Deletion, EmailQuery, Network, Org, OrgName, OrgReference, OrgState, PasswordAttempt,
+    Slug,
 };
 use crate::repo::documents::NameDocument;
 use crate::service::migration::ChangeError;
@@ -17,7 +16,7 @@ pub struct RestoreOrg {
     /// Its admin's password.
     pub password: PasswordAttempt,
     /// Where the request comes from.
-    pub address: IpAddr,
+    pub from: Network,
     /// The name that it gets; the one that it had, when absent.
     pub new_name: Option<OrgName>,
 }
@@ -43,8 +42,8 @@ impl OrgService {
     /// # Errors
     /// [`OrgError::Auth`], or the store failed.
     pub async fn identify(&self, command: &RestoreOrg) -> Result<Caller, OrgError> {
-        let RestoreOrg { email, password, address, .. } = command;
-        let (admin, org) = self.auth.verify(email, password, *address, is_known).await?;
+        let RestoreOrg { email, password, from, .. } = command;
+        let (admin, org) = self.auth.verify(email, password, *from, is_known).await?;
         Ok(Caller { admin, org })
     }
 

@@ -1,7 +1,9 @@
 //! Why a call on an organization did not give its answer.
 
+use super::registration::NotAdmitted;
 use crate::domain::Invalid;
 use crate::repo::RepoError;
+use crate::service::attempts::TooMany;
 use crate::service::auth::AuthError;
 use crate::service::migration::ChangeError;
 use crate::service::passwords::PasswordError;
@@ -24,6 +26,12 @@ pub enum OrgError {
     /// The password of a new organization's admin breaks a rule.
     #[error("the password breaks a rule")]
     BadPassword(Invalid),
+    /// Whoever wants to create an organization may not.
+    #[error(transparent)]
+    NotAdmitted(#[from] NotAdmitted),
+    /// There were too many attempts.
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
     /// There are as many organizations as this server may hold.
     #[error("the server holds as many organizations as it may")]
     CapacityReached,

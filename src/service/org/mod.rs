@@ -6,6 +6,7 @@ mod error;
 mod names;
 mod old_name_uses;
 mod outcome;
+mod registration;
 mod update;
 
 use std::sync::Arc;
@@ -14,26 +15,30 @@ pub use create::{ChangeIds, CreateOrg};
 pub use delete::RestoreOrg;
 pub use error::OrgError;
 pub use outcome::Outcome;
+pub use registration::{NotAdmitted, Registrant, Registration};
 pub use update::{UpdateOrg, UpdatedOrg};
 
+use super::attempts::{Attempts, Seeker};
 use super::auth::AuthService;
 use super::migration::{ChangeError, MigrationService};
 use super::passwords::PasswordHasher;
 use super::tokens::TokenService;
 use crate::clock::SharedClock;
-use crate::domain::{Caller, ChangeKind, FoundBy, OldName, Org, OrgId, OrgReference, Slug, Tenant};
+use crate::domain::{Caller, ChangeKind, FoundBy, Network, OldName, Org, OrgId, OrgReference, Slug, Tenant};
 use crate::repo::Repos;
 use crate::repo::documents::NameDocument;
 
 use old_name_uses::OldNameUses;
 
 /// What an operator decided about organizations.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct OrgRules {
     /// How many organizations there may be.
     pub max_organizations: u64,
     /// For how many days a deleted organization can be brought back; not at all when absent.
     pub delete_grace_days: Option<u16>,
+    /// Who may create one.
+    pub registration: Registration,
 }
 
 /// Serves organizations.
@@ -44,6 +49,7 @@ pub struct OrgService {
     auth: AuthService,
     hasher: PasswordHasher,
     tokens: TokenService,
+    attempts: Arc<Attempts>,
     clock: SharedClock,
     rules: OrgRules,
     uses: Arc<OldNameUses>,
@@ -79,14 +85,39 @@ impl OrgService {
         clock: SharedClock,
         rules: OrgRules,
     ) -> Self {
-        Self { repos, migration, auth, hasher, tokens, clock, rules, uses: Arc::default() }
+        let attempts = auth.attempts();
+        Self { repos, migration, auth, hasher, tokens, attempts, clock, rules, uses: Arc::default() }
     }
 
-    /// The organization of this name, in any spelling: one that it has, or one that it had and keeps.
+    /// The organization of this name, in any spelling: one that it has, or one that it had and keeps. Its own admin finds it
+    /// in any case; how often others are told that there is none of a name is limited.
     ///
     /// # Errors
-    /// [`OrgError::NotFound`], or the store failed.
-    pub async fn get(&self, reference: &OrgReference) -> Result<Reached<Org>, OrgError> {
+    /// [`OrgError::NotFound`], [`OrgError::TooMany`], or the store failed.
+    pub async fn get(
+        &self,
+        reference: &OrgReference,
+        caller: Option<&Caller>,
+        from: Network,
+    ) -> Result<Reached<Org>, OrgError> {
+        let now = self.clock.now();
+        match caller.filter(|caller| caller.org.found_by(reference.slug(), now).is_some()) {
+            Some(_own_admin) => self.find(reference).await,
+            None => self.seek(Seeker::Visitor(from), reference).await,
+        }
+    }
+
+    /// Looks for an organization that is not the seeker's own.
+    async fn seek(&self, seeker: Seeker, reference: &OrgReference) -> Result<Reached<Org>, OrgError> {
+        self.attempts.may_seek(seeker)?;
+        let found = self.find(reference).await;
+        if matches!(found, Err(OrgError::NotFound)) {
+            self.attempts.found_nothing(seeker);
+        }
+        found
+    }
+
+    async fn find(&self, reference: &OrgReference) -> Result<Reached<Org>, OrgError> {
         let found = self.repos.orgs.find_by_name(reference.slug()).await?;
         let org = found.filter(|org| org.state.is_visible()).ok_or(OrgError::NotFound)?;
         let by = self.found_by(&org, reference)?;
@@ -108,7 +139,7 @@ impl OrgService {
         if let Ok(by) = self.found_by(&caller.org, reference) {
             return Ok(by);
         }
-        let named = self.get(reference).await?;
+        let named = self.seek(Seeker::Organization(caller.org.id), reference).await?;
         // It can be the caller's own all the same: renamed after the caller was recognized.
         if named.what.id == caller.org.id { Ok(named.by) } else { Err(OrgError::Forbidden) }
     }

@@ -6,6 +6,7 @@ use crate::domain::{
     Admin, Caller, ChangeId, ChangeKind, Email, NewPassword, Org, OrgName, OrgReference, OrgState, PasswordHash,
 };
 use crate::repo::documents::{CredentialsChange, CredentialsDocument, NameDocument};
+use crate::service::HashOwner;
 use crate::service::migration::{ChangeError, Rename};
 use crate::service::tokens::AccessToken;
 
@@ -52,10 +53,11 @@ impl OrgService {
         let to = update.new_name.as_ref().map_or_else(|| NameDocument::from(&org), |name| name_after(&org, name));
         self.check_name(&org, &to, &update).await?;
         let email = update.email.filter(|email| *email != admin.email);
-        if let Some(email) = &email
-            && self.migration.is_email_taken(ChangeKind::Rename, email, Some(admin.id)).await?
-        {
-            return Err(ChangeError::EmailTaken.into());
+        if let Some(email) = &email {
+            self.attempts.change_email(org.id)?;
+            if self.migration.is_email_taken(ChangeKind::Rename, email, Some(admin.id)).await? {
+                return Err(ChangeError::EmailTaken.into());
+            }
         }
         self.check_free(ChangeKind::Rename, org.id, &org.collection_name, &to).await?;
         let new_hash = self.new_hash(&admin, update.password.as_ref()).await?;
@@ -99,8 +101,12 @@ impl OrgService {
     /// The hash of a password that differs from the present one; sending the present one again changes nothing.
     async fn new_hash(&self, admin: &Admin, password: Option<&NewPassword>) -> Result<Option<PasswordHash>, OrgError> {
         let Some(password) = password else { return Ok(None) };
-        let is_present = self.hasher.verify(&password.as_attempt(), Some(&admin.password_hash), false).await?;
-        if is_present { Ok(None) } else { Ok(Some(self.hasher.hash(password).await?)) }
+        // Counted for the admin, whoever has its token, and apart from its logins: a stolen token tries no more passwords
+        // than a stranger could, and keeps its admin from nothing.
+        self.attempts.check_password(admin.id)?;
+        let (owner, attempt) = (HashOwner::Organization(admin.org_id), password.as_attempt());
+        let is_present = self.hasher.verify(owner, &attempt, Some(&admin.password_hash), false).await?;
+        if is_present { Ok(None) } else { Ok(Some(self.hasher.hash(owner, password).await?)) }
     }
 }
 

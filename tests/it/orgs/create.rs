@@ -5,14 +5,14 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, PASSWORD, Server};
 
-/// So many passwords at once are more than may wait; whoever is told so comes again.
+/// So many passwords at once can be more than may wait of one network; whoever is told so comes again.
 async fn create_in_turn(server: &Server, name: &str, email: &str) -> Answer {
     loop {
         let answer = server.create(name, email, PASSWORD).await;
-        if answer.status != 503 {
+        if answer.status != 429 {
             return answer;
         }
-        answer.problem(503, "password_queue_full");
+        answer.problem(429, "share_used_up");
     }
 }
 

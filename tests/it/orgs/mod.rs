@@ -6,7 +6,9 @@ mod delete;
 mod get;
 mod idempotency;
 mod leftovers;
+mod limits;
 mod names;
+mod registration;
 mod restore;
 mod update;
 

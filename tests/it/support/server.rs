@@ -79,7 +79,10 @@ impl Server {
             ("JWT_SECRET", SECRET.to_owned()),
             ("PORT", "0".to_owned()),
             ("SALT_ROUNDS", "4".to_owned()),
+            // All tests come from one network.
             ("LOGIN_ATTEMPTS_PER_MINUTE", "1000".to_owned()),
+            ("CREATIONS_PER_MINUTE", "100000".to_owned()),
+            ("UNKNOWN_NAMES_PER_MINUTE", "100000".to_owned()),
         ]);
         given.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let config = Config::read(|name| given.get(name).cloned()).expect("settings");

@@ -1,0 +1,195 @@
+//! One limit: so many attempts a minute for each key, kept for a bounded number of keys.
+//!
+//! An attempt fills its key's bucket, which leaks as much in a minute as it holds (the generic cell rate algorithm of ITU-T
+//! I.371). So all that is kept of a key is when its bucket is empty, and a bucket that is empty need not be kept.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// The time in which a full bucket leaks away.
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// How many keys are kept: about a megabyte. More come only from somebody who has as many networks; then those are forgotten
+/// that have the least in their buckets, which are such a flood's own. To make the server forget a bucket that is full, it
+/// would have to fill as many others just as far, in the minute in which that one leaks away by itself.
+const MAX_KEYS: usize = 50_000;
+
+/// After how many attempts the empty buckets are forgotten.
+const SWEEP_EVERY: u32 = 1_000;
+
+/// So many attempts a minute for each key. A key is a hash, so that no email stays in memory.
+#[derive(Debug)]
+pub(super) struct Meter {
+    /// The time in which one attempt leaks away.
+    each: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// When each bucket will be empty.
+    buckets: HashMap<u64, Duration>,
+    attempts: u32,
+}
+
+impl Meter {
+    /// So many attempts a minute.
+    pub(super) fn per_minute(attempts: u64) -> Self {
+        let nanoseconds = MINUTE.as_nanos() / u128::from(attempts.max(1));
+        let each = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
+        Self { each, state: Mutex::default() }
+    }
+
+    /// Counts an attempt, if there is room for it.
+    ///
+    /// # Errors
+    /// There is none; the value says after what time there is.
+    pub(super) fn count(&self, key: u64, now: Duration) -> Result<(), Duration> {
+        let mut state = self.lock();
+        let filled = self.one_more(&state, key, now);
+        if let Some(wait) = too_full(filled, now) {
+            return Err(wait);
+        }
+        state.set(key, filled, now);
+        Ok(())
+    }
+
+    /// Counts an attempt in any case: whoever hammers keeps its own bucket full, and is let in when it pauses.
+    ///
+    /// # Errors
+    /// There is no room for it; the value says after what time there is, for whoever waits so long.
+    pub(super) fn count_anyway(&self, key: u64, now: Duration) -> Result<(), Duration> {
+        let mut state = self.lock();
+        let filled = self.one_more(&state, key, now);
+        state.set(key, filled.min(now + MINUTE), now);
+        too_full(filled, now).map_or(Ok(()), |_| Err(self.each))
+    }
+
+    /// Whether there is room for an attempt. Counts nothing.
+    ///
+    /// # Errors
+    /// As [`Meter::count`].
+    pub(super) fn look(&self, key: u64, now: Duration) -> Result<(), Duration> {
+        let state = self.lock();
+        too_full(self.one_more(&state, key, now), now).map_or(Ok(()), Err)
+    }
+
+    /// When the bucket will be empty with one attempt more in it.
+    fn one_more(&self, state: &State, key: u64, now: Duration) -> Duration {
+        state.buckets.get(&key).map_or(now, |empty_at| *empty_at.max(&now)) + self.each
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that is done while it is locked can panic in the middle.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// After what time a bucket that is so full has leaked enough; `None` when it holds no more than it may.
+fn too_full(empty_at: Duration, now: Duration) -> Option<Duration> {
+    empty_at.checked_sub(now + MINUTE).filter(|over| !over.is_zero())
+}
+
+impl State {
+    fn set(&mut self, key: u64, empty_at: Duration, now: Duration) {
+        self.attempts = self.attempts.wrapping_add(1);
+        if self.attempts.is_multiple_of(SWEEP_EVERY) {
+            self.forget_until(now);
+        }
+        let is_full = self.buckets.len() >= MAX_KEYS;
+        match self.buckets.entry(key) {
+            Entry::Occupied(mut bucket) => *bucket.get_mut() = empty_at,
+            Entry::Vacant(place) if !is_full => {
+                place.insert(empty_at);
+            }
+            Entry::Vacant(_) => {
+                self.make_room(now);
+                self.buckets.insert(key, empty_at);
+            }
+        }
+    }
+
+    /// Forgets the empty buckets, and if that is not enough, the half that will be empty first.
+    fn make_room(&mut self, now: Duration) {
+        self.forget_until(now);
+        if self.buckets.len() >= MAX_KEYS {
+            let mut ends: Vec<Duration> = self.buckets.values().copied().collect();
+            let (_, median, _) = ends.select_nth_unstable(MAX_KEYS / 2);
+            let median = *median;
+            self.forget_until(median);
+        }
+    }
+
+    fn forget_until(&mut self, time: Duration) {
+        self.buckets.retain(|_, empty_at| *empty_at > time);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Duration = Duration::from_secs(1_000);
+
+    #[test]
+    fn so_many_fit_and_then_one_each_time_that_one_leaked_away() {
+        let meter = Meter::per_minute(3);
+        for _ in 0..3 {
+            assert_eq!(meter.count(1, START), Ok(()));
+        }
+        assert_eq!(meter.count(1, START), Err(Duration::from_secs(20)));
+        assert_eq!(meter.look(1, START), Err(Duration::from_secs(20)));
+        assert_eq!((meter.look(2, START), meter.count(2, START)), (Ok(()), Ok(())));
+        let later = START + Duration::from_secs(20);
+        assert_eq!(meter.look(1, later), Ok(()), "looking counts nothing");
+        assert_eq!(meter.count(1, later), Ok(()));
+        assert!(meter.count(1, later).is_err());
+    }
+
+    #[test]
+    fn whoever_hammers_is_let_in_when_it_pauses_and_not_before() {
+        let meter = Meter::per_minute(3);
+        let tries = |seconds: f64| meter.count_anyway(1, START + Duration::from_secs_f64(seconds));
+        assert_eq!((0..3).flat_map(|_| tries(0.0)).count(), 3);
+        for second in 1..100 {
+            assert_eq!(tries(f64::from(second)), Err(Duration::from_secs(20)));
+        }
+        assert_eq!(tries(119.0), Ok(()));
+    }
+
+    #[test]
+    fn the_fastest_that_can_be_set_is_no_limit_and_the_slowest_is_one() {
+        let meter = Meter::per_minute(u64::from(u32::MAX) * 100);
+        assert!((0..10_000).all(|_| meter.count(1, START).is_ok()));
+        let meter = Meter::per_minute(1);
+        assert_eq!((meter.count(1, START), meter.count(1, START)), (Ok(()), Err(MINUTE)));
+    }
+
+    #[test]
+    fn empty_buckets_are_forgotten() {
+        let meter = Meter::per_minute(1);
+        for key in 0..500 {
+            assert_eq!(meter.count(key, START), Ok(()));
+        }
+        assert_eq!(meter.lock().buckets.len(), 500);
+        for _ in 500..SWEEP_EVERY {
+            let _all_but_the_first_refused = meter.count_anyway(1, START + MINUTE);
+        }
+        assert_eq!(meter.lock().buckets.len(), 1);
+    }
+
+    #[test]
+    fn a_flood_of_keys_neither_grows_nor_forgets_who_is_refused() {
+        let meter = Meter::per_minute(10);
+        for _ in 0..10 {
+            assert_eq!(meter.count(0, START), Ok(()));
+        }
+        for key in 1..200_000 {
+            assert_eq!(meter.count(key, START + Duration::from_micros(key)), Ok(()));
+            assert!(meter.lock().buckets.len() <= MAX_KEYS);
+        }
+        assert!(meter.count(0, START + Duration::from_millis(200)).is_err());
+    }
+}

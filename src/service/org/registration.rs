@@ -1,0 +1,117 @@
+//! Who may create organizations.
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{OrgError, OrgService};
+use crate::domain::Network;
+use crate::service::passwords::HashOwner;
+
+/// Who may create organizations, as an operator decided.
+#[derive(Debug, Clone)]
+pub enum Registration {
+    /// Anybody, so often from each network.
+    Open,
+    /// Whoever holds this token, such as the operator's own signup.
+    Token(SecretString),
+    /// Nobody.
+    Closed,
+}
+
+/// Somebody who may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registrant {
+    /// Anybody, from this network.
+    Visitor(Network),
+    /// Whoever holds the operator's token, from this network. It speaks for many people from one address, and keeps them
+    /// within bounds by itself.
+    Operator(Network),
+}
+
+/// Why somebody may not create an organization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotAdmitted {
+    /// Nobody may.
+    #[error("registration is closed")]
+    Closed,
+    /// It takes a token, and there was none.
+    #[error("the token for registration is missing")]
+    NoToken,
+    /// It takes another token.
+    #[error("the token for registration is wrong")]
+    WrongToken,
+}
+
+impl Registration {
+    /// Whether somebody may create organizations who sends this token, or none.
+    fn admit(&self, token: Option<&SecretString>, from: Network) -> Result<Registrant, NotAdmitted> {
+        match (self, token) {
+            (Self::Open, _) => Ok(Registrant::Visitor(from)),
+            (Self::Closed, _) => Err(NotAdmitted::Closed),
+            (Self::Token(_), None) => Err(NotAdmitted::NoToken),
+            (Self::Token(right), Some(token)) => {
+                let (token, right) = (token.expose_secret().as_bytes(), right.expose_secret().as_bytes());
+                // In a time that says nothing of how much of it is right.
+                let is_right = verify_slices_are_equal(token, right).is_ok();
+                if is_right { Ok(Registrant::Operator(from)) } else { Err(NotAdmitted::WrongToken) }
+            }
+        }
+    }
+}
+
+impl Registrant {
+    /// On whose behalf its passwords are hashed.
+    pub(super) fn hash_owner(self) -> HashOwner {
+        let (Self::Visitor(from) | Self::Operator(from)) = self;
+        HashOwner::Creator(from)
+    }
+}
+
+impl OrgService {
+    /// Whether somebody may create organizations who sends this token, or none.
+    ///
+    /// # Errors
+    /// It may not.
+    pub fn admit(&self, token: Option<&SecretString>, from: Network) -> Result<Registrant, NotAdmitted> {
+        self.rules.registration.admit(token, from)
+    }
+
+    /// Counts an attempt to create an organization: each tells whether a name and an email are known, also one that is
+    /// refused or repeated.
+    ///
+    /// # Errors
+    /// There were too many.
+    pub fn count_creation(&self, by: Registrant) -> Result<(), OrgError> {
+        match by {
+            Registrant::Visitor(from) => Ok(self.attempts.create(from)?),
+            Registrant::Operator(_) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_registration_lets_in_whom_it_should() {
+        let here = Network::of([192, 0, 2, 1].into());
+        let right = SecretString::from("q3Zp7Vx9Kd2Lm5Rt8Yw1Bn4Cf6Gh0Js3");
+        let (shorter, other) = (SecretString::from("q3Zp"), SecretString::from("x3Zp7Vx9Kd2Lm5Rt8Yw1Bn4Cf6Gh0Js3"));
+        let token = Registration::Token(right.clone());
+        let (visitor, operator) = (Ok(Registrant::Visitor(here)), Ok(Registrant::Operator(here)));
+        for (registration, sent, expected) in [
+            (&Registration::Open, None, visitor),
+            (&Registration::Open, Some(&right), visitor),
+            (&Registration::Closed, None, Err(NotAdmitted::Closed)),
+            (&Registration::Closed, Some(&right), Err(NotAdmitted::Closed)),
+            (&token, None, Err(NotAdmitted::NoToken)),
+            (&token, Some(&shorter), Err(NotAdmitted::WrongToken)),
+            (&token, Some(&other), Err(NotAdmitted::WrongToken)),
+            (&token, Some(&right), operator),
+        ] {
+            assert_eq!(registration.admit(sent, here), expected, "{registration:?} {sent:?}");
+        }
+        assert!(!format!("{token:?}").contains("q3Zp"), "it cannot be printed");
+    }
+}
