@@ -62,6 +62,9 @@ struct Account<K: Owner> {
     waiting: VecDeque<Waiter<K>>,
 }
 
+/// Where somebody who waits hears that there is something.
+type Answered<K> = oneshot::Receiver<Share<K>>;
+
 #[derive(Debug)]
 struct Waiter<K: Owner> {
     amount: usize,
@@ -119,23 +122,30 @@ impl<K: Owner> Shares<K> {
     /// # Errors
     /// It could not be had for so long.
     pub async fn take(self: &Arc<Self>, owner: K, amount: usize, patience: Duration) -> Result<Share<K>, Refused> {
-        let (answer, answered) = oneshot::channel();
-        let refused = {
-            let mut state = self.lock();
-            match state.take_in_turn(owner, amount, self.total) {
-                Ok(()) => return self.settle(Ok(Share { shares: self.clone(), owner, amount })),
-                Err(refused) => state.wait(owner, Waiter { amount, answer }).then_some(refused).ok_or(refused),
-            }
+        let refused = match self.take_or_wait(owner, amount) {
+            Ok(taken) => return self.settle(Ok(taken)),
+            Err(refused) => refused,
         };
         let waited = match refused {
             // Dropped unheard, an answer that comes too late gives back what it brings.
-            Ok(refused) => timeout(patience, answered).await.ok().and_then(Result::ok).ok_or(refused),
-            Err(too_many_wait) => Err(too_many_wait),
+            (refused, Some(answered)) => timeout(patience, answered).await.ok().and_then(Result::ok).ok_or(refused),
+            (too_many_wait, None) => Err(too_many_wait),
         };
         if let Err(refused) = waited {
             return self.settle(Err(refused));
         }
         waited
+    }
+
+    /// Takes so much now, or gets in the owner's line unless that is too long.
+    fn take_or_wait(self: &Arc<Self>, owner: K, amount: usize) -> Result<Share<K>, (Refused, Option<Answered<K>>)> {
+        let mut state = self.lock();
+        let Err(refused) = state.take_in_turn(owner, amount, self.total) else {
+            return Ok(Share { shares: self.clone(), owner, amount });
+        };
+        let (answer, answered) = oneshot::channel();
+        let is_waiting = state.wait(owner, Waiter { amount, answer });
+        Err((refused, is_waiting.then_some(answered)))
     }
 
     /// Counts what was taken or refused.
