@@ -59,7 +59,8 @@ pub(in crate::http) struct ImportAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     failures: Option<Vec<LineFailure>>,
-    /// Why the import was cut; only if it was.
+    /// Why the import was cut; only if it was. Lines that are neither among those that were added nor among those that were not
+    /// were not tried, or, with `outcome_unknown`, nobody knows.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     error: Option<Failure>,

@@ -311,3 +311,26 @@ async fn documents_of_other_programs_are_read_and_conditionally_written_before_t
     let untouched = stored.find_one(doc! { "_id": 4 }).await.expect("MongoDB").expect("it is there");
     assert!(!untouched.contains_key("_rev"), "reading writes nothing");
 }
+
+#[tokio::test]
+async fn what_a_write_is_known_by_tells_nothing_of_the_writes_of_others() {
+    let server = Server::start().await;
+    let org = Org::new(&server, "ids").await;
+    let bytes =
+        |text: &str| <[u8; 12]>::try_from(hex::decode(text.trim_matches('"')).expect("hex digits")).expect("twelve");
+    let (mut ids, mut revisions) = (Vec::new(), Vec::new());
+    for _ in 0..20 {
+        let created = org.insert(&json!({})).await.success(201);
+        ids.push(bytes(created.body["_id"]["$oid"].as_str().expect("an ObjectId")));
+        revisions.push(bytes(created.header("etag")));
+    }
+    for made in [ids, revisions] {
+        assert!(made.is_sorted_by_key(|id| id[..4].to_vec()), "by the second");
+        for pair in made.windows(2) {
+            let tail = |id: &[u8; 12]| u64::from_be_bytes(id[4..].try_into().expect("eight"));
+            // MongoDB's own kind has five bytes of the process and a counter of three.
+            assert_ne!(pair[0][4..9], pair[1][4..9], "no part of it is the process");
+            assert!(tail(&pair[0]).abs_diff(tail(&pair[1])) > 1 << 30, "{pair:?} count");
+        }
+    }
+}
