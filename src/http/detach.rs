@@ -16,7 +16,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
-use tracing::{Instrument, Span, warn};
+use tracing::{Instrument, Span, info};
 
 use super::client::Client;
 use super::problem::{Problem, kinds};
@@ -53,7 +53,7 @@ pub(super) async fn run(state: HttpState, mut request: Request, next: Next) -> R
     let limit = state.limits.timeout;
     let work = Unstoppable { work: Some(work.boxed()), state, client };
     timeout(limit, work).await.unwrap_or_else(|_elapsed| {
-        warn!("the request took too long; it goes on without its client");
+        info!("the request took too long; it goes on without its client");
         Problem::new(kinds::REQUEST_TIMEOUT).into_response()
     })
 }

@@ -10,8 +10,8 @@ use crate::domain::{OrgId, Tenant};
 /// The largest reply of MongoDB: `maxMessageSizeBytes` leaves room for one document of the largest size.
 const MAX_REPLY_BYTES: usize = 16 << 20;
 
-/// How large a document is taken for where none was seen yet. Few are larger, and the first that is makes itself known.
-const UNKNOWN_BYTES: usize = 64 << 10;
+/// How large a document is taken for where none was seen yet: as large as clients may send them, unless the settings say otherwise.
+const UNKNOWN_BYTES: usize = 1 << 20;
 
 /// How many organizations are remembered. Past that all are forgotten.
 const MAX_REMEMBERED: usize = 100_000;
