@@ -12,6 +12,7 @@ pub mod index;
 pub mod invalid;
 pub mod org;
 pub mod password;
+pub mod pattern;
 pub mod query;
 pub mod schema;
 pub mod tenant;
