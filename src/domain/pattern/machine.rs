@@ -160,6 +160,7 @@ impl Graph<'_> {
         let is_counted = matches!(repeat.inner, Expr::Char(_));
         let mut exits = vec![next];
         for _ in 0..count {
+            self.fuel.burn(NODE_FUEL)?;
             let outer = exits.last().copied().unwrap_or(next);
             exits.push(if is_counted { next } else { self.add(Node::Leave { next: outer })? });
         }

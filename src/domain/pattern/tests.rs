@@ -147,7 +147,14 @@ fn what_takes_too_long_is_refused_with_the_part_that_does() {
         assert_eq!(refused.code, "pattern_too_costly", "{pattern}");
         assert!(refused.detail.contains(part), "{pattern}: {}", refused.detail);
     }
-    for pattern in ["(?:(?:a{1,100}){1,100}){1,100}", "^a{0,65535}$", "foo.{0,50}bar.{0,50}baz"] {
+    for pattern in [
+        "(?:(?:a{1,100}){1,100}){1,100}",
+        "^a{0,65535}$",
+        "a{0,4294967295}",
+        "a{4294967295}",
+        "(?:a?){4294967295,}b",
+        "foo.{0,50}bar.{0,50}baz",
+    ] {
         assert_eq!(steps(pattern).expect_err(pattern).code, "pattern_too_complex", "{pattern}");
     }
 }
