@@ -14,6 +14,7 @@ pub mod network;
 pub mod new_id;
 pub mod org;
 pub mod password;
+pub mod pattern;
 pub mod query;
 pub mod schema;
 pub mod tenant;

@@ -118,7 +118,7 @@ mod tests {
             doc! { "a": { "$type": "string" }, "b": { "$type": 2 }, "c": { "$type": ["number", -1, 127_i64] } },
             doc! { "a": { "$size": 0 }, "b": { "$size": i64::from(i32::MAX) } },
             doc! { "a": { "$mod": [-1, 0] }, "b": { "$mod": [i64::MAX, i64::MIN] } },
-            doc! { "a": { "$regex": "^a" }, "b": { "$options": "imsx", "$regex": "" } },
+            doc! { "a": { "$regex": "^a" }, "b": { "$options": "ims", "$regex": "" } },
             doc! { "a": { "$not": { "$regex": "a", "$options": "i" } }, "b": { "$not": { "$not": { "$gt": 1 } } } },
             doc! { "a": { "$elemMatch": {} }, "b": { "$elemMatch": { "$gt": 1, "$not": { "$lt": 5 } } } },
             doc! { "a": { "$elemMatch": { "b": 1, "_rev": 2, "$or": [{ "_rev": 1 }, { "d": { "$gt": 2 } }] } } },
@@ -202,9 +202,39 @@ mod tests {
         assert_eq!(code(doc! { "$regex": "a".repeat(257) }), Some("too_long"));
         assert_eq!(code(doc! { "$regex": "a\0" }), Some("invalid_characters"));
         assert_eq!(code(doc! { "$regex": "a", "$options": "g" }), Some("invalid_characters"));
+        assert_eq!(code(doc! { "$regex": "a b", "$options": "x" }), Some("unsupported_pattern"));
         assert_eq!(refused(&doc! { "$or": [] }), [at("/$or", "too_short")]);
         assert_eq!(refused(&doc! { "$and": { "a": 1 } }), [at("/$and", "wrong_type")]);
         assert_eq!(refused(&doc! { "$nor": [{}, 1] }), [at("/$nor/1", "wrong_type")]);
+    }
+
+    #[test]
+    fn patterns_that_take_too_long_are_refused_wherever_they_stand() {
+        let costly = doc! { "$regex": "[a-z]+1" };
+        let refusal = |pointer: &str| vec![at(pointer, "pattern_too_costly")];
+        assert_eq!(refused(&doc! { "a": &costly }), refusal("/a/$regex"));
+        assert_eq!(refused(&doc! { "a": { "$not": &costly } }), refusal("/a/$not/$regex"));
+        assert_eq!(refused(&doc! { "$or": [{}, { "a": &costly }] }), refusal("/$or/1/a/$regex"));
+        assert_eq!(refused(&doc! { "a": { "$elemMatch": { "b": &costly } } }), refusal("/a/$elemMatch/b/$regex"));
+        assert_eq!(refused(&doc! { "a": { "$elemMatch": &costly } }), refusal("/a/$elemMatch/$regex"));
+        assert_eq!(refused(&doc! { "a": { "$regex": "^a*A*x", "$options": "" } }), []);
+        assert_eq!(refused(&doc! { "a": { "$regex": "^a*A*x", "$options": "i" } }), refusal("/a/$regex"));
+        assert_eq!(refused(&doc! { "a": { "$options": "i", "$regex": "^a*A*x" } }), refusal("/a/$regex"));
+        assert_eq!(refused(&doc! { "a": { "$regex": "(?=a)" } }), [at("/a/$regex", "unsupported_pattern")]);
+        assert_eq!(refused(&doc! { "a": { "$regex": "(" } }), [at("/a/$regex", "invalid_value")]);
+    }
+
+    #[test]
+    fn patterns_for_one_field_add_up_and_those_for_several_do_not() {
+        let heavy = || doc! { "$regex": "[a-z]{1,20}1" };
+        let twice = |first: &str, second: &str| refused(&doc! { "$and": [{ first: heavy() }, { second: heavy() }] });
+        assert_eq!(twice("a", "b"), []);
+        assert_eq!(twice("a.b", "a.c"), []);
+        for (first, second) in [("a", "a"), ("a.b", "a.0.b"), ("a", "a.12")] {
+            assert_eq!(twice(first, second), [at(&format!("/$and/1/{second}/$regex"), "pattern_too_costly")]);
+        }
+        let inside = doc! { "a.b": heavy(), "a": { "$elemMatch": { "b": heavy() } } };
+        assert_eq!(refused(&inside), [at("/a/$elemMatch/b/$regex", "pattern_too_costly")]);
     }
 
     #[test]

@@ -3,10 +3,10 @@
 //!
 //! All of it is text and BSON to values and back, without a database. What is read here goes into MongoDB's `find` as
 //! it is, so a value that exists holds only operators of our own choice, in shapes that MongoDB does not refuse. The
-//! one thing that only MongoDB can judge is the pattern of a `$regex` (its error 51091).
+//! one thing that only MongoDB can judge is a detail of a `$regex`, such as the name of a property (its error 51091).
 //!
 //! The codes of refusals: `unsupported_operator`, `wrong_type`, `invalid_value`, `invalid_characters`, `too_short`,
-//! `too_long`, `too_many`, `too_deep`, `repeated`, `reserved_field`.
+//! `too_long`, `too_many`, `too_deep`, `repeated`, `reserved_field`, and those of [`super::pattern`].
 
 mod fields;
 mod filter;
@@ -15,6 +15,7 @@ mod operands;
 mod order;
 mod partial;
 mod path;
+mod patterns;
 mod place;
 mod reader;
 mod sort;

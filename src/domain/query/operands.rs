@@ -4,6 +4,7 @@ use bson::{Bson, Document};
 
 use super::reader::{Dialect, REGEX_MAX_BYTES};
 use crate::domain::Invalid;
+use crate::domain::pattern::Options;
 
 /// The names of BSON types that `$type` knows (BSON specification, and `number` for the four kinds of numbers).
 const TYPE_NAMES: [&str; 22] = [
@@ -99,8 +100,8 @@ pub(super) fn modulo(operand: &Bson) -> Result<(), Invalid> {
     }
 }
 
-/// `$regex`: a pattern, of which only its size is judged here.
-pub(super) fn regex(operand: &Bson) -> Result<(), Invalid> {
+/// `$regex`: a pattern, with the options that it is read by.
+pub(super) fn regex<'o>(operand: &'o Bson, beside: &Document) -> Result<(&'o str, Options), Invalid> {
     match operand {
         Bson::String(pattern) if pattern.len() > REGEX_MAX_BYTES => {
             Err(Invalid::new("too_long", format!("must have at most {REGEX_MAX_BYTES} bytes")))
@@ -108,7 +109,10 @@ pub(super) fn regex(operand: &Bson) -> Result<(), Invalid> {
         Bson::String(pattern) if pattern.contains('\0') => {
             Err(Invalid::new("invalid_characters", "must not contain a NUL character"))
         }
-        Bson::String(_) => Ok(()),
+        // Options that are wrong are refused where they stand.
+        Bson::String(pattern) => {
+            Ok((pattern, beside.get("$options").and_then(|o| options(o).ok()).unwrap_or_default()))
+        }
         _ => Err(Invalid::new("wrong_type", "must be a pattern, as a string")),
     }
 }
@@ -118,9 +122,12 @@ pub(super) fn regex_options(operand: &Bson, beside: &Document) -> Result<(), Inv
     if !beside.contains_key("$regex") {
         return Err(Invalid::new("invalid_value", "must stand beside \"$regex\""));
     }
+    options(operand).map(drop)
+}
+
+fn options(operand: &Bson) -> Result<Options, Invalid> {
     match operand {
-        Bson::String(options) if options.chars().all(|c| matches!(c, 'i' | 'm' | 's' | 'x')) => Ok(()),
-        Bson::String(_) => Err(Invalid::new("invalid_characters", "may only contain i, m, s and x")),
+        Bson::String(letters) => Options::parse(letters),
         _ => Err(Invalid::new("wrong_type", "must be a string")),
     }
 }

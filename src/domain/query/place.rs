@@ -44,6 +44,24 @@ impl<'a> Place<'a> {
         }
     }
 
+    /// The path of the field here, without operators and the positions of elements: the texts of fields whose paths
+    /// differ are different parts of a document.
+    pub(super) fn path(&self) -> String {
+        let Some((parent, step)) = self.step else {
+            return String::new();
+        };
+        let mut path = parent.path();
+        if let Step::Key(key) = step
+            && !key.starts_with('$')
+        {
+            for segment in key.split('.').filter(|segment| !segment.bytes().all(|byte| byte.is_ascii_digit())) {
+                path.push('.');
+                path.push_str(segment);
+            }
+        }
+        path
+    }
+
     fn below(&'a self, step: Step<'a>) -> Self {
         Self { step: Some((self, step)), depth: self.depth + 1 }
     }
@@ -61,5 +79,17 @@ mod tests {
         let third = second.key("a/b~c");
         assert_eq!(third.pointer(), "/$or/3/a~1b~0c");
         assert_eq!(third.depth(), 3);
+    }
+
+    #[test]
+    fn a_field_has_one_path_however_it_is_asked_for() {
+        let direct = Place::ROOT.key("a.b");
+        let (list, at) = (Place::ROOT.key("$or"), 0);
+        let (clause, field) = (list.index(at), "a.0");
+        let (element, matched) = (clause.key(field), "$elemMatch");
+        let (inner, name) = (element.key(matched), "12.b");
+        assert_eq!(direct.path(), ".a.b");
+        assert_eq!(inner.key(name).key("$regex").path(), direct.path());
+        assert_ne!(Place::ROOT.key("a.bc").path(), direct.path());
     }
 }

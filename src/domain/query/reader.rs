@@ -7,6 +7,7 @@ use bson::{Bson, Document};
 
 use super::operands;
 use super::path::FieldPath;
+use super::patterns::Patterns;
 use super::place::Place;
 use crate::domain::{FieldError, Invalid};
 
@@ -48,13 +49,14 @@ enum Scope {
 pub(super) struct Reader {
     dialect: Dialect,
     conditions: usize,
+    patterns: Patterns,
     errors: Vec<FieldError>,
 }
 
 impl Reader {
     /// A reader that has seen nothing.
     pub(super) fn new(dialect: Dialect) -> Self {
-        Self { dialect, conditions: 0, errors: Vec::new() }
+        Self { dialect, conditions: 0, patterns: Patterns::default(), errors: Vec::new() }
     }
 
     /// Reads a whole filter.
@@ -179,7 +181,10 @@ impl Reader {
             "$type" => self.check(operands::types(operand), place),
             "$size" => self.check(operands::size(operand), place),
             "$mod" => self.check(operands::modulo(operand), place),
-            "$regex" => self.check(operands::regex(operand), place),
+            "$regex" => {
+                let verdict = self.patterns.take(operand, beside, place);
+                self.check(verdict, place);
+            }
             "$options" => self.check(operands::regex_options(operand, beside), place),
             other => self.refuse(unsupported(other), place),
         }

@@ -61,6 +61,11 @@ impl CollectionSchema {
         if translation.errors.is_empty() && bson_levels(&enforced) > MAX_BSON_LEVELS {
             translation.refuse(&Place::whole(), Invalid::new("too_deep", "nests its rules too deep for MongoDB"));
         }
+        if translation.errors.is_empty()
+            && let Err(why) = translation.patterns.check(&enforced)
+        {
+            translation.refuse(&Place::whole(), why);
+        }
         if translation.errors.is_empty() { Ok(Self { enforced }) } else { Err(translation.errors) }
     }
 

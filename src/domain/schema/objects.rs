@@ -7,7 +7,7 @@ use bson::{Bson, Document, doc};
 use super::place::Place;
 use super::rules::Rules;
 use super::translate::Translation;
-use super::{Invalid, REVISION, patterns, values};
+use super::{Invalid, REVISION, values};
 
 impl Translation {
     /// All keywords about objects.
@@ -62,9 +62,11 @@ impl Translation {
         let mut translated = Document::new();
         for (pattern, schema) in members {
             let property = place.at(pattern);
-            self.accept(&property, patterns::pattern(pattern));
-            let enforced = if place.is_root { patterns::sparing_revision(pattern) } else { pattern.clone() };
-            translated.insert(enforced, self.subschema(schema, &property.inner_value()));
+            let read =
+                if place.is_root { self.patterns.read_sparing_revision(pattern) } else { self.patterns.read(pattern) };
+            let enforced = self.accept(&property, read);
+            let schema = self.subschema(schema, &property.inner_value());
+            translated.extend(enforced.map(|enforced| (enforced, schema.into())));
         }
         translated
     }

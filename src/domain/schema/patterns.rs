@@ -1,128 +1,159 @@
-//! Regular expressions: what can be told of them before MongoDB compiles them.
+//! The patterns of one schema, and what they take together.
+
+use std::collections::HashMap;
+
+use bson::{Bson, Document};
 
 use super::{Invalid, REVISION};
+use crate::domain::pattern::{Inspector, Options, STEPS_MAX, Use};
 
 /// The longest pattern, in bytes.
 const MAX_BYTES: usize = 500;
 
-/// What PCRE, which MongoDB uses, reads in another way than JSON Schema means it, with what to do about it.
-/// The middle tells whether it is so inside of a class of characters (`[…]`), too.
-const FOREIGN: [(&str, bool, &str); 4] = [
-    ("(*", false, "must not begin a group with '(*'"),
-    ("(?#", false, "must not hold a comment"),
-    ("\\Q", true, "must not use \\Q"),
-    ("\\u", true, "must name characters as \\x{00e9} instead of \\u00e9"),
-];
-
-/// Reads a pattern. Whether it is a regular expression in all its parts is for MongoDB to say.
-pub(super) fn pattern(text: &str) -> Result<(), Invalid> {
-    let refuse = |detail: String| Err(Invalid::new("invalid_value", detail));
-    if text.len() > MAX_BYTES {
-        return refuse(format!("must have at most {MAX_BYTES} bytes"));
-    }
-    if text.contains('\0') {
-        return refuse("must not contain a NUL character".to_owned());
-    }
-    match unfold(text) {
-        Ok(()) => Ok(()),
-        Err(detail) => refuse(detail.to_owned()),
-    }
+/// The patterns that were read so far.
+#[derive(Debug, Default)]
+pub(super) struct Patterns {
+    inspector: Inspector,
+    /// The steps of each, by the text that MongoDB has of it.
+    steps: HashMap<String, u32>,
 }
 
-/// The same pattern for the names of the whole document's members, made never to match the server's own field.
-///
-/// The pattern still matches anywhere in a name: what comes before is skipped as shortly as possible, and its own
-/// anchors see the whole name. No group is added that is counted, so that `\1` means what it meant. [`pattern`] has
-/// seen that its groups are closed: none can end the one around it.
-pub(super) fn sparing_revision(text: &str) -> String {
-    format!(r"\A(?!{REVISION}\z)(?s:.*?)(?:{text})")
-}
+impl Patterns {
+    /// Reads a pattern for texts, or for the names of an object's members; gives MongoDB's.
+    pub(super) fn read(&mut self, text: &str) -> Result<String, Invalid> {
+        self.admit(text, text.to_owned(), Use::Plain)
+    }
 
-/// Looks at each construct once: groups and classes must be closed, and none may be foreign.
-fn unfold(text: &str) -> Result<(), &'static str> {
-    let mut rest = text;
-    let mut open_groups = 0_usize;
-    let mut in_class = false;
-    while let Some(first) = rest.chars().next() {
-        if let Some(detail) = foreign(rest, in_class) {
-            return Err(detail);
+    /// Reads a pattern for the names of the whole document's members, made never to match the server's own field.
+    ///
+    /// The pattern still matches anywhere in a name: what comes before is skipped as shortly as possible, and its own
+    /// anchors see the whole name. Its groups are closed, or it would not have been read: none can end the one around it.
+    pub(super) fn read_sparing_revision(&mut self, text: &str) -> Result<String, Invalid> {
+        self.admit(text, format!(r"\A(?!{REVISION}\z)(?s:.*?)(?:{text})"), Use::Behind)
+    }
+
+    fn admit(&mut self, text: &str, enforced: String, usage: Use) -> Result<String, Invalid> {
+        if text.len() > MAX_BYTES {
+            return Err(Invalid::new("invalid_value", format!("must have at most {MAX_BYTES} bytes")));
         }
-        let mut length = first.len_utf8();
-        match first {
-            '\\' => length += rest.chars().nth(1).ok_or("must not end with a backslash")?.len_utf8(),
-            ']' => in_class = false,
-            _ if in_class => {}
-            '[' => (in_class, length) = (true, class_opening(rest)),
-            '(' => open_groups += 1,
-            ')' => open_groups = open_groups.checked_sub(1).ok_or("must not close a group that is not open")?,
-            _ => {}
+        if text.contains('\0') {
+            return Err(Invalid::new("invalid_value", "must not contain a NUL character"));
         }
-        rest = rest.get(length..).unwrap_or_default();
+        let steps = self.inspector.steps(text, Options::default(), usage)?;
+        self.steps.insert(enforced.clone(), steps);
+        Ok(enforced)
     }
-    if open_groups == 0 && !in_class { Ok(()) } else { Err("must close each group and each class of characters") }
-}
 
-/// Why what stands at the beginning is refused, if it is.
-fn foreign(rest: &str, in_class: bool) -> Option<&'static str> {
-    let begins = |foreign: &&(&str, bool, &'static str)| rest.starts_with(foreign.0) && (foreign.1 || !in_class);
-    if let Some((_, _, detail)) = FOREIGN.iter().find(begins) {
-        return Some(detail);
+    /// Checks a translated schema, which holds these patterns.
+    ///
+    /// # Errors
+    /// `pattern_too_costly`, when too many patterns are matched with the same text.
+    pub(super) fn check(&self, enforced: &Document) -> Result<(), Invalid> {
+        if self.for_value(enforced) > STEPS_MAX {
+            let why = "has patterns for the same text that take too long together: use fewer, or simpler ones";
+            return Err(Invalid::new("pattern_too_costly", why));
+        }
+        Ok(())
     }
-    if in_class && ["[:", "[.", "[="].iter().any(|opening| rest.starts_with(opening)) {
-        return Some("must not name a class of characters inside of another");
+
+    /// The most steps for a character of a value that a schema is about. Texts in different members are different texts;
+    /// what several schemas say of one value is all matched with the same.
+    fn for_value(&self, schema: &Document) -> u32 {
+        let of = |pattern: &str| self.steps.get(pattern).copied().unwrap_or_default();
+        let text = schema.get_str("pattern").map_or(0, of);
+        let members = |keyword: &str| schema.get_document(keyword).into_iter().flatten();
+        let names = members("patternProperties").map(|(pattern, _)| of(pattern)).fold(0, u32::saturating_add);
+        let values = members("properties").map(|(_, schema)| self.for_any(schema)).max().unwrap_or_default();
+        let matched =
+            members("patternProperties").map(|(_, schema)| self.for_any(schema)).fold(values, u32::saturating_add);
+        let others = schema.get("additionalProperties").map_or(0, |schema| self.for_any(schema));
+        let items = ["items", "additionalItems"].iter().filter_map(|keyword| schema.get(*keyword));
+        let items = items.map(|schemas| self.for_any(schemas)).max().unwrap_or_default();
+        let here = names.max(matched).max(others).max(text.saturating_add(items));
+        self.for_same_value(schema).fold(here, u32::saturating_add)
     }
-    (!in_class && sets_extended(rest)).then_some("must not use the option x")
-}
 
-/// How many bytes open the class at the beginning. A `]` that comes first stands for itself.
-fn class_opening(rest: &str) -> usize {
-    ["[^]", "[]", "[^"].iter().find(|opening| rest.starts_with(**opening)).map_or(1, |opening| opening.len())
-}
+    /// What the schemas take that are about the same value as the one around them.
+    fn for_same_value<'s>(&'s self, schema: &'s Document) -> impl Iterator<Item = u32> + 's {
+        let lists = ["allOf", "anyOf", "oneOf"].iter().filter_map(|keyword| schema.get_array(*keyword).ok());
+        let dependent = schema.get_document("dependencies").into_iter().flat_map(Document::values);
+        let schemas = lists.flatten().chain(schema.get("not")).chain(dependent);
+        schemas.map(|schema| self.for_any(schema))
+    }
 
-/// Whether the group at the beginning turns on the option that makes a `#` begin a comment.
-fn sets_extended(text: &str) -> bool {
-    text.strip_prefix("(?")
-        .and_then(|rest| rest.split([':', ')', '-']).next())
-        .is_some_and(|flags| flags.contains('x') && flags.chars().all(|c| c.is_ascii_alphabetic() || c == '^'))
+    /// A schema, or the costliest of some that are about different values.
+    fn for_any(&self, schemas: &Bson) -> u32 {
+        match schemas {
+            Bson::Document(schema) => self.for_value(schema),
+            Bson::Array(schemas) => schemas.iter().map(|schema| self.for_any(schema)).max().unwrap_or_default(),
+            _ => 0,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::pattern;
+    use bson::doc;
+
+    use super::super::CollectionSchema;
+    use super::*;
+
+    fn codes(schema: &Document) -> Vec<(String, &'static str)> {
+        let refused = CollectionSchema::parse(schema).err().unwrap_or_default();
+        refused.into_iter().map(|error| (error.pointer, error.code)).collect()
+    }
 
     #[test]
     fn ordinary_patterns_pass() {
-        for text in [
-            "", "^a$", "(a)|b\\1", "[()]", "[]()]", "[^]]", "\\(\\)", "[\\]]", "(?<n>a)", "(?i)a", "(?-x)a", "\\\\Q",
-            "(?=x)",
-        ] {
-            assert!(pattern(text).is_ok(), "{text}");
+        for text in
+            ["", "^a$", "(a)|b", "[()]", "[]()]", "[^]]", "\\(\\)", "[\\]]", "(?<n>a)", "(?i)a", "(?-x)a", "\\\\Q"]
+        {
+            assert_eq!(Patterns::default().read(text).as_deref(), Ok(text));
         }
-        assert!(pattern(&"a".repeat(500)).is_ok());
+        assert!(Patterns::default().read(&format!("^{}", "a".repeat(MAX_BYTES - 1))).is_ok());
     }
 
     #[test]
     fn what_would_not_stay_within_a_group_is_refused() {
-        for text in [
-            "(",
-            ")",
-            "a)|(b",
-            "[",
-            "[]",
-            "[^]",
-            "\\",
-            "a\0",
-            "(?#a)",
-            "(*UTF8)a",
-            "\\Qa",
-            "[\\Q]",
-            "\\u00e9",
-            "(?x)a",
-            "(?ix:a)",
-            "[[:alpha:]]",
-        ] {
-            assert!(pattern(text).is_err(), "{text}");
+        for text in ["(", ")", "a)|(b", "[", "[]", "[^]", "\\", "a\0", "(?#a)", "(*UTF8)a", "\\Qa", "[\\Q]", "(?x)a"] {
+            assert!(Patterns::default().read_sparing_revision(text).is_err(), "{text}");
         }
-        assert!(pattern(&"a".repeat(501)).is_err());
+        assert!(Patterns::default().read(&"a".repeat(MAX_BYTES + 1)).is_err());
+    }
+
+    #[test]
+    fn patterns_for_different_texts_do_not_add_up() {
+        let heavy = || doc! { "pattern": "[a-z]{1,20}1" };
+        let three = || doc! { "a": heavy(), "b": heavy(), "c": heavy() };
+        assert_eq!(codes(&doc! { "properties": three() }), []);
+        assert_eq!(codes(&doc! { "properties": { "a": { "items": heavy() }, "b": { "properties": three() } } }), []);
+        assert_eq!(codes(&doc! { "properties": { "a": { "prefixItems": [heavy(), heavy()], "items": heavy() } } }), []);
+        assert_eq!(codes(&doc! { "additionalProperties": heavy(), "properties": three() }), []);
+    }
+
+    #[test]
+    fn patterns_for_the_same_text_add_up() {
+        let heavy = || doc! { "pattern": "[a-z]{1,20}1" };
+        let too_costly = [(String::new(), "pattern_too_costly")];
+        let of_a = |schema: Document| doc! { "properties": { "a": schema } };
+        for schema in [
+            of_a(doc! { "allOf": [heavy(), { "not": heavy() }] }),
+            of_a(doc! { "pattern": "[a-z]{1,20}1", "anyOf": [heavy(), {}] }),
+            of_a(doc! { "if": heavy(), "then": {}, "else": false }),
+            of_a(doc! { "pattern": "[a-z]{1,20}1", "items": heavy() }),
+            doc! { "properties": { "a": heavy() }, "patternProperties": { "^a": heavy() } },
+            doc! { "properties": { "a": heavy() }, "dependencies": { "b": of_a(heavy()) } },
+            of_a(doc! { "patternProperties": { "[a-z]{1,20}1": {}, "[a-z]{1,20}2": {} } }),
+        ] {
+            assert_eq!(codes(&schema), too_costly, "{schema}");
+        }
+    }
+
+    #[test]
+    fn names_of_the_whole_document_are_matched_behind_something() {
+        let names = |pattern: &str| doc! { "patternProperties": { pattern: {} } };
+        assert_eq!(codes(&doc! { "properties": { "a": names(".*foo") } }), []);
+        assert_eq!(codes(&names(".*foo")), [("/patternProperties/.*foo".to_owned(), "pattern_too_costly")]);
+        assert_eq!(codes(&names("^x-[a-z]+$")), []);
     }
 }

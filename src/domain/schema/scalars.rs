@@ -7,7 +7,7 @@ use bson::{Bson, Document, doc};
 use super::place::Place;
 use super::rules::Rules;
 use super::translate::Translation;
-use super::{Invalid, patterns, values};
+use super::{Invalid, values};
 
 /// The types of JSON Schema.
 const TYPES: [&str; 7] = ["array", "boolean", "integer", "null", "number", "object", "string"];
@@ -72,7 +72,7 @@ impl Translation {
     pub(super) fn texts(&mut self, schema: &Document, place: &Place, rules: &mut Rules) {
         self.counts(schema, ["minLength", "maxLength"], place, rules);
         if let Some(value) = schema.get("pattern") {
-            let read = values::text(value).and_then(|text| patterns::pattern(text).map(|()| text));
+            let read = values::text(value).and_then(|text| self.patterns.read(text));
             if let Some(text) = self.accept(&place.at("pattern"), read) {
                 rules.put("pattern", text);
             }

@@ -2,6 +2,7 @@
 
 use bson::{Bson, Document};
 
+use super::patterns::Patterns;
 use super::place::Place;
 use super::rules::{Rules, nothing};
 use super::{FieldError, Invalid, MAX_ERRORS, MAX_LEVELS, MAX_SUBSCHEMAS, keywords};
@@ -13,6 +14,8 @@ pub(super) struct Translation {
     pub(super) errors: Vec<FieldError>,
     /// How many schemas the translation has.
     pub(super) subschemas: usize,
+    /// The patterns in it.
+    pub(super) patterns: Patterns,
 }
 
 impl Translation {

@@ -78,7 +78,9 @@ pub(in crate::http) fn parse_flag(text: &str) -> Result<bool, Invalid> {
 /// `next` (or the `Link` header) with the same `filter` and `sort`; a cursor is good for nothing else.
 ///
 /// `filter` is MongoDB's query language with `$eq $ne $gt $gte $lt $lte $in $nin $and $or $nor $not $exists $type $all $elemMatch
-/// $size $mod $regex`. A page ends early, with a `next`, when its documents together are larger than 1 MiB.
+/// $size $mod $regex`. A pattern whose matching could take long is refused with its place (`pattern_too_costly`,
+/// `unsupported_pattern`: lookaround, back references). A page ends early, with a `next`, when its documents together are larger
+/// than 1 MiB.
 #[utoipa::path(
     get, path = "/org/{organization_name}/documents", tag = "documents", operation_id = "list_documents",
     security(("bearer" = []), ("password" = [])),

@@ -32,7 +32,7 @@ pub(in crate::http) struct SchemaAnswer {
 /// A JSON Schema (draft 4 to 2020-12) that MongoDB itself enforces from now on, whoever writes; a write that breaks it is
 /// answered with 422 `schema_violated` and the paths that failed. What MongoDB's dialect lacks is translated where the meaning
 /// stays (`type: integer`, `const`, `if`, numeric `exclusiveMinimum`, …) and else refused with its place (`$ref`, `format`, …);
-/// `bsonType` says what JSON Schema cannot (`date`, `objectId`, `decimal`). `_id` is always allowed.
+/// patterns are bounded as in filters; `bsonType` says what JSON Schema cannot (`date`, `objectId`, `decimal`). `_id` is always allowed.
 #[utoipa::path(
     put, path = "/org/{organization_name}/schema", tag = "indexes and schema", operation_id = "set_schema",
     security(("bearer" = []), ("password" = [])),

@@ -67,7 +67,9 @@ async fn what_is_wrong_with_a_query_is_named_with_its_place() {
     refused("filter", "{\"a\":1", &["?filter invalid_json"]).await;
     refused("filter", "[]", &["?filter wrong_type"]).await;
     refused("filter", "{\"a\":1,\"a\":2}", &["?filter/a repeated"]).await;
-    refused("filter", "{\"a\":{\"$regex\":\"(\"}}", &["?filter invalid_value"]).await;
+    refused("filter", "{\"a\":{\"$regex\":\"(\"}}", &["?filter/a/$regex invalid_value"]).await;
+    // What the names of properties are, MongoDB alone knows.
+    refused("filter", "{\"a\":{\"$regex\":\"\\\\p{Nope}\"}}", &["?filter invalid_value"]).await;
     refused("limit", "0", &["?limit invalid_value"]).await;
     refused("limit", "1001", &["?limit invalid_value"]).await;
     refused("count", "yes", &["?count invalid_value"]).await;

@@ -9,6 +9,7 @@ mod lost;
 mod memory;
 mod moving;
 mod paging;
+mod patterns;
 mod refusals;
 mod schema;
 mod single;

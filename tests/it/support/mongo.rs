@@ -183,6 +183,19 @@ impl Mongod {
         })
     }
 
+    /// How much of the processors it has used, as the kernel says (Linux); elsewhere how much time has gone by.
+    pub(crate) fn used(&self) -> Duration {
+        static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
+        let process = self.process.expect("it was started").as_raw_nonzero();
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else { return BEGINNING.elapsed() };
+        let used = threads.flatten().map(|thread| {
+            let used = std::fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
+            // One that has ended says nothing.
+            used.split(' ').next().and_then(|nanoseconds| nanoseconds.parse().ok()).unwrap_or(0)
+        });
+        Duration::from_nanos(used.sum())
+    }
+
     /// Lets it go on.
     pub(crate) fn release(&self) {
         self.signal(Signal::CONT);
