@@ -90,7 +90,7 @@ impl AuthService {
         let found = self.admins.find_by_email_with_org(email.email()).await?.filter(|(_, org)| may_be(org.state));
         let hash = found.as_ref().map(|(admin, _)| &admin.password_hash);
         let may_be_cut = found.as_ref().is_some_and(|(admin, _)| admin.credential_version == 0);
-        let is_right = self.hasher.verify(HashOwner::Visitor(from), password, hash, may_be_cut).await?;
+        let is_right = self.hasher.verify(HashOwner::Visitor(from.site()), password, hash, may_be_cut).await?;
         let found = found.filter(|_| is_right).ok_or(AuthError::InvalidCredentials)?;
         self.attempts.logged_in(email.email(), from);
         Ok(found)

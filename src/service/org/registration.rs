@@ -63,7 +63,7 @@ impl Registrant {
     /// On whose behalf its passwords are hashed.
     pub(super) fn hash_owner(self) -> HashOwner {
         let (Self::Visitor(from) | Self::Operator(from)) = self;
-        HashOwner::Creator(from)
+        HashOwner::Creator(from.site())
     }
 }
 
