@@ -20,12 +20,12 @@ use crate::http::{AllServices, HttpState, RequestLimits, Services, router};
 use crate::repo::connect::{ConnectError, check_supported};
 use crate::repo::takeover::{TakeoverError, plan, take_over};
 use crate::repo::{Database, RepoError, Repos, connect, indexes};
-use crate::service::data::CursorSealer;
+use crate::service::data::{Admission, CursorSealer};
 use crate::service::doctor::Report;
 use crate::service::idempotency::AnswerSealer;
 use crate::service::{
     AuthService, DataService, DoctorService, IdempotencyService, MigrationService, OrgRules, OrgService,
-    PasswordHasher, TokenService,
+    PasswordHasher, Storage, TokenService,
 };
 
 /// How long the doctor waits for MongoDB's first answers.
@@ -225,10 +225,11 @@ impl App {
                 let _ends_the_server = stop.clone().drop_guard();
                 let Some(database) = open_when_there(&config, &stop).await? else { return Ok(()) };
                 let (made, migration) = wire(database, &config, clock, hasher, sealers);
-                let orgs = made.orgs.clone();
+                let (orgs, storage) = (made.orgs.clone(), made.storage.clone());
+                report("room on MongoDB's disk", storage.look().await);
                 let _first = state.services.set(made);
                 info!("ready");
-                keep_house(&migration, &orgs, &stop).await;
+                keep_house(&migration, &orgs, &storage, &stop).await;
                 Ok::<(), OpenError>(())
             }
         });
@@ -293,16 +294,21 @@ fn wire(
     let auth =
         AuthService::new(&repos, hasher.clone(), tokens.clone(), clock.clone(), config.login_attempts_per_minute);
     let Sealers { cursors, answers } = sealers;
-    let data = DataService::new(&repos, cursors);
+    let storage = Storage::new(repos.storage.clone(), config.min_free_storage_percent);
+    let data = DataService::new(&repos, cursors, Admission::new(storage.clone(), config.quotas, clock.clone()));
     let idempotency = IdempotencyService::new(&repos, answers);
-    let rules = OrgRules { max_organizations: config.max_organizations, delete_grace_days: config.delete_grace_days };
+    let rules = OrgRules {
+        storage: storage.clone(),
+        max_organizations: config.max_organizations,
+        delete_grace_days: config.delete_grace_days,
+    };
     let orgs = OrgService::new(repos, migration.clone(), auth.clone(), hasher, tokens, clock, rules);
-    (Services::new(AllServices { auth, orgs, data, idempotency, database }), migration)
+    (Services::new(AllServices { auth, orgs, data, idempotency, database, storage }), migration)
 }
 
 /// What this server does without being asked, until it stops. Each kind of work at its own pace: none may wait for another,
 /// least of all the changes that a dead server left.
-async fn keep_house(migration: &MigrationService, orgs: &OrgService, stop: &CancellationToken) {
+async fn keep_house(migration: &MigrationService, orgs: &OrgService, storage: &Storage, stop: &CancellationToken) {
     let often = reconcile_every();
     let leftovers = chaos::time("CHAOS_SCRUB_MS", SCRUB_EVERY);
     tokio::join!(
@@ -312,6 +318,11 @@ async fn keep_house(migration: &MigrationService, orgs: &OrgService, stop: &Canc
         async {
             regularly(often, stop, || orgs.write_down_uses()).await;
             orgs.write_down_uses().await;
+        },
+        async {
+            while stop.run_until_cancelled(storage.look_is_due()).await.is_some() {
+                report("room on MongoDB's disk", storage.look().await);
+            }
         },
     );
 }

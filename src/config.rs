@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
+use crate::domain::Quotas;
 use crate::repo::connect::is_connection_string;
 
 /// The fewest bytes of a signing secret: as many as HS256's hash has (RFC 7518, section 3.2).
@@ -62,6 +63,10 @@ pub struct Config {
     pub max_running_requests: usize,
     /// How many organizations this server holds.
     pub max_organizations: u64,
+    /// The most that one organization may keep.
+    pub quotas: Quotas,
+    /// How much of MongoDB's disk must be free for data to be added, in per cent; 0 for no such mark.
+    pub min_free_storage_percent: u8,
     /// For how many days a deleted organization can be brought back; not at all when absent.
     pub delete_grace_days: Option<u16>,
     /// Whether log lines are JSON objects.
@@ -107,6 +112,9 @@ impl Config {
         let max_running_streams = reader.number("MAX_RUNNING_STREAMS", 64_usize, 1, 10_000);
         let max_running_requests = reader.number("MAX_RUNNING_REQUESTS", 1_000_usize, 1, 1_000_000);
         let max_organizations = reader.number("MAX_ORGANIZATIONS", 5_000_u64, 1, 1_000_000);
+        let quota_documents = reader.number("QUOTA_DOCUMENTS", 0_u64, 0, 1 << 50);
+        let quota_bytes = reader.number("QUOTA_BYTES", 0_u64, 0, 1 << 50);
+        let min_free_storage_percent = reader.number("MIN_FREE_STORAGE_PERCENT", 5_u8, 0, 50);
         let grace_days = reader.number("DELETE_GRACE_DAYS", 0_u16, 0, 365);
         let attempts = reader.number(
             "LOGIN_ATTEMPTS_PER_MINUTE",
@@ -140,6 +148,8 @@ impl Config {
             max_running_streams,
             max_running_requests,
             max_organizations,
+            quotas: Quotas::new(quota_documents, quota_bytes),
+            min_free_storage_percent,
             delete_grace_days: (grace_days > 0).then_some(grace_days),
             is_log_json: log_format == "json",
             log_filter,
@@ -264,6 +274,9 @@ mod tests {
             ("MAX_RUNNING_STREAMS", "0"),
             ("MAX_RUNNING_REQUESTS", "0"),
             ("MAX_ORGANIZATIONS", "0"),
+            ("QUOTA_DOCUMENTS", "-1"),
+            ("QUOTA_BYTES", "1GB"),
+            ("MIN_FREE_STORAGE_PERCENT", "51"),
             ("DELETE_GRACE_DAYS", "366"),
             ("LOGIN_ATTEMPTS_PER_MINUTE", "0"),
             ("CORS_ALLOWED_ORIGINS", "https://app.example.com/"),

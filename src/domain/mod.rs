@@ -13,6 +13,7 @@ pub mod invalid;
 pub mod org;
 pub mod password;
 pub mod query;
+pub mod quota;
 pub mod schema;
 pub mod tenant;
 
@@ -22,6 +23,7 @@ pub use change::{Change, ChangeId, ChangeKind, Progress};
 pub use invalid::{FieldError, Invalid};
 pub use org::{Connection, Deletion, FoundBy, OldName, Org, OrgId, OrgName, OrgReference, OrgState, Slug};
 pub use password::{NewPassword, PasswordAttempt, PasswordHash};
+pub use quota::{Amount, Quota, QuotaReached, Quotas};
 pub use tenant::{OwnerTag, Tenant, TenantCollection};
 
 /// Makes a newtype over `ObjectId` that prints and reads as its 24 hex digits.

@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::problem::{Problem, kinds};
 use super::streams::Streams;
 use crate::repo::Database;
-use crate::service::{AuthService, DataService, IdempotencyService, OrgService};
+use crate::service::{AuthService, DataService, IdempotencyService, OrgService, Storage};
 
 /// What handlers ask; every request holds it.
 #[derive(Debug, Clone)]
@@ -36,6 +36,8 @@ pub struct AllServices {
     pub idempotency: IdempotencyService,
     /// Asked by `/health/ready` alone.
     pub database: Database,
+    /// Told by `/health/ready`.
+    pub storage: Storage,
 }
 
 impl Services {

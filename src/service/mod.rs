@@ -12,6 +12,7 @@ pub mod org;
 pub mod passwords;
 mod sealer;
 mod shared_lookups;
+pub mod storage;
 pub mod tokens;
 
 pub use auth::{AuthError, AuthService};
@@ -21,4 +22,5 @@ pub use idempotency::IdempotencyService;
 pub use migration::{ChangeError, MigrationService};
 pub use org::{OrgError, OrgRules, OrgService};
 pub use passwords::{PasswordError, PasswordHasher};
+pub use storage::Storage;
 pub use tokens::{AccessToken, TokenService};

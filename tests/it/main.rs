@@ -14,5 +14,6 @@ mod failpoints;
 mod faults;
 mod orgs;
 mod privacy;
+mod storage;
 mod support;
 mod takeover;

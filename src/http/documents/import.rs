@@ -25,7 +25,7 @@ use crate::http::body::{announced_length, too_large};
 use crate::http::problem::{Failure, Problem, kinds};
 use crate::http::state::{HttpState, RequestLimits, Services};
 use crate::http::streams::{AS_IT_COMES, LineSender};
-use crate::service::data::Import;
+use crate::service::data::{Added, Import};
 
 /// How many failures are told one by one.
 const MAX_FAILURES: usize = 100;
@@ -204,11 +204,14 @@ async fn add(
 ) -> Result<(), Problem> {
     let mut told: Option<Instant> = None;
     while let Some(Batch { lines, documents, .. }) = batches.recv().await {
-        let failed = import.insert(&documents).await.map_err(Problem::from)?;
+        let Added { tried, failed, cut } = import.insert(&documents).await;
         let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-        tally.inserted += u64::try_from(documents.len() - failed.len()).unwrap_or_default();
+        tally.inserted += u64::try_from(tried - failed.len()).unwrap_or_default();
         for (place, error) in failed {
             tally.fail(lines.get(place).copied().unwrap_or_default(), error.into());
+        }
+        if let Some(cut) = cut {
+            return Err(cut.into());
         }
         if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
             told = Some(Instant::now());

@@ -23,6 +23,7 @@ pub(in crate::http) const PROBLEMS: &[Kind] = &[
     kinds::VALIDATION_FAILED,
     kinds::IDEMPOTENCY_KEY_REUSED,
     kinds::CAPACITY_REACHED,
+    kinds::STORAGE_LOW,
     kinds::PASSWORD_QUEUE_FULL,
     kinds::OUTCOME_UNKNOWN,
 ];

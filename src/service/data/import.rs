@@ -26,14 +26,56 @@ impl DataService {
     }
 }
 
+/// What became of documents that were to be added.
+#[derive(Debug, Default)]
+pub struct Added {
+    /// How many were tried, from the first on.
+    pub tried: usize,
+    /// Those of them that could not be added, by their places.
+    pub failed: Vec<(usize, DataError)>,
+    /// Why the others were not tried, or why nobody knows of them.
+    pub cut: Option<DataError>,
+}
+
 impl Import {
+    /// Adds documents: all of them, or those before the first for which there is no room, or before MongoDB was away.
+    pub async fn insert(&mut self, documents: &[NewDocument]) -> Added {
+        let documents: Vec<&NewDocument> = documents.iter().collect();
+        let mut added = Added::default();
+        while let Some(rest @ [_, ..]) = documents.get(added.tried..)
+            && added.cut.is_none()
+        {
+            // As many as there is room for; once some of them failed, there may be room for more.
+            match self.insert_some(rest).await {
+                Ok((tried, failed)) => {
+                    added.failed.extend(failed.into_iter().map(|(place, error)| (added.tried + place, error)));
+                    added.tried += tried;
+                }
+                Err(error) => added.cut = Some(error),
+            }
+        }
+        added
+    }
+
+    /// Adds as many documents as there is room for; gives how many it tried and which of them could not be added.
+    async fn insert_some(&mut self, documents: &[&NewDocument]) -> Result<(usize, Vec<(usize, DataError)>), DataError> {
+        let service = self.service.clone();
+        let (tried, mut admitted) = service.admit_new(&self.place.tenant, documents).await?;
+        let sent = self.send(documents.get(..tried).unwrap_or_default()).await;
+        if let Ok(failed) = &sent {
+            admitted.return_documents(failed.iter().filter_map(|(place, _)| documents.get(*place).copied()));
+        }
+        admitted.settle(sent.as_ref().map(|_| true));
+        sent.map(|failed| (tried, failed))
+    }
+
     /// Adds documents; gives those that could not be added, by their places.
     ///
     /// # Errors
     /// None of them, or nobody knows which, could be added: the organization is gone, or MongoDB is away.
-    pub async fn insert(&mut self, documents: &[NewDocument]) -> Result<Vec<(usize, DataError)>, DataError> {
+    async fn send(&mut self, documents: &[&NewDocument]) -> Result<Vec<(usize, DataError)>, DataError> {
         let (mut failed, mut before) = (Vec::new(), Before::DidNothing);
-        let mut pending: Vec<(usize, &NewDocument)> = documents.iter().enumerate().collect();
+        let mut pending: Vec<(usize, &NewDocument)> = documents.iter().copied().enumerate().collect();
         while !pending.is_empty() {
             let batch: Vec<&NewDocument> = pending.iter().map(|(_, document)| *document).collect();
             let error = match self.service.repo.insert_many(&self.place.collection, &batch).await {

@@ -1,19 +1,22 @@
 //! Tenants' documents, indexes and schemas. Every call begins with a [`crate::domain::Tenant`], which only an authorized
 //! caller yields.
 
+mod admission;
 mod builds;
 mod cursors;
 mod export;
 mod import;
 mod indexes;
 mod place;
+mod quota;
 mod reads;
 mod schema;
 mod writes;
 
+pub use admission::Admission;
 pub use cursors::CursorSealer;
 pub use export::Export;
-pub use import::Import;
+pub use import::{Added, Import};
 pub use indexes::MAX_INDEXES;
 pub use reads::{ListDocuments, Page};
 pub use schema::AppliedSchema;
@@ -23,8 +26,9 @@ pub use crate::repo::tenant_data::{CollectionStats, DocumentBatch, StoredIndex};
 use builds::Builds;
 use place::Locator;
 
-use crate::domain::{FieldError, Invalid};
+use crate::domain::{FieldError, Invalid, QuotaReached};
 use crate::repo::{RepoError, Repos, TenantDataRepo};
+use crate::service::storage::StorageLow;
 
 /// Why a call on a tenant's data did not give its answer.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +57,12 @@ pub enum DataError {
     /// The collection's schema refuses the document.
     #[error("the schema refuses the document")]
     SchemaViolation(Vec<FieldError>),
+    /// The organization keeps as much as it may.
+    #[error("the organization keeps as much as it may")]
+    QuotaReached(QuotaReached),
+    /// MongoDB's disk has no room for what the write would add.
+    #[error("MongoDB's disk is nearly full")]
+    StorageLow,
     /// The query took longer than a query may.
     #[error("the query took too long")]
     TooSlow,
@@ -94,6 +104,18 @@ pub enum DataError {
     Repo(#[from] RepoError),
 }
 
+impl From<QuotaReached> for DataError {
+    fn from(reached: QuotaReached) -> Self {
+        Self::QuotaReached(reached)
+    }
+}
+
+impl From<StorageLow> for DataError {
+    fn from(StorageLow: StorageLow) -> Self {
+        Self::StorageLow
+    }
+}
+
 impl DataError {
     /// One thing that is not acceptable, with its place.
     fn invalid(why: Invalid, pointer: &str) -> Self {
@@ -108,12 +130,14 @@ pub struct DataService {
     locator: Locator,
     cursors: CursorSealer,
     builds: Builds,
+    admission: Admission,
 }
 
 impl DataService {
     /// Serves the data of these repositories.
     #[must_use]
-    pub fn new(repos: &Repos, cursors: CursorSealer) -> Self {
-        Self { repo: repos.data.clone(), locator: Locator::new(repos.orgs.clone()), cursors, builds: Builds::default() }
+    pub fn new(repos: &Repos, cursors: CursorSealer, admission: Admission) -> Self {
+        let (repo, locator) = (repos.data.clone(), Locator::new(repos.orgs.clone()));
+        Self { repo, locator, cursors, builds: Builds::default(), admission }
     }
 }

@@ -19,6 +19,7 @@ pub use update::{UpdateOrg, UpdatedOrg};
 use super::auth::AuthService;
 use super::migration::{ChangeError, MigrationService};
 use super::passwords::PasswordHasher;
+use super::storage::Storage;
 use super::tokens::TokenService;
 use crate::clock::SharedClock;
 use crate::domain::{Caller, ChangeKind, FoundBy, OldName, Org, OrgId, OrgReference, Slug, Tenant};
@@ -28,8 +29,10 @@ use crate::repo::documents::NameDocument;
 use old_name_uses::OldNameUses;
 
 /// What an operator decided about organizations.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct OrgRules {
+    /// Where there must be room for another one.
+    pub storage: Storage,
     /// How many organizations there may be.
     pub max_organizations: u64,
     /// For how many days a deleted organization can be brought back; not at all when absent.

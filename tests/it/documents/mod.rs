@@ -9,6 +9,7 @@ mod lost;
 mod memory;
 mod moving;
 mod paging;
+mod quotas;
 mod schema;
 mod single;
 
