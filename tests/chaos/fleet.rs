@@ -58,6 +58,7 @@ impl Place {
             ("JWT_SECRET", SECRET.to_owned()),
             ("PORT", "0".to_owned()),
             ("SALT_ROUNDS", "4".to_owned()),
+            ("MIN_FREE_STORAGE_PERCENT", "0".to_owned()),
             ("LOGIN_ATTEMPTS_PER_MINUTE", "100000".to_owned()),
             ("REQUEST_TIMEOUT_SECONDS", "30".to_owned()),
             ("RUST_LOG", "warn,tenantry=info,tenantry::http=error".to_owned()),

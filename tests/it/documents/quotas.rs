@@ -116,7 +116,7 @@ async fn an_import_is_cut_where_it_meets_the_quota_and_what_was_before_is_there(
 async fn many_writers_at_once_fill_the_quota_exactly_with_one_look() {
     let server = server_with("QUOTA_DOCUMENTS", "100").await;
     let org = Org::new(&server, "acme").await;
-    let writers = join_all((0..150).map(async |id| match id % 3 {
+    let writers = join_all((0..150).map(async |id| match id % 10 {
         0 => org.import(bare(1_000 * id..1_000 * id + 4)).await.last().expect("a line")["inserted"].as_u64(),
         _ => Some(u64::from(org.insert(&json!({ "_id": id })).await.status == 201)),
     }));

@@ -80,6 +80,8 @@ impl Server {
             ("PORT", "0".to_owned()),
             ("SALT_ROUNDS", "4".to_owned()),
             ("LOGIN_ATTEMPTS_PER_MINUTE", "1000".to_owned()),
+            // How full the disk of this machine is says nothing of the server.
+            ("MIN_FREE_STORAGE_PERCENT", "0".to_owned()),
         ]);
         given.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let config = Config::read(|name| given.get(name).cloned()).expect("settings");
