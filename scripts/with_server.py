@@ -41,6 +41,7 @@ def run(binary: Path, command: list[str], directory: Path) -> int:
             "PORT": str(port),
             # The cheapest hash, and no limit to logins and the like: what is tested here is the API, not its brakes.
             "SALT_ROUNDS": "4",
+            "MIN_FREE_STORAGE_PERCENT": "0",
             "LOGIN_ATTEMPTS_PER_MINUTE": "100000",
             "CREATIONS_PER_MINUTE": "100000",
             "UNKNOWN_NAMES_PER_MINUTE": "100000",

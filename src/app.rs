@@ -22,12 +22,12 @@ use crate::repo::connect::{ConnectError, check_supported};
 use crate::repo::takeover::{TakeoverError, plan, take_over};
 use crate::repo::{Databases, RepoError, Repos, indexes};
 use crate::service::attempts::Rates;
-use crate::service::data::CursorSealer;
+use crate::service::data::{Admission, CursorSealer};
 use crate::service::doctor::Report;
 use crate::service::idempotency::AnswerSealer;
 use crate::service::{
     Attempts, AuthService, DataService, DoctorService, IdempotencyService, MigrationService, OrgRules, OrgService,
-    PasswordHasher, TokenService,
+    PasswordHasher, Storage, TokenService,
 };
 
 /// How long the doctor waits for MongoDB's first answers.
@@ -235,10 +235,11 @@ impl App {
                 let _ends_the_server = stop.clone().drop_guard();
                 let Some(databases) = open_when_there(&config, &files, &stop).await? else { return Ok(()) };
                 let (made, migration) = wire(databases, &config, clock, hasher, sealers);
-                let orgs = made.orgs.clone();
+                let (orgs, storage) = (made.orgs.clone(), made.storage.clone());
+                report("room on MongoDB's disk", storage.look().await);
                 let _first = state.services.set(made);
                 info!("ready");
-                keep_house(&migration, &orgs, &stop).await;
+                keep_house(&migration, &orgs, &storage, &stop).await;
                 Ok::<(), OpenError>(())
             }
         });
@@ -312,20 +313,23 @@ fn wire(
     let attempts = Arc::new(Attempts::new(rates, clock.clone()));
     let auth = AuthService::new(&repos, hasher.clone(), tokens.clone(), attempts);
     let Sealers { cursors, answers } = sealers;
-    let data = DataService::new(&repos, cursors, config.max_running_queries);
+    let storage = Storage::new(repos.storage.clone(), config.min_free_storage_percent);
+    let admission = Admission::new(storage.clone(), config.quotas, clock.clone());
+    let data = DataService::new(&repos, cursors, admission, config.max_running_queries);
     let idempotency = IdempotencyService::new(&repos, answers);
     let rules = OrgRules {
+        storage: storage.clone(),
         max_organizations: config.max_organizations,
         delete_grace_days: config.delete_grace_days,
         registration: config.registration.clone(),
     };
     let orgs = OrgService::new(repos, migration.clone(), auth.clone(), hasher, tokens, clock, rules);
-    (Services::new(AllServices { auth, orgs, data, idempotency, database: databases.master }), migration)
+    (Services::new(AllServices { auth, orgs, data, idempotency, database: databases.master, storage }), migration)
 }
 
 /// What this server does without being asked, until it stops. Each kind of work at its own pace: none may wait for another,
 /// least of all the changes that a dead server left.
-async fn keep_house(migration: &MigrationService, orgs: &OrgService, stop: &CancellationToken) {
+async fn keep_house(migration: &MigrationService, orgs: &OrgService, storage: &Storage, stop: &CancellationToken) {
     let often = reconcile_every();
     let leftovers = chaos::time("CHAOS_SCRUB_MS", SCRUB_EVERY);
     tokio::join!(
@@ -335,6 +339,11 @@ async fn keep_house(migration: &MigrationService, orgs: &OrgService, stop: &Canc
         async {
             regularly(often, stop, || orgs.write_down_uses()).await;
             orgs.write_down_uses().await;
+        },
+        async {
+            while stop.run_until_cancelled(storage.look_is_due()).await.is_some() {
+                report("room on MongoDB's disk", storage.look().await);
+            }
         },
     );
 }

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
+use crate::domain::Quotas;
 use crate::repo::connect::is_connection_string;
 use crate::service::Registration;
 
@@ -78,6 +79,10 @@ pub struct Config {
     pub max_stream_time: Duration,
     /// How many organizations this server holds.
     pub max_organizations: u64,
+    /// The most that one organization may keep.
+    pub quotas: Quotas,
+    /// How much of MongoDB's disk must be free for data to be added, in per cent; 0 for no such mark.
+    pub min_free_storage_percent: u8,
     /// For how many days a deleted organization can be brought back; not at all when absent.
     pub delete_grace_days: Option<u16>,
     /// Whether log lines are JSON objects.
@@ -132,6 +137,9 @@ impl Config {
         let min_stream_rate = reader.number("MIN_STREAM_BYTES_PER_SECOND", 1_024_u64, 0, 1 << 30);
         let max_stream_minutes = reader.number("MAX_STREAM_MINUTES", 60_u64, 1, 10_080);
         let max_organizations = reader.number("MAX_ORGANIZATIONS", 5_000_u64, 1, 1_000_000);
+        let quota_documents = reader.number("QUOTA_DOCUMENTS", 0_u64, 0, 1 << 50);
+        let quota_bytes = reader.number("QUOTA_BYTES", 0_u64, 0, 1 << 50);
+        let min_free_storage_percent = reader.number("MIN_FREE_STORAGE_PERCENT", 5_u8, 0, 50);
         let grace_days = reader.number("DELETE_GRACE_DAYS", 0_u16, 0, 365);
         let login_attempts_per_minute = reader.rate("LOGIN_ATTEMPTS_PER_MINUTE", 10);
         let creations_per_minute = reader.rate("CREATIONS_PER_MINUTE", 20);
@@ -168,6 +176,8 @@ impl Config {
             min_stream_rate,
             max_stream_time: Duration::from_secs(max_stream_minutes * 60),
             max_organizations,
+            quotas: Quotas::new(quota_documents, quota_bytes),
+            min_free_storage_percent,
             delete_grace_days: (grace_days > 0).then_some(grace_days),
             is_log_json: log_format == "json",
             log_filter,
@@ -335,6 +345,9 @@ mod tests {
             ("MIN_STREAM_BYTES_PER_SECOND", "fast"),
             ("MAX_STREAM_MINUTES", "0"),
             ("MAX_ORGANIZATIONS", "0"),
+            ("QUOTA_DOCUMENTS", "-1"),
+            ("QUOTA_BYTES", "1GB"),
+            ("MIN_FREE_STORAGE_PERCENT", "51"),
             ("DELETE_GRACE_DAYS", "366"),
             ("LOGIN_ATTEMPTS_PER_MINUTE", "0"),
             ("CREATIONS_PER_MINUTE", "0"),

@@ -16,6 +16,7 @@ pub mod org;
 pub mod password;
 pub mod pattern;
 pub mod query;
+pub mod quota;
 pub mod schema;
 pub mod tenant;
 
@@ -27,6 +28,7 @@ pub use network::Network;
 pub use new_id::new_id;
 pub use org::{Connection, Deletion, FoundBy, OldName, Org, OrgId, OrgName, OrgReference, OrgState, Slug};
 pub use password::{NewPassword, PasswordAttempt, PasswordHash};
+pub use quota::{Amount, Quota, QuotaReached, Quotas};
 pub use tenant::{OwnerTag, Tenant, TenantCollection};
 
 /// Makes a newtype over `ObjectId` that prints and reads as its 24 hex digits.

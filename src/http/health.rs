@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use super::problem::{Kind, Problem, kinds};
 use super::state::{HttpState, Services};
 use crate::repo::ping;
+use crate::service::storage::StorageCondition;
 
 /// How long MongoDB may take to answer before the server says that it is not ready.
 const PING_LIMIT: Duration = Duration::from_secs(2);
@@ -30,9 +31,21 @@ pub(super) struct Greeting {
 /// How the server is.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Health {
-    /// `live` or `ready`.
+    /// Always `live`.
+    #[schema(value_type = String, example = "live")]
+    status: &'static str,
+}
+
+/// How the server and MongoDB are.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Readiness {
+    /// Always `ready`.
     #[schema(value_type = String, example = "ready")]
     status: &'static str,
+    /// How MongoDB's disk is: `ok`; `low`, when what adds data is refused with 507; or `unknown`, when MongoDB does not tell or
+    /// `MIN_FREE_STORAGE_PERCENT` is 0.
+    #[schema(value_type = String, example = "ok")]
+    storage: &'static str,
 }
 
 /// See that the service runs
@@ -57,16 +70,22 @@ pub(super) async fn live() -> Json<Health> {
 
 /// See that the server can serve
 ///
-/// 200 when MongoDB answers within 2 seconds, else 503: send requests elsewhere, and do not restart.
+/// 200 when MongoDB answers within 2 seconds, else 503: send requests elsewhere, and do not restart. When MongoDB's disk is
+/// nearly full it is still 200, because reading and deleting go on, and `storage` says so.
 #[utoipa::path(
     get, path = "/health/ready", tag = "operations", operation_id = "ready",
-    responses((status = 200, description = "MongoDB answers", body = Health))
+    responses((status = 200, description = "MongoDB answers", body = Readiness))
 )]
-pub(super) async fn ready(services: Services) -> Result<Json<Health>, Problem> {
+pub(super) async fn ready(services: Services) -> Result<Json<Readiness>, Problem> {
+    let storage = match services.storage.condition() {
+        StorageCondition::Ok => "ok",
+        StorageCondition::Low => "low",
+        StorageCondition::Unknown => "unknown",
+    };
     // In a task of its own, because at the limit only the handle may be dropped (see `super::detach`, which waits longer).
     let asked = tokio::spawn(async move { ping(&services.database).await });
     match timeout(PING_LIMIT, asked).await {
-        Ok(Ok(Ok(()))) => Ok(Json(Health { status: "ready" })),
+        Ok(Ok(Ok(()))) => Ok(Json(Readiness { status: "ready", storage })),
         Ok(_) | Err(_) => Err(Problem::new(kinds::DATABASE_UNAVAILABLE)),
     }
 }
@@ -74,7 +93,7 @@ pub(super) async fn ready(services: Services) -> Result<Json<Health>, Problem> {
 /// Read the metrics
 ///
 /// In Prometheus' text format: requests by method, route and status with their durations, the queue of password
-/// checks, the connections to MongoDB. Shows no data of any organization.
+/// checks, the connections to MongoDB, the free part of its disk. Shows no data of any organization.
 #[utoipa::path(
     get, path = "/metrics", tag = "operations", operation_id = "metrics",
     responses((status = 200, description = "The metrics", body = String, content_type = "text/plain"))

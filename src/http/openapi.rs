@@ -27,7 +27,7 @@ use super::problem::{Kind, PROBLEM_JSON, ProblemBody, kinds};
             `Link: …; rel=\"canonical\"`. Create, update, delete and restore take an `Idempotency-Key`, with which they can \
             be repeated safely; the answer to a repetition has `Idempotency-Replayed: true`.\n\n\
             Every error is an RFC 9457 problem: `detail` is for people, `code` for programs, and `request_id` is what \
-            the server's log has too. Errors with status 429 or 503, `organization_busy`, `document_busy` and `index_building` say in `Retry-After` when to \
+            the server's log has too. Errors with status 429, 503 or 507, `organization_busy`, `document_busy` and `index_building` say in `Retry-After` when to \
             try again."
     ),
     components(schemas(ProblemBody)),
@@ -186,7 +186,7 @@ fn answer(status: StatusCode, kinds: &[Kind], field: &str) -> Response {
 fn headers_of(status: StatusCode, kinds: &[Kind]) -> Option<(&'static str, &'static str)> {
     match status {
         StatusCode::UNAUTHORIZED => Some(("WWW-Authenticate", "Always `Bearer`")),
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE => {
             Some(("Retry-After", "After how many seconds to try again"))
         }
         StatusCode::CONFLICT if kinds.contains(&kinds::ORGANIZATION_BUSY) => {

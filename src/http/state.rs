@@ -16,7 +16,7 @@ use super::bytes::Holder;
 use super::problem::{Problem, kinds};
 use crate::domain::{Network, OrgId};
 use crate::repo::Database;
-use crate::service::{AuthService, DataService, IdempotencyService, OrgService};
+use crate::service::{AuthService, DataService, IdempotencyService, OrgService, Storage};
 use crate::shares::Shares;
 
 /// What handlers ask; every request holds it.
@@ -36,6 +36,8 @@ pub struct AllServices {
     pub idempotency: IdempotencyService,
     /// Asked by `/health/ready` alone.
     pub database: Database,
+    /// Told by `/health/ready`.
+    pub storage: Storage,
 }
 
 impl Services {

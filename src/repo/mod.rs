@@ -14,6 +14,7 @@ pub mod journal;
 mod names;
 pub mod orgs;
 mod repairs;
+pub mod storage;
 pub mod takeover;
 pub mod tenant_data;
 pub mod tenants;
@@ -30,6 +31,7 @@ pub use idempotency::IdempotencyRepo;
 pub use inventory::InventoryRepo;
 pub use mongodb::Database;
 pub use orgs::OrgRepo;
+pub use storage::StorageRepo;
 pub use tenant_data::TenantDataRepo;
 pub use tenants::TenantRepo;
 
@@ -65,6 +67,8 @@ pub struct Repos {
     pub idempotency: IdempotencyRepo,
     /// Everything, also what cannot be read otherwise.
     pub inventory: InventoryRepo,
+    /// The disk that all of it is on.
+    pub storage: StorageRepo,
 }
 
 impl Repos {
@@ -79,6 +83,7 @@ impl Repos {
             data: TenantDataRepo::new(tenants),
             idempotency: IdempotencyRepo::new(master),
             inventory: InventoryRepo::new(master),
+            storage: StorageRepo::new(master),
         }
     }
 

@@ -12,6 +12,7 @@ pub mod org;
 pub mod passwords;
 mod sealer;
 mod shared_lookups;
+pub mod storage;
 pub mod tokens;
 
 pub use attempts::{Attempts, TooMany};
@@ -22,4 +23,5 @@ pub use idempotency::IdempotencyService;
 pub use migration::{ChangeError, MigrationService};
 pub use org::{OrgError, OrgRules, OrgService, Registration};
 pub use passwords::{HashOwner, PasswordError, PasswordHasher};
+pub use storage::Storage;
 pub use tokens::{AccessToken, TokenService};

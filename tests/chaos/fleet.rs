@@ -58,6 +58,7 @@ impl Place {
             ("JWT_SECRET", SECRET.to_owned()),
             ("PORT", "0".to_owned()),
             ("SALT_ROUNDS", "4".to_owned()),
+            ("MIN_FREE_STORAGE_PERCENT", "0".to_owned()),
             ("LOGIN_ATTEMPTS_PER_MINUTE", "100000".to_owned()),
             ("CREATIONS_PER_MINUTE", "100000".to_owned()),
             ("UNKNOWN_NAMES_PER_MINUTE", "100000".to_owned()),

@@ -16,5 +16,6 @@ mod neighbours;
 mod noise;
 mod orgs;
 mod privacy;
+mod storage;
 mod support;
 mod takeover;

@@ -12,7 +12,7 @@ pub use id::DocumentId;
 pub use patch::MergePatch;
 pub use version::{EntityTag, Precondition, Version};
 
-use super::{Invalid, new_id};
+use super::{Amount, Invalid, new_id};
 
 /// The largest document that MongoDB stores, in bytes of BSON (`maxBsonObjectSize`).
 pub const MAX_DOCUMENT_BYTES: usize = 16 << 20;
@@ -52,6 +52,12 @@ impl NewDocument {
             Ok(raw) if raw.as_bytes().len() <= MAX_DOCUMENT_BYTES => Ok(Self { id, revision, raw }),
             Ok(_) | Err(_) => Err(too_large()),
         }
+    }
+
+    /// What it adds where nothing is in its place.
+    #[must_use]
+    pub fn amount(&self) -> Amount {
+        Amount::of_document(u64::try_from(self.raw.as_bytes().len()).unwrap_or(u64::MAX))
     }
 
     /// The tag of this state of the document.

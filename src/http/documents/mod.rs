@@ -30,7 +30,8 @@ use crate::extjson::{ReadError, StoredFields, read_query, write_document};
 pub(super) const TENANT_PROBLEMS: &[Kind] = &[kinds::TENANT_MOVING, kinds::TENANT_COLLECTION_REPLACED];
 
 /// What a write of a document can answer besides.
-pub(super) const WRITE_PROBLEMS: &[Kind] = &[kinds::NOT_UNIQUE, kinds::SCHEMA_VIOLATED, kinds::OUTCOME_UNKNOWN];
+pub(super) const WRITE_PROBLEMS: &[Kind] =
+    &[kinds::NOT_UNIQUE, kinds::SCHEMA_VIOLATED, kinds::OUTCOME_UNKNOWN, kinds::QUOTA_REACHED, kinds::STORAGE_LOW];
 
 /// The answer that shows a document, with its tag.
 async fn shown(

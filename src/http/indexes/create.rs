@@ -21,8 +21,14 @@ use crate::http::state::{HttpState, Services};
 use crate::service::data::StoredIndex;
 
 /// What this call can answer besides its success, and what every call on data can.
-pub(in crate::http) const PROBLEMS: &[Kind] =
-    &[kinds::INDEX_BUILDING, kinds::INDEX_EXISTS, kinds::NOT_UNIQUE, kinds::TOO_MANY_INDEXES, kinds::OUTCOME_UNKNOWN];
+pub(in crate::http) const PROBLEMS: &[Kind] = &[
+    kinds::INDEX_BUILDING,
+    kinds::INDEX_EXISTS,
+    kinds::NOT_UNIQUE,
+    kinds::TOO_MANY_INDEXES,
+    kinds::OUTCOME_UNKNOWN,
+    kinds::STORAGE_LOW,
+];
 
 /// An index to be built.
 #[derive(ToSchema)]

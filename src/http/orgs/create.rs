@@ -30,6 +30,7 @@ pub(in crate::http) const PROBLEMS: &[Kind] = &[
     kinds::TOO_MANY_IDEMPOTENCY_KEYS,
     kinds::TOO_MANY_ATTEMPTS,
     kinds::CAPACITY_REACHED,
+    kinds::STORAGE_LOW,
     kinds::PASSWORD_QUEUE_FULL,
     kinds::OUTCOME_UNKNOWN,
 ];

@@ -47,6 +47,8 @@ kinds! {
     FORBIDDEN = FORBIDDEN, "forbidden", "This token belongs to another organization";
     REGISTRATION_CLOSED = FORBIDDEN, "registration_closed",
         "This server takes no new organizations; ask whoever runs it";
+    QUOTA_REACHED = FORBIDDEN, "quota_reached",
+        "The organization keeps as much as it may; delete something, or ask the server's operator for more";
     ORGANIZATION_NOT_FOUND = NOT_FOUND, "organization_not_found", "Organization not found";
     NAME_NOT_FOUND = NOT_FOUND, "name_not_found", "The organization has no such old name";
     CHANGE_NOT_FOUND = NOT_FOUND, "change_not_found", "The organization has no such change, or it was too long ago";
@@ -115,6 +117,8 @@ kinds! {
         "The organization's collection is gone or was replaced by hand; nothing was changed, and its operator must look";
     CAPACITY_REACHED = SERVICE_UNAVAILABLE, "capacity_reached",
         "This server holds as many organizations as MAX_ORGANIZATIONS allows";
+    STORAGE_LOW = INSUFFICIENT_STORAGE, "storage_low",
+        "The database's disk is nearly full: reading and deleting go on, and nothing can be added until its operator has made room";
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tracing::{error, info};
 
 use super::{Problem, kinds};
+use crate::domain::{Quota, QuotaReached};
 use crate::extjson::ReadError;
 use crate::repo::RepoError;
 use crate::service::attempts::Attempt;
@@ -113,6 +114,7 @@ impl From<OrgError> for Problem {
             OrgError::TooMany(error) => error.into(),
             OrgError::CapacityReached => Self::new(kinds::CAPACITY_REACHED),
             OrgError::BadPassword(invalid) => Self::invalid(vec![invalid.at("/password")]),
+            OrgError::StorageLow(_) => Self::new(kinds::STORAGE_LOW),
             OrgError::TooManyOldNames => Self::new(kinds::TOO_MANY_OLD_NAMES),
             OrgError::NameNotFound => Self::new(kinds::NAME_NOT_FOUND),
             OrgError::NameInUse => Self::new(kinds::NAME_IN_USE),
@@ -164,6 +166,8 @@ impl From<DataError> for Problem {
             DataError::Invalid(errors) => return Self::invalid(errors),
             DataError::SchemaViolation(errors) => return Self::schema_violated(errors),
             DataError::Busy(refused) => return refused.into(),
+            DataError::QuotaReached(reached) => return quota_reached(reached),
+            DataError::StorageLow => kinds::STORAGE_LOW,
             DataError::TooSlow => kinds::QUERY_TOO_SLOW,
             DataError::TooManyIndexes => kinds::TOO_MANY_INDEXES,
             DataError::IndexBuilding => kinds::INDEX_BUILDING,
@@ -194,6 +198,17 @@ impl From<DataError> for Problem {
             DataError::Repo(error) => return error.into(),
         })
     }
+}
+
+fn quota_reached(QuotaReached { quota, limit, used, coming }: QuotaReached) -> Problem {
+    let what = match quota {
+        Quota::Documents => "documents",
+        Quota::Bytes => "bytes of documents",
+    };
+    Problem::new(kinds::QUOTA_REACHED).with_detail(format!(
+        "The organization keeps {used} of the {limit} {what} that it may, and {coming} more would be too many; delete \
+         something, or ask the server's operator for more"
+    ))
 }
 
 impl From<ReadError> for Problem {

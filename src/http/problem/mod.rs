@@ -28,6 +28,9 @@ const MAX_ERRORS: usize = 100;
 /// After how long a client may try again where nothing better is known.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// The same where somebody has to make room first.
+const ROOM_AFTER: Duration = Duration::from_secs(30);
+
 /// An error as the client will see it.
 #[derive(Debug, Clone)]
 pub struct Problem {
@@ -46,8 +49,11 @@ impl Problem {
         let is_busy =
             [kinds::ORGANIZATION_BUSY, kinds::REQUEST_IN_PROGRESS, kinds::DOCUMENT_BUSY, kinds::INDEX_BUILDING]
                 .contains(&kind);
-        let is_temporary = matches!(kind.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
-        let retry_after = (is_temporary || is_busy).then_some(RETRY_AFTER);
+        let retry_after = match kind.status {
+            StatusCode::INSUFFICIENT_STORAGE => Some(ROOM_AFTER),
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => Some(RETRY_AFTER),
+            _ => is_busy.then_some(RETRY_AFTER),
+        };
         Self { kind, detail: Cow::Borrowed(kind.detail), retry_after, errors: Vec::new(), change_id: None }
     }
 

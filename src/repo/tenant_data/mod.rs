@@ -10,6 +10,7 @@ mod writes;
 use bson::{Document, doc};
 
 pub use indexes::StoredIndex;
+pub(in crate::repo) use reads::number;
 pub use reads::{CollectionStats, DocumentBatch, DocumentCursor, Find};
 pub use validator::{StoredSchema, Validator};
 pub use writes::Guard;

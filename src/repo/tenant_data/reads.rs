@@ -204,7 +204,7 @@ pub(super) fn by_id(id: &DocumentId) -> Document {
 }
 
 /// A size or a count, which MongoDB writes as whichever number type holds it.
-fn number(document: &Document, name: &str) -> u64 {
+pub(in crate::repo) fn number(document: &Document, name: &str) -> u64 {
     let value = match document.get(name) {
         Some(Bson::Int32(value)) => i64::from(*value),
         Some(Bson::Int64(value)) => *value,

@@ -70,17 +70,54 @@ impl DataService {
 }
 
 impl Import {
-    /// Adds documents; says what became of each as far as anybody can know.
+    /// Adds documents: all for which there is room, from the first on. Says what became of each as far as anybody can know.
     pub async fn insert(&mut self, documents: &[NewDocument]) -> Imported {
         let largest = documents.iter().map(|document| document.raw.as_bytes().len()).max().unwrap_or_default();
         self.service.sizes.note(self.place.tenant.org_id(), largest);
-        let mut done = Imported::default();
-        let mut parts = vec![Part { documents: documents.iter().enumerate().collect(), before: Before::DidNothing }];
+        let (mut done, mut tried) = (Imported::default(), 0);
+        let all: Vec<(usize, &NewDocument)> = documents.iter().enumerate().collect();
+        while let Some(rest @ [_, ..]) = all.get(tried..)
+            && done.cut.is_none()
+        {
+            // Once some of them were refused, there may be room for more.
+            match self.insert_some(rest, &mut done).await {
+                Ok(count) => tried += count,
+                Err(error) => done.cut = Some(error),
+            }
+        }
+        done
+    }
+
+    /// Adds as many documents as there is room for; gives how many those were.
+    ///
+    /// # Errors
+    /// There is no room for the first.
+    async fn insert_some(
+        &mut self,
+        documents: &[(usize, &NewDocument)],
+        done: &mut Imported,
+    ) -> Result<usize, DataError> {
+        let (service, refused_before) = (self.service.clone(), done.refused.len());
+        let coming: Vec<&NewDocument> = documents.iter().map(|(_, document)| *document).collect();
+        let (count, mut admitted) = service.admit_new(&self.place.tenant, &coming).await?;
+        let documents = documents.get(..count).unwrap_or_default();
+        self.add(documents.to_vec(), done).await;
+        let first = documents.first().map_or(0, |(place, _)| *place);
+        let refused = done.refused.iter().skip(refused_before);
+        admitted.return_documents(refused.filter_map(|(place, _)| coming.get(place - first).copied()));
+        // Where the import was cut, some may be there. What is not, the next look at the quotas sees.
+        admitted.settle(Ok(true));
+        Ok(count)
+    }
+
+    /// Adds documents that there is room for.
+    async fn add(&mut self, documents: Vec<(usize, &NewDocument)>, done: &mut Imported) {
+        let mut parts = vec![Part { documents, before: Before::DidNothing }];
         while let Some(mut part) = parts.pop() {
             if part.documents.len() > self.batch {
                 parts.push(Part { documents: part.documents.split_off(self.batch), before: part.before });
             }
-            let sent = self.send(&mut part, &mut done).await;
+            let sent = self.send(&mut part, done).await;
             if !part.documents.is_empty() {
                 parts.push(part);
             }
@@ -90,7 +127,6 @@ impl Import {
                 break;
             }
         }
-        done
     }
 
     /// Sends a part; what is left in it is to be sent again.

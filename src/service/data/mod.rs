@@ -1,17 +1,20 @@
 //! Tenants' documents, indexes and schemas. Every call begins with a [`crate::domain::Tenant`], which only an authorized
 //! caller yields.
 
+mod admission;
 mod builds;
 mod cursors;
 mod export;
 mod import;
 mod indexes;
 mod place;
+mod quota;
 mod reads;
 mod schema;
 mod sizes;
 mod writes;
 
+pub use admission::Admission;
 pub use cursors::CursorSealer;
 pub use export::Export;
 pub use import::{Import, Imported};
@@ -27,8 +30,9 @@ use builds::Builds;
 use place::{Locator, Place};
 use sizes::Sizes;
 
-use crate::domain::{FieldError, Invalid, OrgId, Tenant};
+use crate::domain::{FieldError, Invalid, OrgId, QuotaReached, Tenant};
 use crate::repo::{RepoError, Repos, TenantDataRepo};
+use crate::service::storage::StorageLow;
 use crate::shares::{PATIENCE, Refused, Share, Shares};
 
 /// Why a call on a tenant's data did not give its answer.
@@ -61,6 +65,12 @@ pub enum DataError {
     /// The organization works with its data as much as it may while others do too, or everybody does as much as there can be.
     #[error(transparent)]
     Busy(#[from] Refused),
+    /// The organization keeps as much as it may.
+    #[error("the organization keeps as much as it may")]
+    QuotaReached(QuotaReached),
+    /// MongoDB's disk has no room for what the write would add.
+    #[error("MongoDB's disk is nearly full")]
+    StorageLow,
     /// The query took longer than a query may.
     #[error("the query took too long")]
     TooSlow,
@@ -102,6 +112,18 @@ pub enum DataError {
     Repo(#[from] RepoError),
 }
 
+impl From<QuotaReached> for DataError {
+    fn from(reached: QuotaReached) -> Self {
+        Self::QuotaReached(reached)
+    }
+}
+
+impl From<StorageLow> for DataError {
+    fn from(StorageLow: StorageLow) -> Self {
+        Self::StorageLow
+    }
+}
+
 impl DataError {
     /// Whether it is the request's own doing, or will be over soon by itself: nothing that an operator must look into.
     #[must_use]
@@ -117,6 +139,9 @@ impl DataError {
             | Self::Invalid(_)
             | Self::SchemaViolation(_)
             | Self::Busy(_)
+            | Self::QuotaReached(_)
+            // Whoever watches the disk says so once.
+            | Self::StorageLow
             | Self::TooSlow
             | Self::TooManyIndexes
             | Self::IndexBuilding
@@ -143,6 +168,7 @@ pub struct DataService {
     locator: Locator,
     cursors: CursorSealer,
     builds: Builds,
+    admission: Admission,
     turns: Arc<Shares<OrgId>>,
     sizes: Arc<Sizes>,
 }
@@ -151,12 +177,13 @@ impl DataService {
     /// Serves the data of these repositories; `max_running` calls at once. Imports, exports and index builds are not among
     /// them.
     #[must_use]
-    pub fn new(repos: &Repos, cursors: CursorSealer, max_running: usize) -> Self {
+    pub fn new(repos: &Repos, cursors: CursorSealer, admission: Admission, max_running: usize) -> Self {
         Self {
             repo: repos.data.clone(),
             locator: Locator::new(repos.orgs.clone()),
             cursors,
             builds: Builds::default(),
+            admission,
             turns: Shares::new("queries_running", max_running),
             sizes: Arc::default(),
         }

@@ -97,11 +97,15 @@ impl DataService {
     /// # Errors
     /// What every read meets.
     pub async fn stats(&self, tenant: &Tenant) -> Result<CollectionStats, DataError> {
-        let mut place = self.enter(tenant).await?;
+        self.measure(&mut self.enter(tenant).await?).await
+    }
+
+    /// How large the collection is that is here.
+    pub(super) async fn measure(&self, place: &mut Place) -> Result<CollectionStats, DataError> {
         loop {
             match self.repo.stats(&place.collection).await {
                 Ok(stats) => return Ok(stats),
-                Err(error) => self.locator.after_read(&mut place, error).await?,
+                Err(error) => self.locator.after_read(place, error).await?,
             }
         }
     }

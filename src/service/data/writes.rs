@@ -8,10 +8,11 @@
 use bson::raw::RawDocumentBuf;
 use tracing::warn;
 
+use super::admission::bytes_of;
 use super::place::{Before, Place, refusal};
 use super::{DataError, DataService};
 use crate::domain::document::{DocumentId, EntityTag, MergePatch, NewDocument, Precondition, Version, own_members};
-use crate::domain::{Invalid, Tenant};
+use crate::domain::{Amount, Invalid, Tenant};
 use crate::repo::RepoError;
 use crate::repo::tenant_data::Guard;
 
@@ -23,10 +24,19 @@ impl DataService {
     /// Adds a document.
     ///
     /// # Errors
-    /// [`DataError::Exists`], [`DataError::NotUnique`], [`DataError::SchemaViolation`], or what every write meets.
+    /// [`DataError::Exists`], [`DataError::NotUnique`], [`DataError::SchemaViolation`], [`DataError::QuotaReached`],
+    /// [`DataError::StorageLow`], or what every write meets.
     pub async fn insert(&self, tenant: &Tenant, document: &NewDocument) -> Result<(), DataError> {
-        let (mut place, mut before) = (self.enter(tenant).await?, Before::DidNothing);
         self.sizes.note(tenant.org_id(), document.raw.as_bytes().len());
+        let (_one, admitted) = self.admit_new(tenant, &[document]).await?;
+        let stored = self.store(tenant, document).await;
+        admitted.settle(stored.as_ref().map(|()| true));
+        stored
+    }
+
+    /// Adds a document, until the outcome is certain.
+    async fn store(&self, tenant: &Tenant, document: &NewDocument) -> Result<(), DataError> {
+        let (mut place, mut before) = (self.enter(tenant).await?, Before::DidNothing);
         loop {
             let error = match self.repo.insert(&place.collection, document).await {
                 Ok(()) => return Ok(()),
@@ -53,8 +63,12 @@ impl DataService {
     ) -> Result<(), DataError> {
         let mut place = self.enter(tenant).await?;
         for _ in 0..MAX_ATTEMPTS {
-            let guard = self.guard(&mut place, &document.id, expected).await?;
-            if self.write(&mut place, document, &guard).await? {
+            let (guard, present_bytes) = self.guard(&mut place, &document.id, expected).await?;
+            let admitted = self.admit_replacement(&mut place, document, expected, present_bytes).await?;
+            let written = self.write(&mut place, document, &guard).await;
+            admitted.settle(written.as_ref().copied());
+            if written? {
+                self.note_shrunk(tenant, present_bytes, document);
                 return Ok(());
             }
             refuse_if_overtaken(expected)?;
@@ -77,7 +91,12 @@ impl DataService {
         for _ in 0..MAX_ATTEMPTS {
             let present = self.expect(&mut place, id, expected).await?;
             let patched = patched(&present, patch)?;
-            if self.write(&mut place, &patched, &Guard::of(&present)).await? {
+            let present_bytes = bytes_of(&present);
+            let admitted = self.admit_rewrite(tenant, &patched, present_bytes).await?;
+            let written = self.write(&mut place, &patched, &Guard::of(&present)).await;
+            admitted.settle(written.as_ref().copied());
+            if written? {
+                self.note_shrunk(tenant, Some(present_bytes), &patched);
                 return Ok(patched);
             }
             refuse_if_overtaken(expected)?;
@@ -92,8 +111,10 @@ impl DataService {
     pub async fn remove(&self, tenant: &Tenant, id: &DocumentId, expected: &Precondition) -> Result<(), DataError> {
         let mut place = self.enter(tenant).await?;
         for _ in 0..MAX_ATTEMPTS {
-            let guard = self.guard(&mut place, id, expected).await?;
+            let (guard, present_bytes) = self.guard(&mut place, id, expected).await?;
             if self.erase(&mut place, id, &guard).await? {
+                let removed = Amount::of_document(present_bytes.unwrap_or_default());
+                self.admission.give_back(tenant.org_id(), removed);
                 return Ok(());
             }
             refuse_if_overtaken(expected)?;
@@ -180,18 +201,30 @@ impl DataService {
 
     /// The state in which a write must meet the document: one that the client names, or the present one. Never any, also
     /// where the client expects nothing: a first attempt that arrives late, after its repetition and after the writes of
-    /// others, must not meet what it was meant for.
-    async fn guard(&self, place: &mut Place, id: &DocumentId, expected: &Precondition) -> Result<Guard, DataError> {
+    /// others, must not meet what it was meant for. With it come the bytes of the document, if it had to be read.
+    async fn guard(
+        &self,
+        place: &mut Place,
+        id: &DocumentId,
+        expected: &Precondition,
+    ) -> Result<(Guard, Option<u64>), DataError> {
         if let Precondition::IsOneOf(tags) = expected
             && let Some(revisions) = tags.iter().map(EntityTag::revision).collect()
         {
-            return Ok(Guard::Revisions(revisions));
+            return Ok((Guard::Revisions(revisions), None));
         }
-        self.expect(place, id, expected).await.map(|present| Guard::of(&present))
+        let present = self.expect(place, id, expected).await?;
+        Ok((Guard::of(&present), Some(bytes_of(&present))))
+    }
+
+    /// Counts what a document has lost.
+    fn note_shrunk(&self, tenant: &Tenant, present_bytes: Option<u64>, written: &NewDocument) {
+        let lost = present_bytes.unwrap_or_default().saturating_sub(written.amount().bytes);
+        self.admission.give_back(tenant.org_id(), Amount::of_bytes(lost));
     }
 
     /// The document, when it is as the client expects it.
-    async fn expect(
+    pub(super) async fn expect(
         &self,
         place: &mut Place,
         id: &DocumentId,

@@ -65,6 +65,8 @@ impl OrgService {
         if self.migration.is_email_taken(ChangeKind::Create, &email, None).await? {
             return Err(ChangeError::EmailTaken.into());
         }
+        // Its records count for nothing; what it will add comes later.
+        self.rules.storage.let_begin()?;
         // A protection of MongoDB's file handles, not an account: creates at the same moment may pass it together.
         if self.repos.orgs.count().await? >= self.rules.max_organizations {
             return Err(OrgError::CapacityReached);

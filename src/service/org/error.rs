@@ -7,6 +7,7 @@ use crate::service::attempts::TooMany;
 use crate::service::auth::AuthError;
 use crate::service::migration::ChangeError;
 use crate::service::passwords::PasswordError;
+use crate::service::storage::StorageLow;
 
 /// Why a call did not give its answer.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,9 @@ pub enum OrgError {
     /// There are as many organizations as this server may hold.
     #[error("the server holds as many organizations as it may")]
     CapacityReached,
+    /// MongoDB's disk has no room for another organization.
+    #[error(transparent)]
+    StorageLow(#[from] StorageLow),
     /// The organization has as many old names as it may.
     #[error("the organization has as many old names as it may")]
     TooManyOldNames,

@@ -22,6 +22,7 @@ use super::attempts::{Attempts, Seeker};
 use super::auth::AuthService;
 use super::migration::{ChangeError, MigrationService};
 use super::passwords::PasswordHasher;
+use super::storage::Storage;
 use super::tokens::TokenService;
 use crate::clock::SharedClock;
 use crate::domain::{Caller, ChangeKind, FoundBy, Network, OldName, Org, OrgId, OrgReference, Slug, Tenant};
@@ -33,6 +34,8 @@ use old_name_uses::OldNameUses;
 /// What an operator decided about organizations.
 #[derive(Debug, Clone)]
 pub struct OrgRules {
+    /// Where there must be room for another one.
+    pub storage: Storage,
     /// How many organizations there may be.
     pub max_organizations: u64,
     /// For how many days a deleted organization can be brought back; not at all when absent.

@@ -10,6 +10,7 @@ mod memory;
 mod moving;
 mod paging;
 mod patterns;
+mod quotas;
 mod refusals;
 mod schema;
 mod single;

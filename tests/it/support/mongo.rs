@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use bson::{Bson, Document, doc};
 use mongodb::options::ClientOptions;
 use mongodb::{Client, Database};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, getuid, kill_process};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
@@ -19,6 +20,14 @@ use super::eventually;
 /// Starts mongod, says its process id, and kills it when the pipe to the test program closes.
 const WATCHDOG: &str = r#""$0" $3 --dbpath "$1" --port "$2" --bind_ip 127.0.0.1 --nounixsocket \
     --logpath "$1/log" >/dev/null & echo $!; cat >/dev/null; kill -9 $!; wait"#;
+
+/// Goes before it: puts the data on a file system of its own, in memory, which nobody else sees and which goes with mongod.
+const SMALL_DISK: &str = r#"mount -t tmpfs -o size="$4" tmpfs "$1" || exit 1; "#;
+
+/// For a small disk: little in memory that is not on the disk yet, a journal in pieces of 10 MB instead of 100, and a
+/// checkpoint, which frees what was dropped, every 10 s instead of 60.
+const SMALL_MONGOD: &str = "--replSet rs0 --oplogSize 16 --wiredTigerCacheSizeGB 0.25 --syncdelay 10 \
+    --wiredTigerEngineConfigString log=(file_max=10MB)";
 
 /// The program: $MONGOD, the one on the PATH, or the pinned one, which the script fetches if need be.
 static PROGRAM: LazyLock<String> = LazyLock::new(|| {
@@ -33,6 +42,8 @@ pub(crate) struct Mongod {
     port: u16,
     data: TempDir,
     arguments: &'static str,
+    /// The size of its disk, as tmpfs reads it; that of the machine when absent.
+    disk: Option<&'static str>,
     watchdog: Option<Child>,
     process: Option<Pid>,
 }
@@ -53,7 +64,7 @@ impl Mongod {
     pub(crate) fn stopped_with(arguments: &'static str) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let data = tempfile::tempdir().expect("a directory");
-        Self { port: free.expect("a free port").port(), data, arguments, watchdog: None, process: None }
+        Self { port: free.expect("a free port").port(), data, arguments, disk: None, watchdog: None, process: None }
     }
 
     /// One that takes writes.
@@ -61,6 +72,31 @@ impl Mongod {
         let mut mongod = Self::stopped();
         mongod.start().await;
         mongod
+    }
+
+    /// One whose data is on a file system of its own, of this size. Only Linux has such, for root or where the kernel lets
+    /// everybody have namespaces; elsewhere the test fails, and says so.
+    pub(crate) async fn on_small_disk(size: &'static str) -> Self {
+        let mut mongod = Self::stopped_with(SMALL_MONGOD);
+        mongod.disk = Some(size);
+        mongod.start().await;
+        mongod
+    }
+
+    /// A file on its disk.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        let process = self.process.expect("it was started").as_raw_nonzero();
+        // Through the process, because nobody else sees what it has mounted.
+        let data = self.data.path().strip_prefix("/").expect("an absolute path");
+        PathBuf::from(format!("/proc/{process}/root")).join(data).join(name)
+    }
+
+    /// Whether its process runs.
+    pub(crate) fn is_alive(&self) -> bool {
+        // One that ended and was not waited for is still listed, as a zombie ("Z").
+        let process = self.process.expect("it was started").as_raw_nonzero();
+        std::fs::read_to_string(format!("/proc/{process}/stat"))
+            .is_ok_and(|stat| !stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')))
     }
 
     /// One whose commands can be made to fail; see [`Mongod::fail`].
@@ -123,18 +159,31 @@ impl Mongod {
 
     /// Starts it, with the data that it had, and waits for nothing.
     pub(crate) fn launch(&mut self) {
-        let mut watchdog = Command::new("sh")
-            .args(["-c", WATCHDOG])
+        let mut shell = Command::new("sh");
+        let mut script = WATCHDOG.to_owned();
+        if self.disk.is_some() {
+            script.insert_str(0, SMALL_DISK);
+            shell = Command::new("unshare");
+            // Others than root must be root of a namespace of their own first.
+            shell.arg(if getuid().is_root() { "-m" } else { "-Urm" }).arg("sh");
+        }
+        let mut watchdog = shell
+            .args(["-c", &script])
             .arg(&*PROGRAM)
             .arg(self.data.path())
             .arg(self.port.to_string())
             .arg(self.arguments)
+            .arg(self.disk.unwrap_or_default())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("a shell");
+            .expect("a shell, and Linux' unshare for a small disk");
         let mut said = String::new();
         BufReader::new(watchdog.stdout.take().expect("piped")).read_line(&mut said).expect("a process id");
+        assert!(
+            !said.is_empty(),
+            "cannot start mongod; for one on a small disk the tests must be run as root on Linux"
+        );
         self.process = Pid::from_raw(said.trim().parse().expect("a number"));
         self.watchdog = Some(watchdog);
     }

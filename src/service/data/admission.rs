@@ -1,0 +1,151 @@
+//! Whether a write may add what it adds: every write of documents asks here before it is sent, for room on MongoDB's disk and
+//! within its organization's quotas. What removes or shrinks always may.
+//!
+//! Without quotas, and while there is room, that is two atomic operations and no command.
+
+use std::iter::once;
+
+use bson::raw::RawDocument;
+
+use super::place::Place;
+use super::quota::{QuotaKeeper, Reserved};
+use super::{DataError, DataService};
+use crate::clock::SharedClock;
+use crate::domain::document::{NewDocument, Precondition};
+use crate::domain::{Amount, OrgId, Quotas, Tenant};
+use crate::service::storage::{LetIn, Storage, StorageLow};
+
+/// Lets writes in.
+#[derive(Debug, Clone)]
+pub struct Admission {
+    storage: Storage,
+    quotas: QuotaKeeper,
+}
+
+/// A write that was let in. Dropped without a word, it was not made.
+#[derive(Debug)]
+pub(super) struct Admitted<'a> {
+    on_disk: LetIn<'a>,
+    reserved: Option<Reserved>,
+}
+
+impl Admission {
+    /// Lets in what the disk and these quotas have room for.
+    #[must_use]
+    pub fn new(storage: Storage, quotas: Quotas, clock: SharedClock) -> Self {
+        Self { storage, quotas: QuotaKeeper::new(quotas, clock) }
+    }
+
+    /// Notes that an organization keeps so much less.
+    pub(super) fn give_back(&self, org_id: OrgId, amount: Amount) {
+        self.quotas.give_back(org_id, amount);
+    }
+
+    /// Lets in something that adds nobody knows how much, such as an index.
+    pub(super) fn let_begin(&self) -> Result<(), StorageLow> {
+        self.storage.let_begin()
+    }
+}
+
+impl DataService {
+    /// Lets in as many new documents as there is room for, from the first on; gives how many.
+    ///
+    /// # Errors
+    /// [`DataError::StorageLow`], or [`DataError::QuotaReached`] when not even the first one may come.
+    pub(super) async fn admit_new(
+        &self,
+        tenant: &Tenant,
+        documents: &[&NewDocument],
+    ) -> Result<(usize, Admitted<'_>), DataError> {
+        let reserved = self.reserve(tenant, documents.iter().map(|document| document.amount())).await?;
+        let count = reserved.as_ref().map_or(documents.len(), |reserved| reserved.count);
+        let bytes = documents.iter().take(count).map(|document| document.amount().bytes).sum();
+        let on_disk = self.admission.storage.let_grow(bytes).await?;
+        Ok((count, Admitted { on_disk, reserved }))
+    }
+
+    /// Lets in a document in the place of another one of so many bytes.
+    ///
+    /// # Errors
+    /// [`DataError::StorageLow`] or [`DataError::QuotaReached`] when it is larger and there is no room for that.
+    pub(super) async fn admit_rewrite(
+        &self,
+        tenant: &Tenant,
+        document: &NewDocument,
+        present_bytes: u64,
+    ) -> Result<Admitted<'_>, DataError> {
+        let bytes = document.amount().bytes;
+        if bytes <= present_bytes {
+            return Ok(Admitted { on_disk: self.admission.storage.let_rewrite(bytes)?, reserved: None });
+        }
+        let reserved = self.reserve(tenant, once(Amount::of_bytes(bytes - present_bytes))).await?;
+        Ok(Admitted { on_disk: self.admission.storage.let_grow(bytes).await?, reserved })
+    }
+
+    /// Lets in a document in the place of the one that there is, whose size is known only if it had to be read anyway.
+    ///
+    /// # Errors
+    /// What [`Self::admit_rewrite`] meets, or [`DataError::PreconditionFailed`].
+    pub(super) async fn admit_replacement(
+        &self,
+        place: &mut Place,
+        document: &NewDocument,
+        expected: &Precondition,
+        present_bytes: Option<u64>,
+    ) -> Result<Admitted<'_>, DataError> {
+        let tenant = place.tenant.clone();
+        if let Some(present_bytes) = present_bytes {
+            return self.admit_rewrite(&tenant, document, present_bytes).await;
+        }
+        // Mostly there is room for all of it, and then it does not matter. What it really adds, the next look at the quotas
+        // sees.
+        match self.admit_rewrite(&tenant, document, 0).await {
+            Ok(mut admitted) => {
+                admitted.reserved = None;
+                Ok(admitted)
+            }
+            Err(DataError::StorageLow | DataError::QuotaReached(_)) => {
+                let present = self.expect(place, &document.id, expected).await?;
+                self.admit_rewrite(&tenant, document, bytes_of(&present)).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn reserve(
+        &self,
+        tenant: &Tenant,
+        coming: impl Iterator<Item = Amount>,
+    ) -> Result<Option<Reserved>, DataError> {
+        let look = async || {
+            // Without a turn: the write that asks may have one already, and all writes share this look.
+            let stats = self.measure(&mut Place::of(tenant)).await?;
+            Ok(Amount { documents: stats.documents, bytes: stats.bytes })
+        };
+        Ok(self.admission.quotas.reserve(tenant.org_id(), coming, look).await?)
+    }
+}
+
+/// How many bytes of BSON a stored document has.
+pub(super) fn bytes_of(document: &RawDocument) -> u64 {
+    u64::try_from(document.as_bytes().len()).unwrap_or(u64::MAX)
+}
+
+impl Admitted<'_> {
+    /// The write was made, or nobody knows whether it was: it counts. One that failed does not.
+    pub(super) fn settle(self, written: Result<bool, &DataError>) {
+        if matches!(written, Ok(true) | Err(DataError::OutcomeUnknown(_))) {
+            self.on_disk.keep();
+            if let Some(reserved) = self.reserved {
+                reserved.keep();
+            }
+        }
+    }
+
+    /// These documents were not written.
+    pub(super) fn return_documents<'d>(&mut self, documents: impl Iterator<Item = &'d NewDocument>) {
+        if let Some(reserved) = &mut self.reserved {
+            reserved.return_part(documents.fold(Amount::default(), |sum, document| sum.plus(document.amount())));
+        }
+    }
+}
