@@ -176,12 +176,13 @@ impl App {
             cursors: CursorSealer::new(&config.jwt_secret)?,
             answers: AnswerSealer::new(&config.jwt_secret)?,
         };
+        let files = Files::of(&config);
         let limits = RequestLimits {
             timeout: config.request_timeout,
             max_body_bytes: config.max_body_bytes,
             max_document_bytes: config.max_document_bytes,
             max_import_bytes: config.max_import_bytes,
-            max_running_streams: config.max_running_streams,
+            max_running_streams: files.fitting(config.max_running_streams),
             max_bytes_in_flight: config.max_bytes_in_flight,
             min_stream_rate: config.min_stream_rate,
             max_stream_time: config.max_stream_time,
@@ -190,7 +191,7 @@ impl App {
         };
         let (stop, background) = (CancellationToken::new(), TaskTracker::new());
         let state = HttpState::new(limits, metrics, stop.clone());
-        Ok(Self { files: Files::of(&config), config, clock, listener, hasher, sealers, state, stop, background })
+        Ok(Self { config, clock, listener, hasher, sealers, state, files, stop, background })
     }
 
     /// Where it listens.
@@ -234,7 +235,7 @@ impl App {
                 // A database that cannot be used ends the server, and so does a panic here.
                 let _ends_the_server = stop.clone().drop_guard();
                 let Some(databases) = open_when_there(&config, &files, &stop).await? else { return Ok(()) };
-                let (made, migration) = wire(databases, &config, clock, hasher, sealers);
+                let (made, migration) = wire(databases, &config, &files, clock, hasher, sealers);
                 let (orgs, storage) = (made.orgs.clone(), made.storage.clone());
                 report("room on MongoDB's disk", storage.look().await);
                 let _first = state.services.set(made);
@@ -298,6 +299,7 @@ async fn open_when_there(
 fn wire(
     databases: Databases,
     config: &Config,
+    files: &Files,
     clock: SharedClock,
     hasher: PasswordHasher,
     sealers: Sealers,
@@ -314,8 +316,9 @@ fn wire(
     let auth = AuthService::new(&repos, hasher.clone(), tokens.clone(), attempts);
     let Sealers { cursors, answers } = sealers;
     let storage = Storage::new(repos.storage.clone(), config.min_free_storage_percent);
+    let max_queries = files.fitting(config.max_running_queries);
     let admission = Admission::new(storage.clone(), config.quotas, clock.clone());
-    let data = DataService::new(&repos, cursors, admission, config.max_running_queries);
+    let data = DataService::new(&repos, cursors, admission, max_queries);
     let idempotency = IdempotencyService::new(&repos, answers);
     let rules = OrgRules {
         storage: storage.clone(),

@@ -30,6 +30,8 @@ pub(crate) struct Files {
     pub(crate) master: u32,
     /// The same for tenants' data.
     pub(crate) tenants: u32,
+    /// Whether there are fewer than the settings ask for.
+    is_reduced: bool,
 }
 
 impl Files {
@@ -40,11 +42,12 @@ impl Files {
             clients: config.max_connections,
             master: MASTER_CONNECTIONS,
             tenants: u32::try_from(tenants).unwrap_or(u32::MAX),
+            is_reduced: false,
         };
         let Some(limit) = raised_limit() else { return wanted };
         let fitting = wanted.within(limit);
         if fitting != wanted {
-            let Self { clients, master, tenants } = fitting;
+            let Self { clients, master, tenants, .. } = fitting;
             warn!(
                 limit,
                 clients,
@@ -55,16 +58,23 @@ impl Files {
         fitting
     }
 
+    /// How many of so many queries, or streams, can be at work without waiting for a connection.
+    pub(crate) fn fitting(self, wanted: usize) -> usize {
+        let half = usize::try_from(self.tenants / 2).unwrap_or(usize::MAX);
+        if self.is_reduced { wanted.min(half) } else { wanted }
+    }
+
     /// The same within so many open files: if they are too few, half of them for clients, and a third of the rest for master
     /// data.
     fn within(self, limit: usize) -> Self {
-        let Self { clients, master, tenants } = self;
+        let Self { clients, master, tenants, .. } = self;
         let room = limit.saturating_sub(OTHER_FILES).max(12);
         let mongodb = usize::try_from(master.saturating_add(tenants)).unwrap_or(usize::MAX);
         let clients = clients.min(room.saturating_sub(mongodb).max(room / 2));
         let left = u32::try_from(room - clients).unwrap_or(u32::MAX);
         let master = master.min((left / 3).max(left.saturating_sub(tenants)));
-        Self { clients, master, tenants: tenants.min(left - master) }
+        let fitting = tenants.min(left - master);
+        Self { clients, master, tenants: fitting, is_reduced: fitting < tenants }
     }
 }
 
@@ -98,11 +108,11 @@ mod tests {
 
     #[test]
     fn files_that_are_too_few_are_divided_and_never_used_up() {
-        let wanted = Files { clients: 4_096, master: 100, tenants: 136 };
+        let wanted = Files { clients: 4_096, master: 100, tenants: 136, is_reduced: false };
         assert_eq!(wanted.within(65_536), wanted);
         assert_eq!(wanted.within(1_024), Files { clients: 756, ..wanted });
         for limit in [0, 64, 100, 256, 512, 1_024, 4_096, 5_000] {
-            let Files { clients, master, tenants } = wanted.within(limit);
+            let Files { clients, master, tenants, .. } = wanted.within(limit);
             assert!(clients >= 2 && master >= 1 && tenants >= 2, "{limit}: {clients} {master} {tenants}");
             let all = clients + usize::try_from(master + tenants).expect("few") + OTHER_FILES;
             assert!(all <= limit.max(OTHER_FILES + 12), "{limit}: {all}");

@@ -14,6 +14,7 @@ pub mod extjson;
 pub(crate) mod files;
 pub mod healthcheck;
 pub mod http;
+pub(crate) mod off_thread;
 pub mod repo;
 pub mod service;
 pub mod shares;

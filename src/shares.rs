@@ -1,7 +1,7 @@
 //! Fair shares of whatever there is a bounded amount of: requests at work, queries, streams, bytes, connections, password
 //! checks. The one rule by which all of them are divided stands here.
 //!
-//! **An owner may hold at most as much as is still free.** So one owner alone gets half, two get a third each, and however
+//! **An owner may hold at most as much as it leaves free.** So one owner alone gets half, two get a third each, and however
 //! many there are, there is room for one more. Nobody has to say how many owners there will be, and whoever holds nothing
 //! gets something as long as there is anything. (The rule is that of dynamic thresholds for shared memory in switches:
 //! Choudhury and Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches", 1998.)
@@ -36,7 +36,7 @@ pub enum Refused {
 pub const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How many of one owner may wait at once. More would only wait in vain, and what waits costs memory.
-const MAX_WAITING: usize = 256;
+const MAX_WAITING: usize = 1_024;
 
 /// Something that there is a bounded amount of, divided among owners.
 #[derive(Debug)]
@@ -132,6 +132,8 @@ impl<K: Owner> Shares<K> {
             (too_many_wait, None) => Err(too_many_wait),
         };
         if let Err(refused) = waited {
+            // Those behind may want less.
+            self.serve(&mut self.lock(), owner);
             return self.settle(Err(refused));
         }
         waited
@@ -165,6 +167,9 @@ impl<K: Owner> Shares<K> {
         for _ in 0..state.turns.len() {
             if let Some(next) = state.turns.pop_front() {
                 self.serve(&mut state, next);
+                if state.accounts.get(&next).is_some_and(|account| !account.waiting.is_empty()) {
+                    state.turns.push_back(next);
+                }
             }
         }
     }
@@ -174,7 +179,6 @@ impl<K: Owner> Shares<K> {
         while let Some(Waiter { amount, answer }) = state.next_waiter(owner) {
             if state.take(owner, amount, self.total).is_err() {
                 state.put_back(owner, Waiter { amount, answer });
-                state.turns.push_back(owner);
                 return;
             }
             match answer.send(Share { shares: self.clone(), owner, amount }) {
@@ -195,10 +199,11 @@ impl<K: Owner> Shares<K> {
 }
 
 impl<K: Owner> State<K> {
-    /// The rule: at most as much as is still free.
+    /// The rule: at most as much as is left free. Whoever holds nothing may have the last.
     fn take(&mut self, owner: K, amount: usize, total: usize) -> Result<(), Refused> {
-        let held = self.accounts.get(&owner).map_or(0, |account| account.held);
-        if held + amount <= total - self.used {
+        let (held, free) = (self.accounts.get(&owner).map_or(0, |account| account.held), total - self.used);
+        let may_have = amount <= free && (held == 0 || held + amount <= free - amount);
+        if may_have {
             self.add(owner, amount);
             Ok(())
         } else {
@@ -208,7 +213,7 @@ impl<K: Owner> State<K> {
 
     /// The same for whoever does not push in before those who wait on the same behalf.
     fn take_in_turn(&mut self, owner: K, amount: usize, total: usize) -> Result<(), Refused> {
-        let has_waiting = self.accounts.get(&owner).is_some_and(|account| !account.waiting.is_empty());
+        let has_waiting = self.accounts.get_mut(&owner).is_some_and(Account::has_waiting);
         if has_waiting { Err(Refused::ShareUsedUp) } else { self.take(owner, amount, total) }
     }
 
@@ -268,11 +273,31 @@ impl<K: Owner> State<K> {
     }
 }
 
+impl<K: Owner> Account<K> {
+    /// Whether somebody still waits; forgets those at the front who gave up.
+    fn has_waiting(&mut self) -> bool {
+        while self.waiting.front().is_some_and(|waiter| waiter.answer.is_closed()) {
+            self.waiting.pop_front();
+        }
+        !self.waiting.is_empty()
+    }
+}
+
 impl<K: Owner> Share<K> {
     /// How much it is.
     #[must_use]
     pub fn amount(&self) -> usize {
         self.amount
+    }
+
+    /// Takes so much more, as [`Shares::take`].
+    ///
+    /// # Errors
+    /// It could not be had for so long; what there is stays.
+    pub async fn grow(&mut self, by: usize, patience: Duration) -> Result<(), Refused> {
+        let mut more = self.shares.take(self.owner, by, patience).await?;
+        self.amount += std::mem::take(&mut more.amount);
+        Ok(())
     }
 
     /// Keeps so much of it, and gives the rest back.
@@ -394,11 +419,28 @@ mod tests {
         assert!(waits.await.is_ok());
     }
 
-    #[test]
-    fn a_share_shrinks() {
+    #[tokio::test]
+    async fn whoever_waits_in_vain_holds_up_nobody_behind() {
+        let shares = Shares::new("test", 20);
+        let held = shares.try_take(2, 10).expect("free");
+        let mut large = Box::pin(shares.take(1, 15, LONG));
+        assert!(poll!(&mut large).is_pending());
+        let mut small = Box::pin(shares.take(1, 1, LONG));
+        assert!(poll!(&mut small).is_pending(), "in its turn");
+        drop(large);
+        assert!(shares.take(1, 15, Duration::ZERO).await.is_err());
+        assert!(small.await.is_ok(), "though nothing was given back");
+        assert!(shares.take(1, 1, Duration::ZERO).await.is_ok(), "nor is a newcomer");
+        drop(held);
+        assert!(shares.lock().accounts.is_empty() && shares.lock().used == 0);
+    }
+
+    #[tokio::test]
+    async fn a_share_grows_and_shrinks() {
         let shares = Shares::new("test", 100);
-        let mut share = shares.try_take(1, 50).expect("free");
-        share.shrink_to(60);
+        let mut share = shares.try_take(1, 10).expect("free");
+        share.grow(40, LONG).await.expect("free");
+        assert!(share.grow(1, Duration::ZERO).await.is_err(), "half is what one may have");
         assert_eq!((share.amount(), shares.lock().used), (50, 50));
         share.shrink_to(5);
         assert_eq!((share.amount(), shares.lock().used), (5, 5));
@@ -418,7 +460,7 @@ mod tests {
                     let own: usize = held.iter().filter(|share| share.owner == owner).map(Share::amount).sum();
                     let free = 40 - held.iter().map(Share::amount).sum::<usize>();
                     let taken = shares.try_take(owner, amount);
-                    prop_assert_eq!(taken.is_ok(), own + amount <= free);
+                    prop_assert_eq!(taken.is_ok(), amount <= free && (own == 0 || own + amount <= free - amount));
                     held.extend(taken);
                 } else if !held.is_empty() {
                     drop(held.swap_remove(amount % held.len()));

@@ -1,38 +1,44 @@
 //! Reads bodies: no larger than allowed, within the time allowed, and as what `Content-Type` says they are.
 
-use axum::body::{HttpBody, to_bytes};
+use axum::BoxError;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::bytes::{HeldBytes, Holder};
+use super::bytes::HeldBytes;
 use super::client::Client;
 use super::fields::Fields;
 use super::problem::{Problem, kinds, not_json};
 use super::state::HttpState;
-use crate::domain::Invalid;
+use crate::domain::{Invalid, Network};
 
-/// How often a body stands in memory, about, until what it asks for is done: as it was sent, and as BSON.
-const COPIES: usize = 2;
+/// How often a body stands in memory, about, until what it asks for is done: as it was sent, and as BSON, which for short numbers
+/// takes six times as many bytes.
+const COPIES: usize = 6;
+
+/// So much of a body that does not say how long it is is counted before it is there.
+const STEP_BYTES: usize = 64 << 10;
 
 /// A body as it was sent, with its content type.
 #[derive(Debug)]
 pub(super) struct RawBody {
-    bytes: axum::body::Bytes,
+    bytes: Bytes,
     content_type: Option<mime::Mime>,
-    held: HeldBytes,
+    held: HeldBytes<Network>,
 }
 
 /// A body that says that it is JSON, up to the size of a tenant's document; not read yet. What it holds is held for as long as
 /// the document stands in memory.
 #[derive(Debug)]
-pub(super) struct JsonDocument(pub(super) axum::body::Bytes, pub(super) HeldBytes);
+pub(super) struct JsonDocument(pub(super) Bytes, pub(super) HeldBytes<Network>);
 
 /// A body that says that it is JSON, up to the size of any body; not read yet.
 #[derive(Debug)]
-pub(super) struct JsonText(pub(super) axum::body::Bytes);
+pub(super) struct JsonText(pub(super) Bytes);
 
 impl FromRequest<HttpState> for RawBody {
     type Rejection = Problem;
@@ -50,18 +56,20 @@ impl RawBody {
             return Err(too_large(limit));
         }
         let client = request.extensions().get::<Client>().ok_or_else(|| Problem::new(kinds::INTERNAL_ERROR))?;
-        // A body that does not say how large it is may be as large as it may be.
-        let length = request.body().size_hint().upper().and_then(|length| usize::try_from(length).ok());
-        let length = length.unwrap_or(limit).min(limit);
-        let held = state.hold(Holder::Client(client.site()), COPIES * length).await?;
+        let announced = request.body().size_hint().exact().and_then(|length| usize::try_from(length).ok());
+        let mut held = HeldBytes::of(&state.body_bytes, client.site(), COPIES * announced.unwrap_or_default()).await?;
         // A body that drips must not keep its task for ever. Half of the request's time, so that the client learns
         // what was slow before the whole time is over.
-        let read = timeout(state.limits.timeout / 2, to_bytes(request.into_body(), limit)).await;
+        let body = Limited::new(request.into_body(), limit);
+        let read = timeout(state.limits.timeout / 2, read_all(body, announced, &mut held)).await;
         match read {
             Ok(Ok(bytes)) => Ok(Self { bytes, content_type, held }),
-            Ok(Err(error)) if is_too_large(&error) => Err(too_large(limit)),
+            Ok(Err(Unread::NoRoom(problem))) => Err(problem),
+            Ok(Err(Unread::Broken(error))) if error.is::<LengthLimitError>() => Err(too_large(limit)),
             // The connection broke, or the chunks were no chunks.
-            Ok(Err(_)) => Err(Problem::new(kinds::BAD_REQUEST).with_detail("The body ended before its end")),
+            Ok(Err(Unread::Broken(_))) => {
+                Err(Problem::new(kinds::BAD_REQUEST).with_detail("The body ended before its end"))
+            }
             Err(_elapsed) => Err(Problem::new(kinds::BODY_TIMEOUT)),
         }
     }
@@ -87,7 +95,7 @@ impl FromRequest<HttpState> for JsonText {
 impl RawBody {
     /// What was sent.
     #[must_use]
-    pub(super) fn bytes(&self) -> axum::body::Bytes {
+    pub(super) fn bytes(&self) -> Bytes {
         self.bytes.clone()
     }
 
@@ -108,7 +116,7 @@ impl RawBody {
     }
 
     /// The text, if it says that it is JSON.
-    fn json_text(self) -> Result<(axum::body::Bytes, HeldBytes), Problem> {
+    fn json_text(self) -> Result<(Bytes, HeldBytes<Network>), Problem> {
         if self.is_json() { Ok((self.bytes, self.held)) } else { Err(Problem::new(kinds::UNSUPPORTED_MEDIA_TYPE)) }
     }
 
@@ -153,15 +161,44 @@ pub(super) fn announced_length(headers: &HeaderMap) -> Option<usize> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-fn is_too_large(error: &axum::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if error.is::<http_body_util::LengthLimitError>() {
-            return true;
+/// Why a body was not read.
+enum Unread {
+    /// There is no room for it in memory.
+    NoRoom(Problem),
+    /// It is too long, or it was cut.
+    Broken(BoxError),
+}
+
+/// Reads a body to its end; counts it as it comes when it did not say how long it is.
+async fn read_all(
+    mut body: Limited<Body>,
+    announced: Option<usize>,
+    held: &mut HeldBytes<Network>,
+) -> Result<Bytes, Unread> {
+    let Some(first) = next_piece(&mut body).await? else { return Ok(Bytes::new()) };
+    let Some(second) = next_piece(&mut body).await? else { return Ok(first) };
+    let mut bytes = Vec::with_capacity(announced.unwrap_or(STEP_BYTES));
+    bytes.extend_from_slice(&first);
+    let mut piece = Some(second);
+    while let Some(present) = piece {
+        if announced.is_none() {
+            let steps = (bytes.len() + present.len()).div_ceil(STEP_BYTES);
+            held.grow_to(COPIES * steps * STEP_BYTES).await.map_err(Unread::NoRoom)?;
         }
-        cause = error.source();
+        bytes.extend_from_slice(&present);
+        piece = next_piece(&mut body).await?;
     }
-    false
+    Ok(bytes.into())
+}
+
+/// The next piece of a body; trailers say nothing.
+async fn next_piece(body: &mut Limited<Body>) -> Result<Option<Bytes>, Unread> {
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame.map_err(Unread::Broken)?.into_data() {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
 }
 
 /// The members of a JSON object, in their order and each as often as it was sent: `serde_json`'s own map keeps the

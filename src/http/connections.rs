@@ -17,8 +17,9 @@ use tokio::time::{Sleep, sleep};
 use crate::domain::Network;
 use crate::shares::{Refused, Share, Shares};
 
-/// How long a client may take nothing of what it asked for.
+/// In what time a client must take so much of what it asked for, if there is more.
 const STALL_LIMIT: Duration = Duration::from_secs(10);
+const STALL_BYTES: usize = 16 << 10;
 
 /// What is said to a client that has too many connections already, if it can be said without waiting.
 const TOO_MANY: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\n\
@@ -73,24 +74,38 @@ impl<S> Accept<TcpStream, S> for Gate {
     }
 }
 
-/// A client's connection. It breaks when the client takes nothing for too long.
+/// A client's connection. It breaks when the client takes next to nothing for too long.
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
-    /// Ends the patience with a client that takes nothing; none while it does.
-    stalled: Option<Pin<Box<Sleep>>>,
+    /// Since the client takes less than there is: the end of the patience with it, and what it has taken.
+    stalled: Option<(Pin<Box<Sleep>>, usize)>,
     _share: Share<Network>,
 }
 
 impl Connection {
-    /// What came of writing, unless it has come to nothing for too long.
-    fn patiently<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.stalled = None;
-            return written;
+    /// What came of writing so many bytes, unless it has come to next to nothing for too long.
+    fn patiently(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes: usize,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        match (&written, &mut self.stalled) {
+            // All of it, or enough to go on hoping.
+            (Poll::Ready(Ok(taken)), Some((_, before))) if *taken < bytes && *before + taken < STALL_BYTES => {
+                *before += taken;
+                written
+            }
+            (Poll::Ready(_), _) => {
+                self.stalled = None;
+                written
+            }
+            (Poll::Pending, stalled) => {
+                let (patience, _) = stalled.get_or_insert_with(|| (Box::pin(sleep(STALL_LIMIT)), 0));
+                patience.as_mut().poll(context).map(|()| Err(ErrorKind::TimedOut.into()))
+            }
         }
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALL_LIMIT)));
-        stalled.as_mut().poll(context).map(|()| Err(ErrorKind::TimedOut.into()))
     }
 }
 
@@ -107,7 +122,7 @@ impl AsyncRead for Connection {
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.patiently(context, written)
+        self.patiently(context, bytes.len(), written)
     }
 
     fn poll_write_vectored(
@@ -116,7 +131,7 @@ impl AsyncWrite for Connection {
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
-        self.patiently(context, written)
+        self.patiently(context, pieces.iter().map(|piece| piece.len()).sum(), written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -22,10 +22,11 @@ use super::client::Client;
 use super::problem::{Problem, kinds};
 use super::sending::hold_until_sent;
 use super::state::HttpState;
+use crate::shares::PATIENCE;
 
-/// The routes that ask nothing of MongoDB and are served also when nothing else can be: an orchestrator that hears
+/// The routes that are served also when nothing else can be, because they cost next to nothing: an orchestrator that hears
 /// nothing from `/health/live` restarts the server.
-const ALWAYS_SERVED: [&str; 3] = ["/", "/health/live", "/metrics"];
+const ALWAYS_SERVED: [&str; 4] = ["/", "/health/live", "/health/ready", "/metrics"];
 
 /// Answers a request within so long as a client waits; its work goes on to its end in any case. A panic ends that work alone;
 /// the hook in [`crate::telemetry`] has logged it.
@@ -35,7 +36,7 @@ pub(super) async fn run(state: HttpState, mut request: Request, next: Next) -> R
     let share = if route.is_some_and(|route| ALWAYS_SERVED.contains(&route)) {
         None
     } else {
-        match state.requests.try_take(client.site(), 1) {
+        match state.requests.take(client.site(), 1, PATIENCE).await {
             Ok(share) => Some(share),
             Err(refused) => return Problem::from(refused).into_response(),
         }

@@ -1,9 +1,11 @@
 //! The pages that people read the API in: `/redoc` (ReDoc), `/docs` (Swagger UI), and the document that both show,
 //! `/openapi.json`. Everything comes from this binary; nothing is loaded from elsewhere.
 
+use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::Path;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
@@ -48,9 +50,10 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
 
 /// The pages' routes.
 pub(super) fn routes(openapi: &OpenApi) -> Result<Router<HttpState>, serde_json::Error> {
-    let document: Arc<str> = openapi.to_pretty_json()?.into();
+    // Shared by all who read it, and not copied for each.
+    let document = Bytes::from(openapi.to_pretty_json()?);
     let json = move || {
-        let document = document.to_string();
+        let document = document.clone();
         async move { ([(header::CONTENT_TYPE, "application/json")], document) }
     };
     Ok(Router::new()
@@ -79,14 +82,21 @@ fn swagger_file(name: &str) -> Response {
         Ok(Some(file)) => {
             // They change with the binary alone, but have no version in their names.
             let cached = (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=600"));
-            ([page_policy(), cached], [(header::CONTENT_TYPE, file.content_type)], file.bytes.into_owned())
-                .into_response()
+            ([page_policy(), cached], [(header::CONTENT_TYPE, file.content_type)], shared(file.bytes)).into_response()
         }
         Ok(None) => StatusCode::NOT_FOUND.into_response(),
         Err(error) => {
             error!(%error, "Swagger UI cannot be configured");
             Problem::new(kinds::INTERNAL_ERROR).into_response()
         }
+    }
+}
+
+/// What is part of the program is not copied.
+fn shared(bytes: Cow<'static, [u8]>) -> Bytes {
+    match bytes {
+        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+        Cow::Owned(bytes) => bytes.into(),
     }
 }
 

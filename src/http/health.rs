@@ -11,14 +11,14 @@ use utoipa::ToSchema;
 
 use super::problem::{Kind, Problem, kinds};
 use super::state::{HttpState, Services};
-use crate::repo::ping;
+use crate::repo::{Database, ping};
 use crate::service::storage::StorageCondition;
 
 /// How long MongoDB may take to answer before the server says that it is not ready.
 const PING_LIMIT: Duration = Duration::from_secs(2);
 
 /// What `/health/ready` can answer besides its success.
-pub(super) const READY_PROBLEMS: &[Kind] = &[kinds::SHARE_USED_UP, kinds::DATABASE_UNAVAILABLE, kinds::SERVER_BUSY];
+pub(super) const READY_PROBLEMS: &[Kind] = &[kinds::DATABASE_UNAVAILABLE];
 
 /// The server runs.
 #[derive(Debug, Serialize, ToSchema)]
@@ -76,18 +76,26 @@ pub(super) async fn live() -> Json<Health> {
     get, path = "/health/ready", tag = "operations", operation_id = "ready",
     responses((status = 200, description = "MongoDB answers", body = Readiness))
 )]
-pub(super) async fn ready(services: Services) -> Result<Json<Readiness>, Problem> {
+pub(super) async fn ready(services: Services, State(state): State<HttpState>) -> Result<Json<Readiness>, Problem> {
     let storage = match services.storage.condition() {
         StorageCondition::Ok => "ok",
         StorageCondition::Low => "low",
         StorageCondition::Unknown => "unknown",
     };
-    // In a task of its own, because at the limit only the handle may be dropped (see `super::detach`, which waits longer).
-    let asked = tokio::spawn(async move { ping(&services.database).await });
-    match timeout(PING_LIMIT, asked).await {
-        Ok(Ok(Ok(()))) => Ok(Json(Readiness { status: "ready", storage })),
-        Ok(_) | Err(_) => Err(Problem::new(kinds::DATABASE_UNAVAILABLE)),
+    // Together, so that many who ask cost MongoDB no more than one.
+    let is_there = state.pings.get((), || is_there(services.database.clone())).await;
+    if is_there {
+        Ok(Json(Readiness { status: "ready", storage }))
+    } else {
+        Err(Problem::new(kinds::DATABASE_UNAVAILABLE))
     }
+}
+
+/// Whether MongoDB answers in time.
+async fn is_there(database: Database) -> bool {
+    // In a task of its own, because at the limit only the handle may be dropped (see `super::detach`, which waits longer).
+    let asked = tokio::spawn(async move { ping(&database).await });
+    matches!(timeout(PING_LIMIT, asked).await, Ok(Ok(Ok(()))))
 }
 
 /// Read the metrics

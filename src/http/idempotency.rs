@@ -147,8 +147,9 @@ impl Former {
 pub(super) enum Sender {
     /// Somebody of this organization, known by this identity.
     Known(OrgId, String),
-    /// Anybody. The email in the request stands for its sender, so that strangers with the same key do not meet.
-    Anybody(Email, Network),
+    /// Anybody. The email in the request stands for its sender, so that strangers with the same key do not meet. Where it comes
+    /// from, unless it shows the operator's token, which is no stranger's.
+    Anybody(Email, Option<Network>),
 }
 
 /// A request that may be repeated: which call, whose, with which identities of what it makes, and all that it says.
@@ -164,7 +165,7 @@ impl Sender {
     /// Counts a request with a key that is known already as an attempt to log in, where anybody may send it: whether the body is
     /// the right one tells whether the password in it is.
     async fn count_guess(&self, services: &Services, begun: &Begun) -> Result<(), Problem> {
-        let Self::Anybody(email, from) = self else { return Ok(()) };
+        let Self::Anybody(email, Some(from)) = self else { return Ok(()) };
         if matches!(begun, Begun::First(_) | Begun::TooMany { .. }) {
             return Ok(());
         }

@@ -21,7 +21,6 @@ mod indexes;
 mod location;
 mod names;
 mod observe;
-mod off_thread;
 mod old_names;
 mod openapi;
 mod orgs;

@@ -2,7 +2,6 @@
 //! bytes. Between two pieces other requests get their turn, because packing a large piece takes the thread for long.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use axum::Error;
@@ -10,7 +9,7 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::response::Response;
 use http_body::{Frame, SizeHint};
 
-use super::bytes::HeldBytes;
+use super::bytes::UntilSent;
 use crate::domain::Network;
 use crate::shares::Share;
 
@@ -20,7 +19,7 @@ const PIECE_BYTES: usize = 32 << 10;
 /// What an answer holds until it is sent; dropped with the body.
 struct Held {
     _request: Option<Share<Network>>,
-    _bytes: Option<Arc<HeldBytes>>,
+    _bytes: Option<UntilSent>,
 }
 
 /// An answer's body that is on its way.
@@ -35,7 +34,7 @@ struct Sending {
 
 /// Makes an answer hold the right to be at work until it is sent. Small answers are not worth it: they are on their way at once.
 pub(super) fn hold_until_sent(mut response: Response, request: Option<Share<Network>>) -> Response {
-    let bytes = response.extensions_mut().remove::<Arc<HeldBytes>>();
+    let bytes = response.extensions_mut().remove::<UntilSent>();
     let length = response.body().size_hint().upper();
     if bytes.is_none() && length.is_some_and(|length| length <= PIECE_BYTES as u64) {
         return response;

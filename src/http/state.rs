@@ -12,10 +12,10 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::bytes::Holder;
 use super::problem::{Problem, kinds};
 use crate::domain::{Network, OrgId};
 use crate::repo::Database;
+use crate::service::SharedLookups;
 use crate::service::{AuthService, DataService, IdempotencyService, OrgService, Storage};
 use crate::shares::Shares;
 
@@ -99,10 +99,16 @@ pub struct Shared {
     pub tasks: TaskTracker,
     /// How many requests may run, from the first byte of the body to the last of the answer.
     pub requests: Arc<Shares<Network>>,
-    /// How many bytes of bodies and answers may be on their way.
-    pub bytes: Arc<Shares<Holder>>,
+    /// How many bytes of bodies that are being read there may be.
+    pub body_bytes: Arc<Shares<Network>>,
+    /// How many bytes of answers that are not sent yet.
+    pub answer_bytes: Arc<Shares<OrgId>>,
+    /// How many bytes imports and exports may hold.
+    pub stream_bytes: Arc<Shares<OrgId>>,
     /// How many imports and exports may run; they outlast the request that began them.
     pub streams: Arc<Shares<OrgId>>,
+    /// Whether MongoDB answers, for all who ask at the same time.
+    pub(super) pings: SharedLookups<(), bool>,
     /// Cancelled when the server stops: streams end then, with a word.
     pub stop: CancellationToken,
 }
@@ -116,8 +122,12 @@ impl HttpState {
             metrics,
             tasks: TaskTracker::new(),
             requests: Shares::new("http_requests_running", limits.max_running),
-            bytes: Shares::new("http_bytes_in_flight", limits.max_bytes_in_flight),
+            // Apart, so that who sends keeps nobody from reading, and what takes an hour nobody from what takes a moment.
+            body_bytes: Shares::new("http_body_bytes", limits.max_bytes_in_flight / 2),
+            answer_bytes: Shares::new("http_answer_bytes", limits.max_bytes_in_flight / 4),
+            stream_bytes: Shares::new("http_stream_bytes", limits.max_bytes_in_flight / 4),
             streams: Shares::new("http_streams_running", limits.max_running_streams),
+            pings: SharedLookups::new(),
             limits,
             stop,
         }))

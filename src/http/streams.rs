@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream::{StreamExt, unfold};
 use serde::Serialize;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
@@ -20,7 +20,7 @@ use super::bytes::HeldBytes;
 use super::problem::{Failure, Problem};
 use super::state::{HttpState, RequestLimits};
 use crate::domain::OrgId;
-use crate::shares::Share;
+use crate::shares::{PATIENCE, Share};
 
 /// The content type of lines of JSON.
 pub(super) const NDJSON: &str = "application/x-ndjson";
@@ -79,6 +79,9 @@ impl Pace {
         bytes: impl FnOnce(&T) -> usize,
     ) -> Result<T, TooSlow> {
         let began = Instant::now();
+        if began >= self.ends {
+            return Err(TooSlow);
+        }
         let until = self.ends.min(began + self.pause);
         let moved = timeout_at(until, client).await.map_err(|_elapsed| TooSlow)?;
         self.waited += began.elapsed();
@@ -94,14 +97,14 @@ impl HttpState {
     ///
     /// # Errors
     /// There are as many as it may have, or as there may be.
-    pub(super) fn stream_share(&self, org_id: OrgId) -> Result<Share<OrgId>, Problem> {
-        Ok(self.streams.try_take(org_id, 1)?)
+    pub(super) async fn stream_share(&self, org_id: OrgId) -> Result<Share<OrgId>, Problem> {
+        Ok(self.streams.take(org_id, 1, PATIENCE).await?)
     }
 
     /// Answers with whatever `work` sends. The stream's share and the bytes that it holds are held until `work` is over.
     pub(super) fn stream<F: Future<Output = ()> + Send + 'static>(
         &self,
-        held: (Share<OrgId>, HeldBytes),
+        held: (Share<OrgId>, HeldBytes<OrgId>),
         work: impl FnOnce(LineSender) -> F,
     ) -> Response {
         let (pieces, received) = mpsc::channel(WAITING_PIECES);
@@ -146,8 +149,8 @@ impl LineSender {
 
     /// Sends the line that ends a stream.
     pub(super) async fn end(&mut self, line: &impl Serialize) {
-        // A client that is gone needs no end.
-        let _gone = self.send(text(line)).await;
+        // A client that is gone needs no end. One whose time is over still hears that it is.
+        let _gone = timeout(self.pace.pause, self.pieces.send(text(line).into())).await;
     }
 }
 

@@ -15,6 +15,8 @@ mod shared_lookups;
 pub mod storage;
 pub mod tokens;
 
+pub(crate) use shared_lookups::SharedLookups;
+
 pub use attempts::{Attempts, TooMany};
 pub use auth::{AuthError, AuthService};
 pub use data::{DataError, DataService};

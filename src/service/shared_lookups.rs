@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 
 /// The lookups on their way, by what they look up.
 #[derive(Debug)]
-pub(super) struct SharedLookups<K, V> {
+pub(crate) struct SharedLookups<K, V> {
     /// Counts arrivals and beginnings, so that their order can be told.
     clock: AtomicU64,
     asked: SyncMutex<HashMap<K, Arc<Answer<V>>>>,
@@ -25,12 +25,12 @@ type Answer<V> = Mutex<Option<(u64, V)>>;
 
 impl<K: Eq + Hash + Clone, V: Clone> SharedLookups<K, V> {
     /// Nobody has asked yet.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { clock: AtomicU64::new(0), asked: SyncMutex::default() }
     }
 
     /// The answer of a lookup that began after this call did: of this one, or of somebody else's.
-    pub(super) async fn get<F: Future<Output = V>>(&self, key: K, look_up: impl FnOnce() -> F) -> V {
+    pub(crate) async fn get<F: Future<Output = V>>(&self, key: K, look_up: impl FnOnce() -> F) -> V {
         let arrived = self.tick();
         let answer = self.lock().entry(key.clone()).or_default().clone();
         let mut last = answer.lock().await;

@@ -7,7 +7,7 @@ use metrics::counter;
 use super::{parse_filter, unreadable};
 use crate::domain::Tenant;
 use crate::extjson::write_document;
-use crate::http::bytes::Holder;
+use crate::http::bytes::HeldBytes;
 use crate::http::client::Client;
 use crate::http::fields::Fields;
 use crate::http::problem::{Kind, Problem, kinds};
@@ -48,12 +48,12 @@ pub(in crate::http) async fn export(
     let mut fields = Fields::of_query(query.as_deref());
     let filter = fields.optional_inner("filter", parse_filter).unwrap_or_default();
     let filter = fields.finish(Some(filter))?;
-    let share = state.stream_share(tenant.org_id())?;
+    let share = state.stream_share(tenant.org_id()).await?;
     // Before the answer begins, so that what is wrong with the query has its own status.
     let begin = async {
         let mut export = services.data.export(&tenant, filter).await?;
         // One batch is sent while the next is on its way.
-        let held = state.hold(Holder::Org(tenant.org_id()), 2 * export.batch_bound()).await?;
+        let held = HeldBytes::of(&state.stream_bytes, tenant.org_id(), 2 * export.batch_bound()).await?;
         let first = export.next().await?;
         Ok::<_, Problem>((export, first, held))
     };
@@ -69,16 +69,12 @@ async fn run(mut export: Export, first: Option<DocumentBatch>, mut answer: LineS
         }
         // The next batch is on its way while this one is written, and is not waited for when nobody takes it.
         let listener = answer.listener();
-        let (next, sent) = tokio::join!(listener.while_it_listens(export.next()), send(&present, &mut answer));
-        match sent {
-            Ok(()) => {}
+        let next = async { Ok(listener.while_it_listens(export.next()).await?) };
+        batch = match tokio::try_join!(next, send(&present, &mut answer)) {
+            Ok((Ok(next), ())) => next,
+            Ok((Err(error), ())) => return cut(error.into(), &mut answer).await,
             Err(Unsent::Unreadable) => return cut(unreadable(), &mut answer).await,
             Err(Unsent::ClientGone) => return,
-        }
-        batch = match next {
-            Ok(Ok(next)) => next,
-            Ok(Err(error)) => return cut(error.into(), &mut answer).await,
-            Err(ClientGone) => return,
         };
     }
 }

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use super::{hold_documents, insert_tag, shown};
+use super::{hold_document, insert_tag, shown};
 use crate::domain::Tenant;
 use crate::domain::document::Version;
 use crate::http::conditions::Conditions;
@@ -42,7 +42,7 @@ pub(in crate::http) async fn get(
     conditions: Conditions,
     State(state): State<HttpState>,
 ) -> Result<Response, Problem> {
-    let held = hold_documents(&state, &services, &tenant, 1).await?;
+    let held = hold_document(&state, &services, &tenant).await?;
     let document = services.data.get(&tenant, &id).await?;
     let version = Version::of(&document);
     if !conditions.if_match.allows(&version) {

@@ -23,11 +23,11 @@ use crate::domain::Tenant;
 use crate::domain::document::NewDocument;
 use crate::extjson::{ReadError, read_stored};
 use crate::http::body::{announced_length, too_large};
-use crate::http::bytes::Holder;
-use crate::http::off_thread::off_thread;
+use crate::http::bytes::HeldBytes;
 use crate::http::problem::{Failure, Problem, kinds};
 use crate::http::state::{HttpState, RequestLimits, Services};
 use crate::http::streams::{AS_IT_COMES, LineSender, Pace, TooSlow};
+use crate::off_thread::off_thread;
 use crate::service::data::{Import, Imported};
 
 /// How many failures are told one by one.
@@ -35,9 +35,9 @@ const MAX_FAILURES: usize = 100;
 /// The most documents of a batch.
 const BATCH_DOCUMENTS: usize = 1_000;
 /// The most bytes of a batch, far below MongoDB's limit for a command (16 MiB). A larger document goes alone.
-const BATCH_BYTES: usize = 1 << 20;
-/// What an import holds in memory: a batch that is read, and one that is added.
-const HELD_BYTES: usize = 2 * BATCH_BYTES;
+const BATCH_BYTES: usize = 512 << 10;
+/// What an import holds in memory: a batch that is read, one that waits, and one that is added.
+const HELD_BYTES: usize = 3 * BATCH_BYTES;
 /// At most so often the client hears of the progress: a client that sends all before it reads must not be blocked by it.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 /// How long, and how many bytes, are still taken from a client whose import was cut.
@@ -107,8 +107,8 @@ pub(super) async fn import(
     {
         return Err(too_large(limit));
     }
-    let share = state.stream_share(tenant.org_id())?;
-    let held = state.hold(Holder::Org(tenant.org_id()), HELD_BYTES).await?;
+    let share = state.stream_share(tenant.org_id()).await?;
+    let held = HeldBytes::of(&state.stream_bytes, tenant.org_id(), HELD_BYTES).await?;
     let pace = Pace::begin(&limits);
     let mut body = Body { inner: request.into_body(), received: 0, limits, pace };
     // Before the answer begins: a client that waits for "100 Continue" must hear it first. Half of the request's time, as

@@ -10,10 +10,10 @@ use crate::domain::Tenant;
 use crate::extjson::read_stored;
 use crate::http::body::{JsonDocument, content_type};
 use crate::http::location;
-use crate::http::off_thread::off_thread;
 use crate::http::problem::{Kind, Problem, kinds};
 use crate::http::state::{HttpState, Services};
 use crate::http::streams::NDJSON;
+use crate::off_thread::off_thread;
 
 /// What this call can answer besides its success, and what every call on data and every write can.
 pub(in crate::http) const PROBLEMS: &[Kind] = &[kinds::DOCUMENT_EXISTS];

@@ -8,15 +8,16 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::{hold_documents, parse_filter, unreadable};
+use super::{parse_filter, unreadable};
 use crate::domain::query::{Fields as DocumentFields, Sort};
 use crate::domain::{Invalid, Tenant};
 use crate::extjson::write_document;
+use crate::http::bytes::HeldBytes;
 use crate::http::client::Client;
 use crate::http::fields::Fields;
-use crate::http::off_thread::off_thread;
 use crate::http::problem::{Kind, Problem, kinds};
 use crate::http::state::{HttpState, Services};
+use crate::off_thread::off_thread;
 use crate::service::data::{ListDocuments, Page};
 
 /// What this call can answer besides its success, and what every call on data can.
@@ -106,10 +107,12 @@ pub(in crate::http) async fn list(
     OriginalUri(uri): OriginalUri,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let Asked { query, fields } = Asked::read(query.as_deref())?;
-    // One more than is shown is asked for.
-    let most = usize::try_from(query.limit).unwrap_or(usize::MAX).saturating_add(1);
-    let held = hold_documents(&state, &services, &tenant, most).await?;
+    // Patterns are thought about, which takes as long as reading many bytes.
+    let has_pattern = query.as_ref().is_some_and(|query| query.contains("regex"));
+    let read = off_thread(if has_pattern { usize::MAX } else { 0 }, move || Asked::read(query.as_deref()));
+    let Asked { query, fields } = read.await?;
+    let bound = services.data.page_bound(&tenant, query.limit);
+    let held = HeldBytes::of(&state.answer_bytes, tenant.org_id(), bound).await?;
     let page = client.while_it_listens(services.data.list(&tenant, &query)).await??;
     let link = page.next.as_deref().and_then(|cursor| link(&uri, cursor));
     let body = off_thread(page.bytes, move || answer(page, fields.as_ref())).await?;

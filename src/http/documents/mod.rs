@@ -16,15 +16,16 @@ use axum::response::{IntoResponse, Response};
 use bson::raw::RawDocumentBuf;
 use tracing::error;
 
-use super::bytes::{HeldBytes, Holder};
-use super::off_thread::off_thread;
+use super::bytes::HeldBytes;
 use super::problem::{Kind, Problem, kinds};
 use super::state::{HttpState, Services};
-use crate::domain::Tenant;
 use crate::domain::document::{DocumentId, EntityTag, NewDocument};
 use crate::domain::query::Filter;
 use crate::domain::{FieldError, Invalid};
+use crate::domain::{OrgId, Tenant};
 use crate::extjson::{ReadError, StoredFields, read_query, write_document};
+use crate::off_thread::off_thread;
+use crate::shares::Owner;
 
 /// What every call on an organization's data can answer besides what every call that names it can.
 pub(super) const TENANT_PROBLEMS: &[Kind] = &[kinds::TENANT_MOVING, kinds::TENANT_COLLECTION_REPLACED];
@@ -34,11 +35,11 @@ pub(super) const WRITE_PROBLEMS: &[Kind] =
     &[kinds::NOT_UNIQUE, kinds::SCHEMA_VIOLATED, kinds::OUTCOME_UNKNOWN, kinds::QUOTA_REACHED, kinds::STORAGE_LOW];
 
 /// The answer that shows a document, with its tag.
-async fn shown(
+async fn shown<K: Owner + Sync>(
     status: StatusCode,
     document: RawDocumentBuf,
     tag: &EntityTag,
-    held: HeldBytes,
+    held: HeldBytes<K>,
 ) -> Result<Response, Problem> {
     let bytes = document.as_bytes().len();
     let body = off_thread(bytes, move || {
@@ -57,22 +58,21 @@ async fn shown(
 }
 
 /// The answer to a write, which shows what is stored now.
-async fn written(status: StatusCode, document: NewDocument, held: HeldBytes) -> Result<Response, Problem> {
+async fn written<K: Owner + Sync>(
+    status: StatusCode,
+    document: NewDocument,
+    held: HeldBytes<K>,
+) -> Result<Response, Problem> {
     let tag = document.tag();
     shown(status, document.raw, &tag, held).await
 }
 
-/// The right to hold so many documents of a tenant in memory.
+/// The right to hold one document of a tenant in memory.
 ///
 /// # Errors
 /// The organization holds as many bytes as it may.
-async fn hold_documents(
-    state: &HttpState,
-    services: &Services,
-    tenant: &Tenant,
-    documents: usize,
-) -> Result<HeldBytes, Problem> {
-    state.hold(Holder::Org(tenant.org_id()), services.data.reply_bound(tenant, documents)).await
+async fn hold_document(state: &HttpState, services: &Services, tenant: &Tenant) -> Result<HeldBytes<OrgId>, Problem> {
+    HeldBytes::of(&state.answer_bytes, tenant.org_id(), services.data.reply_bound(tenant, 1)).await
 }
 
 fn insert_tag(headers: &mut HeaderMap, tag: &EntityTag) {

@@ -5,16 +5,16 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use bson::Document;
 
-use super::{hold_documents, unreadable, written};
+use super::{hold_document, unreadable, written};
 use crate::domain::document::{DocumentId, MergePatch};
 use crate::domain::{Invalid, Tenant};
 use crate::extjson::read_stored;
 use crate::http::body::JsonDocument;
 use crate::http::conditions::Conditions;
-use crate::http::off_thread::off_thread;
 use crate::http::problem::{Kind, Problem, kinds};
 use crate::http::state::{HttpState, Services};
 use crate::http::tenant::PathId;
+use crate::off_thread::off_thread;
 
 /// What this call can answer besides its success, and what every call on data and every write can.
 pub(in crate::http) const PROBLEMS: &[Kind] =
@@ -53,7 +53,7 @@ pub(in crate::http) async fn patch(
     let expected = conditions.of_change()?;
     let of = id.clone();
     let patch = off_thread(text.len(), move || read(&of, &text)).await?;
-    let held = hold_documents(&state, &services, &tenant, 1).await?;
+    let held = hold_document(&state, &services, &tenant).await?;
     let patched = services.data.patch(&tenant, &id, &patch, &expected).await?;
     written(StatusCode::OK, patched, held).await
 }

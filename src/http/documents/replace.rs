@@ -11,10 +11,10 @@ use crate::extjson::read_stored;
 use crate::http::body::JsonDocument;
 use crate::http::conditions::Conditions;
 use crate::http::location;
-use crate::http::off_thread::off_thread;
 use crate::http::problem::{Kind, Problem, kinds};
 use crate::http::state::Services;
 use crate::http::tenant::PathId;
+use crate::off_thread::off_thread;
 use crate::service::DataError;
 
 /// What this call can answer besides its success, and what every call on data and every write can.

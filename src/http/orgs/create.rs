@@ -108,7 +108,7 @@ pub(in crate::http) async fn create(
     let by = services.orgs.admit(token.as_ref(), client.network())?;
     let CreateOrgBody { organization_name: name, email, password } = CreateOrgBody::read(body.json_fields()?)?;
     services.orgs.count_creation(by)?;
-    let sender = Sender::Anybody(email.clone(), client.network());
+    let sender = Sender::Anybody(email.clone(), by.stranger());
     let command = CreateOrg { name, email, password, by };
     let request = Repeatable { call: "create_organization", sender, ids: ChangeIds::generate(), content: body.bytes() };
     let former = |ids: ChangeIds| {

@@ -71,7 +71,7 @@ impl From<TooMany> for Problem {
             Attempt::LogIn => "Too many attempts to log in",
             Attempt::CheckPassword => "Too many updates of your organization with a password",
             Attempt::Create => "Too many attempts to create an organization from your network",
-            Attempt::ChangeEmail => "Too many updates of your organization with a new email",
+            Attempt::Change => "Too many updates of your organization with a new email or name",
             Attempt::FindUnknown => "Too many names asked for that no organization has",
         };
         // Retry-After counts whole seconds: a second more than the rest, so that the next try is not too early.

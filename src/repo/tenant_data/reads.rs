@@ -70,14 +70,14 @@ impl TenantDataRepo {
         Ok(first.map(ToOwned::to_owned))
     }
 
-    /// Some documents in one batch. Fewer than asked for, when together they would be larger than a reply may be (16 MiB);
-    /// [`DocumentBatch::is_cut`] tells.
+    /// Some documents, in batches of so many.
     ///
     /// # Errors
     /// The collection is elsewhere, the filter is not accepted, or MongoDB could not be asked.
-    pub async fn find_batch(&self, at: &TenantCollection, find: &Find) -> Result<DocumentBatch, RepoError> {
-        let mut cursor = self.cursor(find_command(at, find, READ_MAX_TIME)).await?;
-        cursor.next().await?.ok_or_else(malformed)
+    pub async fn find_some(&self, at: &TenantCollection, find: &Find, batch: u32) -> Result<DocumentCursor, RepoError> {
+        let mut command = find_command(at, find, READ_MAX_TIME);
+        command.insert("batchSize", i64::from(batch));
+        run_cursor(&self.database, command, batch).await.map(DocumentCursor)
     }
 
     /// All documents, in batches of so many.
@@ -160,13 +160,6 @@ impl DocumentBatch {
         let documents = self.0.doc_slices().map_err(|_error| malformed())?;
         Ok(documents.into_iter().map(|value| value.ok().and_then(bson::RawBsonRef::as_document).ok_or_else(malformed)))
     }
-
-    /// Whether more would have matched than one reply holds.
-    #[must_use]
-    pub fn is_cut(&self) -> bool {
-        let cursor = self.0.as_raw_document().get_document("cursor");
-        cursor.and_then(|cursor| cursor.get_i64("id")).is_ok_and(|id| id != 0)
-    }
 }
 
 impl DocumentCursor {
@@ -189,7 +182,7 @@ fn find_command(at: &TenantCollection, find: &Find, time: Duration) -> Document 
     let mut command = command("find", at);
     command.extend(doc! { "filter": &find.filter, "sort": &find.sort, "maxTimeMS": millis(time) });
     if let Some(limit) = find.limit {
-        command.extend(doc! { "limit": i64::from(limit), "batchSize": i64::from(limit) });
+        command.insert("limit", i64::from(limit));
     }
     command
 }

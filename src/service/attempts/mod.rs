@@ -12,7 +12,7 @@
 //! | the present password in an update | the admin | `LOGIN_ATTEMPTS_PER_MINUTE` |
 //! | a creation | the network | `CREATIONS_PER_MINUTE` |
 //! | | the site | 4 times as many |
-//! | a new email in an update | the organization | `CREATIONS_PER_MINUTE` |
+//! | a new email or another name in an update | the organization | `CREATIONS_PER_MINUTE` |
 //! | a name that no organization has | the network of whoever is not its admin | `UNKNOWN_NAMES_PER_MINUTE` |
 //! | | the site | 4 times as many |
 //! | | the organization whose token came along where one must | `UNKNOWN_NAMES_PER_MINUTE` |
@@ -55,7 +55,7 @@ const SITE: u64 = 4;
 pub struct Rates {
     /// Logins of one email at one network.
     pub logins: NonZeroU32,
-    /// Creations from one network, and new emails of one organization.
+    /// Creations from one network, and new emails and names of one organization.
     pub creations: NonZeroU32,
     /// Names that no organization has, from one network.
     pub unknown_names: NonZeroU32,
@@ -80,8 +80,8 @@ pub enum Attempt {
     CheckPassword,
     /// To create an organization.
     Create,
-    /// To take another email.
-    ChangeEmail,
+    /// To take another email, or another name.
+    Change,
     /// To find an organization by a name that none has.
     FindUnknown,
 }
@@ -106,7 +106,7 @@ pub struct Attempts {
     password_by_admin: Meter,
     creation_by_network: Meter,
     creation_by_site: Meter,
-    email_by_organization: Meter,
+    change_by_organization: Meter,
     unknown_name_by_seeker: Meter,
     unknown_name_by_site: Meter,
     familiar: Familiar,
@@ -128,7 +128,7 @@ impl Attempts {
             password_by_admin: meter(rates.logins, 1),
             creation_by_network: meter(rates.creations, 1),
             creation_by_site: meter(rates.creations, SITE),
-            email_by_organization: meter(rates.creations, 1),
+            change_by_organization: meter(rates.creations, 1),
             unknown_name_by_seeker: meter(rates.unknown_names, 1),
             unknown_name_by_site: meter(rates.unknown_names, SITE),
             familiar: Familiar::default(),
@@ -184,12 +184,13 @@ impl Attempts {
         refused(Attempt::Create, counted.and_then(|()| self.creation_by_site.count(self.key(from.site()), now)))
     }
 
-    /// Counts an attempt of an organization to give its admin another email.
+    /// Counts an attempt of an organization to get another name, or to give its admin another email: whether that is taken tells
+    /// whether somebody else has it.
     ///
     /// # Errors
     /// There were too many.
-    pub fn change_email(&self, org: OrgId) -> Result<(), TooMany> {
-        refused(Attempt::ChangeEmail, self.email_by_organization.count(self.key(org), self.clock.elapsed()))
+    pub fn change(&self, org: OrgId) -> Result<(), TooMany> {
+        refused(Attempt::Change, self.change_by_organization.count(self.key(org), self.clock.elapsed()))
     }
 
     /// Whether somebody may look for an organization that is not its own. Who asked for too many that do not exist is not
@@ -240,7 +241,7 @@ impl Attempt {
             Self::LogIn => "log_in",
             Self::CheckPassword => "check_password",
             Self::Create => "create",
-            Self::ChangeEmail => "change_email",
+            Self::Change => "change",
             Self::FindUnknown => "find_unknown",
         }
     }

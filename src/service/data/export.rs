@@ -13,7 +13,12 @@ use crate::repo::tenant_data::{DocumentBatch, DocumentCursor, Find};
 /// many bytes cost hardly more round trips.
 const BATCH_BYTES: u64 = 1 << 20;
 /// How many documents a batch has at most, however small they are.
-const MAX_BATCH_DOCUMENTS: u32 = 10_000;
+const MAX_BATCH_DOCUMENTS: usize = 10_000;
+/// How many bytes a batch may have where one document is far larger than the others.
+const LARGEST_BATCH_BYTES: usize = 2 << 20;
+
+/// How many documents a batch has at least, so that one large document does not make all others come one by one.
+const FEWEST_DOCUMENTS: usize = 8;
 
 /// An export in progress.
 #[derive(Debug)]
@@ -24,7 +29,8 @@ pub struct Export {
     sort: Sort,
     after: Option<Position>,
     cursor: Option<DocumentCursor>,
-    /// How many documents a batch has.
+    /// How many documents are about right for a batch on average, and how many one has.
+    by_average: usize,
     batch_documents: u32,
     /// How many bytes a batch may be, as far as is known.
     batch_bound: usize,
@@ -38,12 +44,21 @@ impl DataService {
     pub async fn export(&self, tenant: &Tenant, filter: Filter) -> Result<Export, DataError> {
         let stats = self.stats(tenant).await?;
         let average = stats.bytes.checked_div(stats.documents).unwrap_or_default().max(1);
-        let batch_documents = u32::try_from(BATCH_BYTES / average).unwrap_or(u32::MAX).clamp(1, MAX_BATCH_DOCUMENTS);
+        let by_average = usize::try_from(BATCH_BYTES / average).unwrap_or(usize::MAX).clamp(1, MAX_BATCH_DOCUMENTS);
+        let batch = self.batch_of_export(tenant, by_average);
         // No batch is larger than the collection.
         let size = usize::try_from(stats.bytes).unwrap_or(usize::MAX);
-        let batch_bound = self.reply_bound(tenant, usize::try_from(batch_documents).unwrap_or(usize::MAX)).min(size);
+        let batch_bound = self.reply_bound(tenant, batch).min(size);
+        let batch_documents = u32::try_from(batch).unwrap_or(u32::MAX);
         let (service, place, sort) = (self.clone(), Place::of(tenant), Sort::default());
-        Ok(Export { service, place, filter, sort, after: None, cursor: None, batch_documents, batch_bound })
+        Ok(Export { service, place, filter, sort, after: None, cursor: None, by_average, batch_documents, batch_bound })
+    }
+}
+
+impl DataService {
+    /// How many documents a batch has: as many as are about right on average, but few where they may be large.
+    fn batch_of_export(&self, tenant: &Tenant, by_average: usize) -> usize {
+        by_average.min(self.documents_in(tenant, LARGEST_BATCH_BYTES).max(FEWEST_DOCUMENTS))
     }
 }
 
@@ -64,6 +79,7 @@ impl Export {
                 Ok(Some(batch)) => {
                     self.place.found();
                     self.note_last(&batch)?;
+                    self.fit_batch();
                     return Ok(Some(batch));
                 }
                 Ok(None) => return Ok(None),
@@ -72,6 +88,16 @@ impl Export {
                     self.service.after_query(&mut self.place, error).await?;
                 }
             }
+        }
+    }
+
+    /// Goes on with larger or smaller batches, where the documents are far from what they were taken for.
+    fn fit_batch(&mut self) {
+        let fitting =
+            u32::try_from(self.service.batch_of_export(&self.place.tenant, self.by_average)).unwrap_or(u32::MAX);
+        if fitting / 4 >= self.batch_documents || fitting <= self.batch_documents / 4 {
+            self.batch_documents = fitting;
+            self.cursor = None;
         }
     }
 

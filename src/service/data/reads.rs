@@ -1,6 +1,6 @@
 //! Reading documents: one, a page, how many, how large.
 
-use bson::raw::RawDocumentBuf;
+use bson::raw::{RawDocument, RawDocumentBuf};
 use bson::{Document, doc};
 
 use super::place::Place;
@@ -33,8 +33,8 @@ pub struct ListDocuments {
 /// A page of documents.
 #[derive(Debug)]
 pub struct Page {
-    batch: DocumentBatch,
-    /// How many of the batch's documents are on the page; one more may have been asked for to see whether there is one.
+    batches: Vec<DocumentBatch>,
+    /// How many of the batches' documents are on the page; more may have been asked for to see whether there are any.
     length: usize,
     /// How many bytes of BSON they are.
     pub bytes: usize,
@@ -49,9 +49,21 @@ impl Page {
     ///
     /// # Errors
     /// MongoDB's reply is malformed.
-    pub fn documents(&self) -> Result<impl Iterator<Item = Result<&bson::raw::RawDocument, RepoError>>, RepoError> {
-        Ok(self.batch.documents()?.take(self.length))
+    pub fn documents(&self) -> Result<impl Iterator<Item = Result<&RawDocument, RepoError>>, RepoError> {
+        let batches: Result<Vec<_>, RepoError> = self.batches.iter().map(DocumentBatch::documents).collect();
+        Ok(batches?.into_iter().flatten().take(self.length))
     }
+}
+
+/// What is known of a page while it is read.
+#[derive(Debug, Default)]
+struct Reading {
+    batches: Vec<DocumentBatch>,
+    length: usize,
+    bytes: usize,
+    /// Where the last document on the page stands.
+    last: Option<Position>,
+    has_more: bool,
 }
 
 impl DataService {
@@ -79,17 +91,52 @@ impl DataService {
             sort: query.sort.to_document(),
             limit: Some(query.limit.saturating_add(1)),
         };
+        let batch = self.documents_in(tenant, PAGE_BYTES);
+        let batch = u32::try_from(batch).unwrap_or(u32::MAX).min(query.limit.saturating_add(1));
         let mut place = self.enter(tenant).await?;
-        let batch = loop {
-            match self.repo.find_batch(&place.collection, &find).await {
-                Ok(batch) => break batch,
+        let read = loop {
+            match place.while_at_work(async |place| self.read_page(place, &find, batch, query).await).await {
+                Ok(read) => break read?,
+                // Anew from its beginning: a cursor ends when its collection is renamed.
                 Err(error) => self.after_query(&mut place, error).await?,
             }
         };
-        let (length, bytes, last) = last_shown(&batch, query, |bytes| self.sizes.note(tenant.org_id(), bytes))?;
+        let Reading { batches, length, bytes, last, has_more } = read;
+        let last = last.filter(|_| has_more);
         let next = last.map(|last| self.seal_cursor(tenant, &purpose, &last)).transpose()?;
         let total = if query.is_counted { Some(self.count_at(&mut place, &query.filter).await?) } else { None };
-        Ok(Page { batch, length, bytes, next, total })
+        Ok(Page { batches, length, bytes, next, total })
+    }
+
+    /// How many bytes of replies a page of so many documents may take, as far as is known.
+    #[must_use]
+    pub fn page_bound(&self, tenant: &Tenant, limit: u32) -> usize {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(1);
+        let batch = self.reply_bound(tenant, self.documents_in(tenant, PAGE_BYTES).min(limit));
+        // What came before, and the batch with which the page becomes too large.
+        self.reply_bound(tenant, limit).min(PAGE_BYTES + batch)
+    }
+
+    /// Reads a page batch by batch, until it is full.
+    async fn read_page(
+        &self,
+        place: &Place,
+        find: &Find,
+        batch: u32,
+        query: &ListDocuments,
+    ) -> Result<Result<Reading, DataError>, RepoError> {
+        let mut cursor = self.repo.find_some(&place.collection, find, batch).await?;
+        let mut read = Reading::default();
+        while let Some(batch) = cursor.next().await? {
+            let hear = |bytes| self.sizes.note(place.tenant.org_id(), bytes);
+            if let Err(error) = read.take(batch, query, hear)? {
+                return Ok(Err(error));
+            }
+            if read.has_more {
+                break;
+            }
+        }
+        Ok(Ok(read))
     }
 
     /// How large a tenant's collection is.
@@ -112,7 +159,8 @@ impl DataService {
 
     async fn count_at(&self, place: &mut Place, filter: &Filter) -> Result<u64, DataError> {
         loop {
-            match self.repo.count(&place.collection, filter.as_document()).await {
+            let count = async |place: &Place| self.repo.count(&place.collection, filter.as_document()).await;
+            match place.while_at_work(count).await {
                 Ok(count) => return Ok(count),
                 Err(error) => self.after_query(place, error).await?,
             }
@@ -153,30 +201,34 @@ pub(super) fn continued(filter: &Filter, sort: &Sort, after: Option<&Position>) 
     }
 }
 
-/// How many documents of a batch are shown, how many bytes they are, and where the last of them stands if others follow it. Whoever wants to know hears
-/// the sizes.
-fn last_shown(
-    batch: &DocumentBatch,
-    query: &ListDocuments,
-    hear: impl Fn(usize),
-) -> Result<(usize, usize, Option<Position>), DataError> {
-    let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
-    let (mut shown, mut bytes, mut last) = (0, 0, None);
-    let mut has_more = batch.is_cut();
-    for document in batch.documents()? {
-        let document = document?;
-        let size = document.as_bytes().len();
-        hear(size);
-        if shown == limit || (shown > 0 && bytes + size > PAGE_BYTES) {
-            has_more = true;
-            break;
+impl Reading {
+    /// Takes as many of a batch's documents as the page has room for. Whoever wants to know hears the sizes.
+    fn take(
+        &mut self,
+        batch: DocumentBatch,
+        query: &ListDocuments,
+        hear: impl Fn(usize),
+    ) -> Result<Result<(), DataError>, RepoError> {
+        let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
+        for document in batch.documents()? {
+            let document = document?;
+            let size = document.as_bytes().len();
+            hear(size);
+            if self.length == limit || (self.length > 0 && self.bytes + size > PAGE_BYTES) {
+                self.has_more = true;
+                break;
+            }
+            (self.length, self.bytes) = (self.length + 1, self.bytes + size);
+            // Of each document, not only of the last: one without a place would come again or never on the next page.
+            match query.sort.position_of(document) {
+                Ok(position) => self.last = Some(position),
+                Err(unsortable) => {
+                    let why = Invalid::new("unsortable", unsortable.to_string());
+                    return Ok(Err(DataError::invalid(why, "?sort")));
+                }
+            }
         }
-        (shown, bytes) = (shown + 1, bytes + size);
-        // Of each document, not only of the last: one without a place would come again or never on the next page.
-        last = Some(query.sort.position_of(document).map_err(|unsortable| {
-            let why = unsortable.to_string();
-            DataError::invalid(Invalid::new("unsortable", why), "?sort")
-        })?);
+        self.batches.push(batch);
+        Ok(Ok(()))
     }
-    Ok((shown, bytes, last.filter(|_| has_more)))
 }

@@ -10,8 +10,11 @@ use crate::domain::{OrgId, Tenant};
 /// The largest reply of MongoDB: `maxMessageSizeBytes` leaves room for one document of the largest size.
 const MAX_REPLY_BYTES: usize = 16 << 20;
 
-/// How large a document is taken for where none was seen yet: as large as clients may send them, unless the settings say otherwise.
-const UNKNOWN_BYTES: usize = 1 << 20;
+/// How large a document is taken for where none was seen yet. Few are larger, and the first that is makes itself known.
+const UNKNOWN_BYTES: usize = 256 << 10;
+
+/// How many documents are asked for at once, however large they may be: single ones would take a round trip each.
+const FEWEST: usize = 4;
 
 /// How many organizations are remembered. Past that all are forgotten.
 const MAX_REMEMBERED: usize = 100_000;
@@ -43,8 +46,16 @@ impl DataService {
     /// How many bytes so many documents of a tenant may be at most: as far as is known, and never more than a reply holds.
     #[must_use]
     pub fn reply_bound(&self, tenant: &Tenant, documents: usize) -> usize {
-        let largest = self.sizes.largest(tenant.org_id()).unwrap_or(UNKNOWN_BYTES);
-        largest.saturating_mul(documents).min(MAX_REPLY_BYTES)
+        self.largest(tenant).saturating_mul(documents).min(MAX_REPLY_BYTES)
+    }
+
+    /// How many documents of a tenant to ask for at once, so that they are about so many bytes at most.
+    pub(super) fn documents_in(&self, tenant: &Tenant, bytes: usize) -> usize {
+        (bytes / self.largest(tenant).max(1)).max(FEWEST)
+    }
+
+    fn largest(&self, tenant: &Tenant) -> usize {
+        self.sizes.largest(tenant.org_id()).unwrap_or(UNKNOWN_BYTES)
     }
 }
 

@@ -13,6 +13,7 @@ use super::place::{Before, Place, refusal};
 use super::{DataError, DataService};
 use crate::domain::document::{DocumentId, EntityTag, MergePatch, NewDocument, Precondition, Version, own_members};
 use crate::domain::{Amount, Invalid, Tenant};
+use crate::off_thread::off_thread;
 use crate::repo::RepoError;
 use crate::repo::tenant_data::Guard;
 
@@ -90,7 +91,8 @@ impl DataService {
         let mut place = self.enter(tenant).await?;
         for _ in 0..MAX_ATTEMPTS {
             let present = self.expect(&mut place, id, expected).await?;
-            let patched = patched(&present, patch)?;
+            let (bytes, unpatched, patch) = (present.as_bytes().len(), present.clone(), patch.clone());
+            let patched = off_thread(bytes, move || patched(&unpatched, &patch)).await?;
             let present_bytes = bytes_of(&present);
             let admitted = self.admit_rewrite(tenant, &patched, present_bytes).await?;
             let written = self.write(&mut place, &patched, &Guard::of(&present)).await;

@@ -60,6 +60,15 @@ impl Registration {
 }
 
 impl Registrant {
+    /// Where it is from, if nothing else is known of it.
+    #[must_use]
+    pub fn stranger(self) -> Option<Network> {
+        match self {
+            Self::Visitor(from) => Some(from),
+            Self::Operator(_) => None,
+        }
+    }
+
     /// On whose behalf its passwords are hashed.
     pub(super) fn hash_owner(self) -> HashOwner {
         let (Self::Visitor(from) | Self::Operator(from)) = self;
