@@ -1,5 +1,5 @@
 //! Whether a write may add what it adds: every write of documents asks here before it is sent, for room on MongoDB's disk and
-//! within its organization's quotas. What removes or shrinks always may.
+//! within its organization's quotas. What removes always may, and never asks.
 //!
 //! Without quotas, and while there is room, that is two atomic operations and no command.
 
@@ -144,8 +144,10 @@ impl Admitted<'_> {
 
     /// These documents were not written.
     pub(super) fn return_documents<'d>(&mut self, documents: impl Iterator<Item = &'d NewDocument>) {
+        let part = documents.fold(Amount::default(), |sum, document| sum.plus(document.amount()));
+        self.on_disk.return_part(part.bytes);
         if let Some(reserved) = &mut self.reserved {
-            reserved.return_part(documents.fold(Amount::default(), |sum, document| sum.plus(document.amount())));
+            reserved.return_part(part);
         }
     }
 }

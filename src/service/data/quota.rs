@@ -176,6 +176,9 @@ impl Reserved {
 
     /// So much of it was not added.
     pub(super) fn return_part(&mut self, part: Amount) {
+        if part.is_nothing() {
+            return;
+        }
         self.amount = self.amount.minus(part);
         let mut counted = self.usage.lock();
         // A look since then saw by itself what there is.

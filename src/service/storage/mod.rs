@@ -6,7 +6,10 @@
 //! since the last checkpoint, the checkpoint itself, the oplog, and the deletions that make room.
 //!
 //! Between two looks the writes themselves are counted against the room that the last one found, so that no tenant is fast
-//! enough to fill the rest unseen. Each server counts its own.
+//! enough to fill the rest unseen. Each server counts its own; that the disk fills faster than that, it sees at the next look,
+//! and then counts each byte for more. Changes of organizations' names and logins add nothing that matters, and never ask.
+
+mod room;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,25 +20,12 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-use crate::domain::document::MAX_DOCUMENT_BYTES;
 use crate::repo::storage::DiskSpace;
 use crate::repo::{RepoError, StorageRepo};
+use room::{Room, Spending};
 
-/// How many bytes of the disk a byte of a document can take at first: in its collection, in the oplog, and in the journal
-/// until the next checkpoint. Measured: 2.8, with data that cannot be compressed (MongoDB 6.0.5).
-const LEAST_COST: u64 = 3;
-/// How many it can take with as many indexes over it as there may be. It counts where the disk was seen to fill so fast, be it
-/// by indexes, by other servers or by other programs.
-const MOST_COST: u64 = 25;
-/// What the largest document takes; batches of an import are smaller.
-const LARGEST_WRITE: u64 = LEAST_COST * MAX_DOCUMENT_BYTES as u64;
-/// From how many bytes of documents on it can be seen what they cost.
-const TELLING_BYTES: u64 = 1 << 20;
 /// Which part of the room may be taken before another look: small, because it may cost more than was ever seen.
 const EASY_PART: u64 = 16;
-/// How long it takes at least until all that was written shows on the disk: MongoDB's pause between two checkpoints
-/// (`storage.syncPeriodSecs`).
-const SETTLED_AFTER: Duration = Duration::from_mins(1);
 /// The pause between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// The pause between two looks when much is written.
@@ -85,11 +75,20 @@ impl LetIn<'_> {
     pub fn keep(mut self) {
         self.bytes = 0;
     }
+
+    /// So many of them were not written.
+    pub fn return_part(&mut self, bytes: u64) {
+        let part = bytes.min(self.bytes);
+        if part > 0 {
+            self.bytes -= part;
+            self.storage.0.let_in.fetch_sub(part, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Drop for LetIn<'_> {
     fn drop(&mut self) {
-        self.storage.0.let_in.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.return_part(self.bytes);
     }
 }
 
@@ -116,28 +115,11 @@ struct Shared {
 /// What whoever looks remembers.
 #[derive(Debug, Default)]
 struct Looks {
-    last: Option<Instant>,
-    /// How long the last one took.
+    /// How long the last look took.
     took: Duration,
-    /// What [`Shared::let_in`] was then.
-    let_in: u64,
-    /// How many bytes of documents may not show on the disk yet.
-    unsettled: u64,
-    /// How many bytes of the disk were taken in the same time.
-    spent: u64,
-    /// How many were free then.
-    free_bytes: Option<u64>,
+    spending: Spending,
     /// What the log has said.
     logged: Option<StorageCondition>,
-}
-
-/// How many bytes of documents may still come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Room {
-    /// By what adds data.
-    growth: u64,
-    /// By what adds nothing and is written anew all the same.
-    rewrites: u64,
 }
 
 impl Storage {
@@ -231,7 +213,7 @@ impl Storage {
             let mut looks = self.looks();
             looks.took = began.elapsed();
             if let Ok(space) = found {
-                looks.note(began, let_in, space.map(|space| space.free_bytes));
+                looks.spending.note(began, let_in, space.map(|space| space.free_bytes));
                 self.adopt(&mut looks, space, let_in);
             }
         }
@@ -242,7 +224,7 @@ impl Storage {
     /// Acts by what a look found, which began when so much had been let in.
     fn adopt(&self, looks: &mut Looks, space: Option<DiskSpace>, let_in: u64) {
         let was_low = self.condition() == StorageCondition::Low;
-        let room = space.map(|space| Room::of(space, self.0.min_free_percent, looks, was_low));
+        let room = space.map(|space| Room::of(space, self.0.min_free_percent, &looks.spending, was_low));
         let (easy, growth, rewrites) = match room {
             None => (FOR_EVER, FOR_EVER, FOR_EVER),
             Some(Room { growth: 0, rewrites }) => (NEVER, NEVER, let_in + rewrites),
@@ -281,26 +263,6 @@ impl Storage {
 }
 
 impl Looks {
-    /// Notes what was written since the look before, and what it took. Both fade away in the time in which all that was written
-    /// comes to show on the disk.
-    fn note(&mut self, at: Instant, let_in: u64, free_bytes: Option<u64>) {
-        let passed = self.last.map_or(Duration::ZERO, |last| at.saturating_duration_since(last));
-        let left = u64::try_from(SETTLED_AFTER.saturating_sub(passed).as_millis()).unwrap_or_default();
-        let faded = |bytes: u64| bytes / 1_000 * left / 60;
-        let spent = self.free_bytes.zip(free_bytes).map_or(0, |(before, now)| before.saturating_sub(now));
-        self.unsettled = faded(self.unsettled).saturating_add(let_in.saturating_sub(self.let_in));
-        self.spent = faded(self.spent).saturating_add(spent);
-        (self.last, self.let_in, self.free_bytes) = (Some(at), let_in, free_bytes);
-    }
-
-    /// How many bytes of the disk a byte of a document costs, as far as it was seen.
-    fn cost(&self) -> u64 {
-        if self.unsettled < TELLING_BYTES {
-            return LEAST_COST;
-        }
-        self.spent.div_ceil(self.unsettled).clamp(LEAST_COST, MOST_COST)
-    }
-
     /// Says how the disk is, if the log does not know yet.
     fn log(&mut self, condition: StorageCondition, space: Option<DiskSpace>) {
         let before = self.logged.replace(condition);
@@ -324,87 +286,7 @@ impl Looks {
     }
 }
 
-impl Room {
-    /// What a disk has, on which a part must stay free and some bytes of documents may not show yet.
-    ///
-    /// These count once more, but for no more than the mark has itself: MongoDB writes most of them long before it must.
-    /// A disk with no room for the largest write is low. What was low must have a point more than the mark, so that it does not
-    /// come and go. Rewrites have the upper half of what is kept free.
-    fn of(space: DiskSpace, min_free_percent: u64, looks: &Looks, was_low: bool) -> Self {
-        let (point, cost) = (space.total_bytes / 100, looks.cost());
-        let mark = point * min_free_percent;
-        let free = space.free_bytes.saturating_sub(mark.min(looks.unsettled.saturating_mul(cost)));
-        let low_below = mark + if was_low { point.max(LARGEST_WRITE) } else { LARGEST_WRITE };
-        let growth = if free < low_below { 0 } else { (free - mark) / cost };
-        Self { growth, rewrites: space.free_bytes.saturating_sub(mark / 2) / cost }
-    }
-}
-
 #[expect(clippy::cast_precision_loss, reason = "a share, for people")]
 fn free_ratio(space: DiskSpace) -> f64 {
     space.free_bytes as f64 / space.total_bytes as f64
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PERCENT: u64 = 5;
-
-    const MB: u64 = 1_000_000;
-
-    /// The room of a disk of 10,000 MB, whose mark is at 500, in MB.
-    fn room(free: u64, looks: &Looks, was_low: bool) -> (u64, u64) {
-        let space = DiskSpace { total_bytes: 10_000 * MB, free_bytes: free * MB };
-        let Room { growth, rewrites } = Room::of(space, PERCENT, looks, was_low);
-        (growth / MB, rewrites / MB)
-    }
-
-    fn after_writes(unsettled: u64, spent: u64) -> Looks {
-        Looks { unsettled: unsettled * MB, spent: spent * MB, ..Looks::default() }
-    }
-
-    #[test]
-    fn what_is_above_the_mark_may_be_filled_by_a_third() {
-        let quiet = Looks::default();
-        assert_eq!(room(3_500, &quiet, false), (1_000, 1_083));
-        assert_eq!(room(551, &quiet, false), (17, 100));
-        assert_eq!(room(550, &quiet, false), (0, 100), "the largest document has no room");
-        assert_eq!(room(500, &quiet, false), (0, 83));
-        assert_eq!(room(0, &quiet, false), (0, 0));
-    }
-
-    #[test]
-    fn what_may_not_show_yet_counts_once_more_and_never_for_more_than_the_mark() {
-        assert_eq!(room(3_500, &after_writes(100, 300), false).0, 900);
-        assert_eq!(room(3_500, &after_writes(9_000, 9_000), false).0, 833);
-    }
-
-    #[test]
-    fn where_the_disk_fills_faster_there_is_room_for_less() {
-        assert_eq!(room(3_500, &after_writes(2, 20), false).0, (3_000 - 20) / 10);
-        assert_eq!(room(3_500, &after_writes(2, 2_000), false).0, (3_000 - 50) / 25);
-        assert_eq!(room(3_500, &after_writes(0, 2_000), false).0, 1_000, "that was somebody else");
-    }
-
-    #[test]
-    fn what_was_low_must_have_a_point_more() {
-        let quiet = Looks::default();
-        assert_eq!(room(599, &quiet, true).0, 0);
-        assert_eq!(room(599, &quiet, false).0, 33);
-        assert_eq!(room(600, &quiet, true).0, 33);
-    }
-
-    #[test]
-    fn what_was_written_and_what_it_took_fade_away_within_a_minute() {
-        let (mut looks, start) = (Looks::default(), Instant::now());
-        let mut after = |seconds, let_in, free| {
-            looks.note(start + Duration::from_secs(seconds), let_in, Some(free));
-            (looks.unsettled, looks.spent)
-        };
-        assert_eq!(after(0, 60_000, 900_000), (60_000, 0));
-        assert_eq!(after(30, 60_000, 600_000), (30_000, 300_000));
-        assert_eq!(after(45, 160_000, 700_000), (122_500, 225_000), "what was freed is not spent");
-        assert_eq!(after(200, 160_000, 700_000), (0, 0));
-    }
 }
