@@ -81,7 +81,7 @@ impl OpenError {
     }
 }
 
-/// What [`open`] would do to a database, found out without doing it.
+/// What a server would do to a database when it starts, found out without doing it.
 #[derive(Debug)]
 pub struct Survey {
     /// How many organizations and admins the original left incomplete.
@@ -90,7 +90,7 @@ pub struct Survey {
     pub missing_indexes: Vec<String>,
 }
 
-/// Reaches MongoDB and finds out what [`open`] would do; changes nothing.
+/// Reaches MongoDB and finds out what a server would do when it starts; changes nothing.
 ///
 /// # Errors
 /// See [`OpenError`]: the same that would keep a server from starting.

@@ -99,7 +99,7 @@ impl AuthService {
     /// Counts an attempt to guess somebody's password in another way than by logging in.
     ///
     /// # Errors
-    /// [`AuthError::TooManyAttempts`].
+    /// [`AuthError::TooMany`].
     pub fn count_guess(&self, email: &Email, from: Network) -> Result<(), AuthError> {
         Ok(self.attempts.log_in(email, from)?)
     }

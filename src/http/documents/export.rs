@@ -4,8 +4,9 @@ use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use metrics::counter;
 
-use super::{parse_filter, unreadable};
+use super::{parse_filter, thought_about, unreadable};
 use crate::domain::Tenant;
+use crate::domain::query::Filter;
 use crate::extjson::write_document;
 use crate::http::bytes::HeldBytes;
 use crate::http::client::Client;
@@ -13,6 +14,7 @@ use crate::http::fields::Fields;
 use crate::http::problem::{Kind, Problem, kinds};
 use crate::http::state::{HttpState, Services};
 use crate::http::streams::{ClientGone, CutLine, LineSender};
+use crate::off_thread::off_thread;
 use crate::service::data::{DocumentBatch, Export};
 
 /// What this call can answer besides its success, and what every call on data can.
@@ -45,9 +47,7 @@ pub(in crate::http) async fn export(
     State(state): State<HttpState>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let mut fields = Fields::of_query(query.as_deref());
-    let filter = fields.optional_inner("filter", parse_filter).unwrap_or_default();
-    let filter = fields.finish(Some(filter))?;
+    let filter = off_thread(thought_about(query.as_deref()), move || read(query.as_deref())).await?;
     let share = state.stream_share(tenant.org_id()).await?;
     // Before the answer begins, so that what is wrong with the query has its own status.
     let begin = async {
@@ -59,6 +59,12 @@ pub(in crate::http) async fn export(
     };
     let (export, first, held) = client.while_it_listens(begin).await??;
     Ok(state.stream((share, held), |lines| run(export, first, lines)))
+}
+
+fn read(query: Option<&str>) -> Result<Filter, Problem> {
+    let mut fields = Fields::of_query(query);
+    let filter = fields.optional_inner("filter", parse_filter).unwrap_or_default();
+    fields.finish(Some(filter))
 }
 
 async fn run(mut export: Export, first: Option<DocumentBatch>, mut answer: LineSender) {

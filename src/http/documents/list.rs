@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::{parse_filter, unreadable};
+use super::{parse_filter, thought_about, unreadable};
 use crate::domain::query::{Fields as DocumentFields, Sort};
 use crate::domain::{Invalid, Tenant};
 use crate::extjson::write_document;
@@ -107,9 +107,7 @@ pub(in crate::http) async fn list(
     OriginalUri(uri): OriginalUri,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    // Patterns are thought about, which takes as long as reading many bytes.
-    let has_pattern = query.as_ref().is_some_and(|query| query.contains("regex"));
-    let read = off_thread(if has_pattern { usize::MAX } else { 0 }, move || Asked::read(query.as_deref()));
+    let read = off_thread(thought_about(query.as_deref()), move || Asked::read(query.as_deref()));
     let Asked { query, fields } = read.await?;
     let bound = services.data.page_bound(&tenant, query.limit);
     let held = HeldBytes::of(&state.answer_bytes, tenant.org_id(), bound).await?;

@@ -13,6 +13,7 @@ use crate::http::documents::list::parse_flag;
 use crate::http::fields::Fields;
 use crate::http::problem::{Kind, Problem, kinds};
 use crate::http::state::Services;
+use crate::off_thread::off_thread;
 
 /// What this call can answer besides its success, and what every call on data can.
 pub(in crate::http) const PROBLEMS: &[Kind] =
@@ -54,7 +55,10 @@ pub(in crate::http) async fn put(
     let mut fields = Fields::of_query(query.as_deref());
     let is_dry_run = fields.optional("dry_run", parse_flag).unwrap_or_default();
     fields.finish(Some(()))?;
-    let schema = CollectionSchema::parse(&read_query(&text)?).map_err(Problem::invalid)?;
+    // Patterns are thought about, for longer than the text is read.
+    let parsed = text.clone();
+    let parse = move || CollectionSchema::parse(&read_query(&parsed)?).map_err(Problem::invalid);
+    let schema = off_thread(usize::MAX, parse).await?;
     // It was read as JSON, so it is UTF-8.
     let source = String::from_utf8_lossy(&text);
     let set = services.data.set_schema(&tenant, source.trim(), &schema, is_dry_run).await?;

@@ -18,14 +18,14 @@
 //! | | the organization whose token came along where one must | `UNKNOWN_NAMES_PER_MINUTE` |
 //!
 //! **Nobody locks out somebody else.** What strangers elsewhere can fill, the row of an email over all networks and that of a
-//! site, does not count where the email has lately logged in ([`familiar`]); there, only whoever shares the network can use up
+//! site, does not count where the email has lately logged in (`familiar`); there, only whoever shares the network can use up
 //! what the email has. Checks in an update are counted apart from logins, per admin: a stolen token is no way to try more
 //! passwords than a login, and no way to keep the admin from logging in.
 //!
 //! **Hammering makes it no better.** Whatever a network is refused counts for it all the same, so that one which goes on is
 //! let in only when it pauses. What it is refused counts for nobody else.
 //!
-//! Each row is bounded in memory ([`meter`] says what is forgotten then). The limits are each server's own.
+//! Each row is bounded in memory (`meter` says what is forgotten then). The limits are each server's own.
 
 mod familiar;
 mod meter;

@@ -1,6 +1,6 @@
 //! bcrypt, away from the threads that serve: on low-priority threads of its own, in turns.
 //!
-//! Whoever has passwords waiting gets one turn in each round ([`rounds`]), and how many it may have waiting or at work
+//! Whoever has passwords waiting gets one turn in each round (`rounds`), and how many it may have waiting or at work
 //! follows the one rule for whatever is bounded ([`crate::shares`]). So nobody waits for more than what is at work and one
 //! turn of each other owner, whatever the others do.
 
