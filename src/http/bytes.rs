@@ -26,17 +26,18 @@ impl<K: Owner> HeldBytes<K> {
     /// They cannot be had for too long.
     pub(super) async fn of(budget: &Arc<Shares<K>>, owner: K, bytes: usize) -> Result<Self, Problem> {
         let mut held = Self { budget: budget.clone(), owner, share: None };
-        if bytes > UNCOUNTED_BYTES {
-            held.grow_to(bytes).await?;
-        }
+        held.grow_to(bytes).await?;
         Ok(held)
     }
 
-    /// Holds so many bytes in all.
+    /// Holds so many bytes in all; few are not counted.
     ///
     /// # Errors
     /// They cannot be had for too long.
     pub(super) async fn grow_to(&mut self, bytes: usize) -> Result<(), Problem> {
+        if bytes <= UNCOUNTED_BYTES {
+            return Ok(());
+        }
         let bytes = bytes.min(self.budget.total() / 2);
         match &mut self.share {
             Some(share) if share.amount() >= bytes => {}

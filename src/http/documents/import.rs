@@ -13,7 +13,7 @@ use http_body::Frame;
 use http_body_util::BodyExt;
 use metrics::counter;
 use serde::Serialize;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
@@ -43,6 +43,11 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 /// How long, and how many bytes, are still taken from a client whose import was cut.
 const LINGER_FOR: Duration = Duration::from_secs(5);
 const LINGER_BYTES: usize = 64 << 20;
+
+/// From how many bytes on a line is large: as BSON it can be many times larger, which its import does not hold.
+const LARGE_LINE_BYTES: usize = 64 << 10;
+/// So many large lines are documents on their way at once, of all imports. None waits there for its client.
+static LARGE: Semaphore = Semaphore::const_new(4);
 
 /// A line of an import's answer.
 #[derive(Debug, Serialize, ToSchema)]
@@ -91,6 +96,8 @@ struct Batch {
     lines: Vec<u64>,
     documents: Vec<NewDocument>,
     bytes: usize,
+    /// The right to have a large one among them.
+    large: Option<SemaphorePermit<'static>>,
 }
 
 /// Begins an import, and answers with a stream of what became of it.
@@ -157,12 +164,16 @@ async fn read(
     while let Some(bytes) = piece {
         let mut rest = &*bytes;
         while let Some(line) = lines.next(&mut rest) {
-            let Some((number, document)) = tally_line(line, &body.limits, tally).await else { continue };
-            if !batch.has_room_for(&document) && batches.send(std::mem::take(&mut batch)).await.is_err() {
+            let Some(read) = tally_line(line, &body.limits, tally).await else { continue };
+            if !batch.has_room_for(&read.document) && batches.send(std::mem::take(&mut batch)).await.is_err() {
                 // Whoever adds has given up, and says why.
                 return Ok(());
             }
-            batch.push(number, document);
+            batch.push(read);
+            // A large one waits for nobody.
+            if batch.large.is_some() && batches.send(std::mem::take(&mut batch)).await.is_err() {
+                return Ok(());
+            }
         }
         piece = match body.next().await {
             Ok(next) => next,
@@ -178,9 +189,9 @@ async fn read(
         Some(line) => tally_line(line, &body.limits, tally).await,
         None => None,
     };
-    if let Some((number, document)) = last {
-        let full = if batch.has_room_for(&document) { None } else { Some(std::mem::take(&mut batch)) };
-        batch.push(number, document);
+    if let Some(read) = last {
+        let full = if batch.has_room_for(&read.document) { None } else { Some(std::mem::take(&mut batch)) };
+        batch.push(read);
         if let Some(full) = full
             && batches.send(full).await.is_err()
         {
@@ -194,16 +205,28 @@ async fn read(
     outcome
 }
 
+/// The document of a line.
+struct ReadLine {
+    number: u64,
+    document: NewDocument,
+    large: Option<SemaphorePermit<'static>>,
+}
+
 /// The document of a line; `None` for an empty line and for one that is none, which is noted.
-async fn tally_line(line: Line, limits: &RequestLimits, tally: &Mutex<Tally>) -> Option<(u64, NewDocument)> {
-    let (number, document) = match line {
+async fn tally_line(line: Line, limits: &RequestLimits, tally: &Mutex<Tally>) -> Option<ReadLine> {
+    let (number, document, large) = match line {
         Line::Text(_, text) if text.trim_ascii().is_empty() => return None,
-        Line::Text(number, text) => (number, off_thread(text.len(), move || document_of(&text)).await),
-        Line::TooLong(number) => (number, Err(too_large(limits.max_document_bytes))),
+        Line::Text(number, text) => {
+            // It is never closed.
+            let large = if text.len() > LARGE_LINE_BYTES { LARGE.acquire().await.ok() } else { None };
+            (number, off_thread(text.len(), move || document_of(&text)).await, large)
+        }
+        Line::TooLong(number) => (number, Err(too_large(limits.max_document_bytes)), None),
     };
     let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
     tally.lines += 1;
-    document.map_err(|problem| tally.fail(number, problem)).ok().map(|document| (number, document))
+    let document = document.map_err(|problem| tally.fail(number, problem)).ok()?;
+    Some(ReadLine { number, document, large })
 }
 
 /// Adds what was read, batch by batch.
@@ -214,7 +237,7 @@ async fn add(
     answer: &LineSender,
 ) -> Result<(), Problem> {
     let mut told: Option<Instant> = None;
-    while let Some(Batch { lines, documents, .. }) = batches.recv().await {
+    while let Some(Batch { lines, documents, large: _large, .. }) = batches.recv().await {
         let Imported { inserted, refused, cut } = import.insert(&documents).await;
         let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
         tally.inserted += u64::try_from(inserted).unwrap_or_default();
@@ -251,10 +274,11 @@ impl Batch {
         self.documents.is_empty() || (self.documents.len() < BATCH_DOCUMENTS && bytes <= BATCH_BYTES)
     }
 
-    fn push(&mut self, line: u64, document: NewDocument) {
+    fn push(&mut self, ReadLine { number, document, large }: ReadLine) {
         self.bytes += document.raw.as_bytes().len();
-        self.lines.push(line);
+        self.lines.push(number);
         self.documents.push(document);
+        self.large = large.or(self.large.take());
     }
 }
 

@@ -1,20 +1,29 @@
 //! `PATCH /org/{organization_name}/documents/{id}`
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use bson::Document;
 
-use super::{hold_document, unreadable, written};
+use super::{unreadable, written};
 use crate::domain::document::{DocumentId, MergePatch};
 use crate::domain::{Invalid, Tenant};
 use crate::extjson::read_stored;
 use crate::http::body::JsonDocument;
+use crate::http::bytes::HeldBytes;
 use crate::http::conditions::Conditions;
 use crate::http::problem::{Kind, Problem, kinds};
 use crate::http::state::{HttpState, Services};
 use crate::http::tenant::PathId;
 use crate::off_thread::off_thread;
+
+/// How many times larger than its text a patch is as a tree of values, at most: an element of a list of digits, two bytes of text,
+/// takes over a hundred.
+const TREE: usize = 64;
+/// The same for a stored document: such an element has twelve bytes of BSON.
+const TREE_OF_BSON: usize = 12;
 
 /// What this call can answer besides its success, and what every call on data and every write can.
 pub(in crate::http) const PROBLEMS: &[Kind] =
@@ -48,13 +57,15 @@ pub(in crate::http) async fn patch(
     PathId(id): PathId,
     conditions: Conditions,
     State(state): State<HttpState>,
-    JsonDocument(text, _held): JsonDocument,
+    JsonDocument(text, mut held_body): JsonDocument,
 ) -> Result<Response, Problem> {
     let expected = conditions.of_change()?;
+    held_body.grow_to(TREE * text.len()).await?;
     let of = id.clone();
     let patch = off_thread(text.len(), move || read(&of, &text)).await?;
-    let held = hold_document(&state, &services, &tenant).await?;
-    let patched = services.data.patch(&tenant, &id, &patch, &expected).await?;
+    let bound = TREE_OF_BSON * services.data.reply_bound(&tenant, 1);
+    let held = HeldBytes::of(&state.answer_bytes, tenant.org_id(), bound).await?;
+    let patched = services.data.patch(&tenant, &id, Arc::new(patch), &expected).await?;
     written(StatusCode::OK, patched, held).await
 }
 

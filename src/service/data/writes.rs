@@ -5,6 +5,8 @@
 //! attempt and its repetition from both taking effect. A late insert has no such guard: it is refused while its document is
 //! there, and would bring it back if the document was deleted in between.
 
+use std::sync::Arc;
+
 use bson::raw::RawDocumentBuf;
 use tracing::warn;
 
@@ -85,13 +87,13 @@ impl DataService {
         &self,
         tenant: &Tenant,
         id: &DocumentId,
-        patch: &MergePatch,
+        patch: Arc<MergePatch>,
         expected: &Precondition,
     ) -> Result<NewDocument, DataError> {
         let mut place = self.enter(tenant).await?;
         for _ in 0..MAX_ATTEMPTS {
             let present = self.expect(&mut place, id, expected).await?;
-            let (bytes, unpatched, patch) = (present.as_bytes().len(), present.clone(), patch.clone());
+            let (bytes, unpatched, patch) = (present.as_bytes().len(), present.clone(), Arc::clone(&patch));
             let patched = off_thread(bytes, move || patched(&unpatched, &patch)).await?;
             let present_bytes = bytes_of(&present);
             let admitted = self.admit_rewrite(tenant, &patched, present_bytes).await?;
