@@ -123,9 +123,9 @@ impl HttpState {
             tasks: TaskTracker::new(),
             requests: Shares::new("http_requests_running", limits.max_running),
             // Apart, so that who sends keeps nobody from reading, and what takes an hour nobody from what takes a moment.
-            body_bytes: Shares::new("http_body_bytes", limits.max_bytes_in_flight / 2),
+            body_bytes: Shares::new("http_body_bytes", limits.max_bytes_in_flight / 8 * 3),
             answer_bytes: Shares::new("http_answer_bytes", limits.max_bytes_in_flight / 4),
-            stream_bytes: Shares::new("http_stream_bytes", limits.max_bytes_in_flight / 4),
+            stream_bytes: Shares::new("http_stream_bytes", limits.max_bytes_in_flight / 8 * 3),
             streams: Shares::new("http_streams_running", limits.max_running_streams),
             pings: SharedLookups::new(),
             limits,

@@ -70,8 +70,8 @@ async fn a_site_of_ipv6_is_one_client_whatever_addresses_it_uses() {
 
 #[tokio::test]
 async fn the_bytes_of_bodies_are_taken_before_they_are_read() {
-    // Half of it is for bodies, and each counts six times: one of a mebibyte is all that one client may have there.
-    let server = with_addresses(&[("MAX_BYTES_IN_FLIGHT", "33554432"), ("REQUEST_TIMEOUT_SECONDS", "60")]).await;
+    // Three eighths of it are for bodies, and each counts six times: one of a mebibyte is all that one client may have.
+    let server = with_addresses(&[("MAX_BYTES_IN_FLIGHT", "50331648"), ("REQUEST_TIMEOUT_SECONDS", "60")]).await;
     let acme = server.tenant("acme").await;
     let authorization = format!("Authorization: Bearer {}", acme.token);
     let begin = async |from: &str| promise(&server, from, "POST /org/acme/documents", &authorization, 1 << 20).await;

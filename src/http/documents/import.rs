@@ -35,7 +35,7 @@ const MAX_FAILURES: usize = 100;
 /// The most documents of a batch.
 const BATCH_DOCUMENTS: usize = 1_000;
 /// The most bytes of a batch, far below MongoDB's limit for a command (16 MiB). A larger document goes alone.
-const BATCH_BYTES: usize = 512 << 10;
+const BATCH_BYTES: usize = 256 << 10;
 /// What an import holds in memory: a batch that is read, one that waits, and one that is added.
 const HELD_BYTES: usize = 3 * BATCH_BYTES;
 /// At most so often the client hears of the progress: a client that sends all before it reads must not be blocked by it.

@@ -12,7 +12,7 @@
 //! | the present password in an update | the admin | `LOGIN_ATTEMPTS_PER_MINUTE` |
 //! | a creation | the network | `CREATIONS_PER_MINUTE` |
 //! | | the site | 4 times as many |
-//! | a new email or another name in an update | the organization | `CREATIONS_PER_MINUTE` |
+//! | a new email in an update, another name in one | the organization, for each | `CREATIONS_PER_MINUTE` |
 //! | a name that no organization has | the network of whoever is not its admin | `UNKNOWN_NAMES_PER_MINUTE` |
 //! | | the site | 4 times as many |
 //! | | the organization whose token came along where one must | `UNKNOWN_NAMES_PER_MINUTE` |
@@ -106,7 +106,8 @@ pub struct Attempts {
     password_by_admin: Meter,
     creation_by_network: Meter,
     creation_by_site: Meter,
-    change_by_organization: Meter,
+    email_by_organization: Meter,
+    name_by_organization: Meter,
     unknown_name_by_seeker: Meter,
     unknown_name_by_site: Meter,
     familiar: Familiar,
@@ -128,7 +129,8 @@ impl Attempts {
             password_by_admin: meter(rates.logins, 1),
             creation_by_network: meter(rates.creations, 1),
             creation_by_site: meter(rates.creations, SITE),
-            change_by_organization: meter(rates.creations, 1),
+            email_by_organization: meter(rates.creations, 1),
+            name_by_organization: meter(rates.creations, 1),
             unknown_name_by_seeker: meter(rates.unknown_names, 1),
             unknown_name_by_site: meter(rates.unknown_names, SITE),
             familiar: Familiar::default(),
@@ -184,13 +186,20 @@ impl Attempts {
         refused(Attempt::Create, counted.and_then(|()| self.creation_by_site.count(self.key(from.site()), now)))
     }
 
-    /// Counts an attempt of an organization to get another name, or to give its admin another email: whether that is taken tells
-    /// whether somebody else has it.
+    /// Counts an attempt of an organization to give its admin another email: whether it is taken tells whether somebody has it.
     ///
     /// # Errors
     /// There were too many.
-    pub fn change(&self, org: OrgId) -> Result<(), TooMany> {
-        refused(Attempt::Change, self.change_by_organization.count(self.key(org), self.clock.elapsed()))
+    pub fn change_email(&self, org: OrgId) -> Result<(), TooMany> {
+        refused(Attempt::Change, self.email_by_organization.count(self.key(org), self.clock.elapsed()))
+    }
+
+    /// Counts an attempt of an organization to get another name, likewise.
+    ///
+    /// # Errors
+    /// There were too many.
+    pub fn change_name(&self, org: OrgId) -> Result<(), TooMany> {
+        refused(Attempt::Change, self.name_by_organization.count(self.key(org), self.clock.elapsed()))
     }
 
     /// Whether somebody may look for an organization that is not its own. Who asked for too many that do not exist is not

@@ -176,8 +176,8 @@ fn creations_are_limited_per_network_and_site() {
 fn new_emails_are_limited_per_organization() {
     let (attempts, _clock) = attempts(10);
     let (org, other) = (OrgId::generate(), OrgId::generate());
-    assert_eq!(allowed(50, |_| attempts.change(org)), 20);
-    assert_eq!(attempts.change(other), Ok(()));
+    assert_eq!(allowed(50, |_| attempts.change_email(org)), 20);
+    assert_eq!(attempts.change_email(other), Ok(()));
 }
 
 #[test]

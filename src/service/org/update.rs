@@ -53,12 +53,12 @@ impl OrgService {
         let to = update.new_name.as_ref().map_or_else(|| NameDocument::from(&org), |name| name_after(&org, name));
         if to.slug != org.slug.as_str() {
             // Whether it is taken tells whether there is an organization of that name.
-            self.attempts.change(org.id)?;
+            self.attempts.change_name(org.id)?;
         }
         self.check_name(&org, &to, &update).await?;
         let email = update.email.filter(|email| *email != admin.email);
         if let Some(email) = &email {
-            self.attempts.change(org.id)?;
+            self.attempts.change_email(org.id)?;
             if self.migration.is_email_taken(ChangeKind::Rename, email, Some(admin.id)).await? {
                 return Err(ChangeError::EmailTaken.into());
             }

@@ -131,3 +131,16 @@ async fn a_token_of_another_organization_is_no_other_way_to_ask_for_names() {
     sizes("other").await.success(200);
     server.rename(&other.token, "other", "another").await.success(200);
 }
+
+#[tokio::test]
+async fn an_update_asks_for_so_many_names() {
+    let server = Server::with(&[("CREATIONS_PER_MINUTE", "3")]).await;
+    let (acme, _other) = (server.tenant("acme").await, server.tenant("other").await);
+    for _ in 0..3 {
+        server.rename(&acme.token, "acme", "other").await.problem(409, "new_name_taken");
+    }
+    for name in ["other", "unknown"] {
+        server.rename(&acme.token, "acme", name).await.problem(429, "too_many_attempts");
+    }
+    server.rename(&acme.token, "acme", "ACME").await.success(200);
+}
