@@ -52,8 +52,8 @@ pub(in crate::http) async fn export(
     // Before the answer begins, so that what is wrong with the query has its own status.
     let begin = async {
         let mut export = services.data.export(&tenant, filter).await?;
-        // One batch is sent while the next is on its way.
-        let held = HeldBytes::of(&state.stream_bytes, tenant.org_id(), 2 * export.batch_bound()).await?;
+        // One batch is sent while the next is on its way, and pieces of it are text.
+        let held = HeldBytes::of(&state.stream_bytes, tenant.org_id(), 3 * export.batch_bound()).await?;
         let first = export.next().await?;
         Ok::<_, Problem>((export, first, held))
     };

@@ -11,11 +11,11 @@ use crate::repo::tenant_data::{DocumentBatch, DocumentCursor, Find};
 
 /// About how many bytes a batch has. MongoDB would fill 16 MiB, which several copies of then stand in memory here, whereas so
 /// many bytes cost hardly more round trips.
-const BATCH_BYTES: u64 = 1 << 20;
+const BATCH_BYTES: u64 = 512 << 10;
 /// How many documents a batch has at most, however small they are.
 const MAX_BATCH_DOCUMENTS: usize = 10_000;
 /// How many bytes a batch may have where one document is far larger than the others.
-const LARGEST_BATCH_BYTES: usize = 2 << 20;
+const LARGEST_BATCH_BYTES: usize = 1 << 20;
 
 /// How many documents a batch has at least, so that one large document does not make all others come one by one.
 const FEWEST_DOCUMENTS: usize = 8;
