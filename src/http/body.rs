@@ -36,9 +36,9 @@ pub(super) struct RawBody {
 #[derive(Debug)]
 pub(super) struct JsonDocument(pub(super) Bytes, pub(super) HeldBytes<Network>);
 
-/// A body that says that it is JSON, up to the size of any body; not read yet.
+/// The same, up to the size of any body.
 #[derive(Debug)]
-pub(super) struct JsonText(pub(super) Bytes);
+pub(super) struct JsonText(pub(super) Bytes, pub(super) HeldBytes<Network>);
 
 impl FromRequest<HttpState> for RawBody {
     type Rejection = Problem;
@@ -88,7 +88,7 @@ impl FromRequest<HttpState> for JsonText {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &HttpState) -> Result<Self, Problem> {
-        RawBody::from_request(request, state).await?.json_text().map(|(text, _)| Self(text))
+        RawBody::from_request(request, state).await?.json_text().map(|(text, held)| Self(text, held))
     }
 }
 

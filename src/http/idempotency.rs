@@ -67,8 +67,6 @@ impl FromRequestParts<HttpState> for Once {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Answered {
     status: u16,
-    /// Whether it holds a token, which no cache may keep.
-    is_secret: bool,
     /// Whether it tells of no change at all; then it is not kept.
     #[serde(skip)]
     is_unchanged: bool,
@@ -82,17 +80,12 @@ impl Answered {
     /// It is not JSON: a defect.
     pub(super) fn new(status: StatusCode, body: &impl Serialize) -> Result<Self, Problem> {
         match serde_json::to_string(body) {
-            Ok(body) => Ok(Self { status: status.as_u16(), is_secret: false, is_unchanged: false, body }),
+            Ok(body) => Ok(Self { status: status.as_u16(), is_unchanged: false, body }),
             Err(error) => {
                 error!(%error, "an answer cannot be written");
                 Err(Problem::new(kinds::INTERNAL_ERROR))
             }
         }
-    }
-
-    /// The same answer, for no cache to keep.
-    pub(super) fn secret(self) -> Self {
-        Self { is_secret: true, ..self }
     }
 
     /// The same answer, to a request that found nothing to change.
@@ -107,9 +100,6 @@ impl IntoResponse for Answered {
         let mut response = (status, self.body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if self.is_secret {
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        }
         response
     }
 }

@@ -3,7 +3,8 @@
 //! A stream runs in a task of its own, holds a share of `MAX_RUNNING_STREAMS`, gives up on a client that is too slow, and ends with
 //! a word when the server stops.
 
-use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -37,13 +38,30 @@ pub(super) struct LineSender {
     pieces: mpsc::Sender<Bytes>,
     /// How fast the client must take them.
     pace: Pace,
+    /// Whether all was sent, or the client was told why not.
+    is_whole: Arc<AtomicBool>,
     /// Cancelled when the server stops.
     pub(super) stop: CancellationToken,
 }
 
-/// The client is gone, or takes too little.
+/// The client is gone.
 #[derive(Debug)]
 pub(super) struct ClientGone;
+
+/// Why something was not sent.
+#[derive(Debug)]
+pub(super) enum Unsent {
+    /// The client is gone.
+    ClientGone,
+    /// It takes too little, or its time is over.
+    TooSlow,
+}
+
+/// A stream ended before its end, and the client could not be told: its connection breaks, so that it does not take what it has
+/// for all.
+#[derive(Debug, thiserror::Error)]
+#[error("the stream was cut")]
+struct Cut;
 
 /// How fast a stream must go on, and until when it must be over: whoever holds one has no right to hold it for ever.
 #[derive(Debug, Clone)]
@@ -108,16 +126,20 @@ impl HttpState {
         work: impl FnOnce(LineSender) -> F,
     ) -> Response {
         let (pieces, received) = mpsc::channel(WAITING_PIECES);
-        let pace = Pace::begin(&self.limits);
-        let work = work(LineSender { pieces, pace, stop: self.stop.clone() });
+        let (pace, is_whole) = (Pace::begin(&self.limits), Arc::new(AtomicBool::new(false)));
+        let work = work(LineSender { pieces, pace, is_whole: is_whole.clone(), stop: self.stop.clone() });
         let counted = async move {
             work.await;
             drop(held);
         };
         self.tasks.spawn(counted.instrument(Span::current()));
-        let pieces = unfold(received, |mut received| async {
-            let piece = received.recv().await?;
-            Some((Ok::<_, Infallible>(piece), received))
+        let pieces = unfold(Some((received, is_whole)), |going_on| async {
+            let (mut received, is_whole) = going_on?;
+            match received.recv().await {
+                Some(piece) => Some((Ok(piece), Some((received, is_whole)))),
+                None if is_whole.load(Ordering::Acquire) => None,
+                None => Some((Err(Cut), None)),
+            }
         });
         // The server may ask once more after the end.
         let pieces = pieces.fuse();
@@ -130,10 +152,15 @@ impl LineSender {
     ///
     /// # Errors
     /// It has not, for too long.
-    pub(super) async fn send(&mut self, lines: Vec<u8>) -> Result<(), ClientGone> {
+    pub(super) async fn send(&mut self, lines: Vec<u8>) -> Result<(), Unsent> {
         let bytes = lines.len();
         let sent = self.pace.wait_for(self.pieces.send(lines.into()), |_sent| bytes).await;
-        sent.map_err(|TooSlow| ClientGone)?.map_err(|_closed| ClientGone)
+        sent.map_err(|TooSlow| Unsent::TooSlow)?.map_err(|_closed| Unsent::ClientGone)
+    }
+
+    /// Notes that all was sent. A stream that ends without a word breaks its connection.
+    pub(super) fn finish(self) {
+        self.is_whole.store(true, Ordering::Release);
     }
 
     /// Knows whether the client still listens, also while something is sent to it.
@@ -148,9 +175,11 @@ impl LineSender {
     }
 
     /// Sends the line that ends a stream.
-    pub(super) async fn end(&mut self, line: &impl Serialize) {
-        // A client that is gone needs no end. One whose time is over still hears that it is.
-        let _gone = timeout(self.pace.pause, self.pieces.send(text(line).into())).await;
+    pub(super) async fn end(self, line: &impl Serialize) {
+        // One whose time is over still hears that it is, if it takes anything at all.
+        if let Ok(Ok(())) = timeout(self.pace.pause, self.pieces.send(text(line).into())).await {
+            self.finish();
+        }
     }
 }
 
@@ -185,4 +214,31 @@ fn text(value: &impl Serialize) -> Vec<u8> {
     let mut line = serde_json::to_vec(value).unwrap_or_default();
     line.push(b'\n');
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pace(lasts: Duration) -> Pace {
+        let pause = Duration::from_secs(10);
+        let ends = Instant::now() + lasts;
+        Pace { pause, bytes_a_second: 100, ends, waited: Duration::ZERO, moved: 0 }
+    }
+
+    #[tokio::test]
+    async fn a_stream_whose_time_is_over_ends_though_its_client_is_ready() {
+        assert!(pace(Duration::from_mins(1)).wait_for(async {}, |()| 1).await.is_ok());
+        assert!(pace(Duration::ZERO).wait_for(async {}, |()| 1).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn whoever_was_waited_for_must_have_moved_enough() {
+        let waited =
+            |seconds: u64, moved| Pace { waited: Duration::from_secs(seconds), moved, ..pace(Duration::from_hours(1)) };
+        for (seconds, moved, is_enough) in [(10, 0, true), (12, 199, true), (12, 150, false), (100, 8_999, true)] {
+            let went_on = waited(seconds, moved).wait_for(async {}, |()| 1).await;
+            assert_eq!(went_on.is_ok(), is_enough, "{seconds} s, {moved} bytes");
+        }
+    }
 }

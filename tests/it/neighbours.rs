@@ -124,6 +124,7 @@ async fn an_answer_that_nobody_takes_is_given_up() {
         held.push(stream);
     }
     eventually("all wait to be taken", async || gauge("http_answer_bytes").await >= 8_000_000).await;
+    assert_eq!(gauge("http_requests_running").await, 8, "an answer that is not taken is still at work");
     eventually("all are cut", async || gauge("http_connections").await == 1).await;
     assert_eq!((gauge("http_answer_bytes").await, gauge("http_requests_running").await), (0, 0));
     drop(held);
@@ -146,6 +147,7 @@ async fn an_import_that_drips_is_cut_though_it_never_stands_still() {
     let text = tokio::select! {
         () = drip => String::new(),
         text = running.text() => text.expect("its end"),
+        () = tokio::time::sleep(Duration::from_mins(1)) => panic!("it is never cut"),
     };
     let lines = json_lines(&text);
     let last = lines.last().expect("a line");

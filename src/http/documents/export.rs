@@ -13,7 +13,7 @@ use crate::http::client::Client;
 use crate::http::fields::Fields;
 use crate::http::problem::{Kind, Problem, kinds};
 use crate::http::state::{HttpState, Services};
-use crate::http::streams::{ClientGone, CutLine, LineSender};
+use crate::http::streams::{ClientGone, CutLine, LineSender, Unsent};
 use crate::off_thread::off_thread;
 use crate::service::data::{DocumentBatch, Export};
 
@@ -27,7 +27,8 @@ const PIECE_BYTES: usize = 64 << 10;
 ///
 /// All documents, or those of the filter, one a line (NDJSON), in the order of their `_id`; they can be imported again as they
 /// are. A rename of the organization meanwhile does no harm. Documents that are written meanwhile may be in it or not. If the
-/// export had to be cut, its last line is `{"error": …}`: the only line without an `_id`.
+/// export had to be cut, its last line is `{"error": …}`: the only line without an `_id`; where not even that could be sent, the
+/// connection breaks.
 #[utoipa::path(
     get, path = "/org/{organization_name}/export", tag = "documents", operation_id = "export_documents",
     security(("bearer" = []), ("password" = [])),
@@ -71,37 +72,45 @@ async fn run(mut export: Export, first: Option<DocumentBatch>, mut answer: LineS
     let mut batch = first;
     while let Some(present) = batch {
         if answer.stop.is_cancelled() {
-            return cut(Problem::new(kinds::SERVER_STOPPING), &mut answer).await;
+            return cut(Problem::new(kinds::SERVER_STOPPING), answer).await;
         }
         // The next batch is on its way while this one is written, and is not waited for when nobody takes it.
         let listener = answer.listener();
         let next = async { Ok(listener.while_it_listens(export.next()).await?) };
         batch = match tokio::try_join!(next, send(&present, &mut answer)) {
             Ok((Ok(next), ())) => next,
-            Ok((Err(error), ())) => return cut(error.into(), &mut answer).await,
-            Err(Unsent::Unreadable) => return cut(unreadable(), &mut answer).await,
-            Err(Unsent::ClientGone) => return,
+            Ok((Err(error), ())) => return cut(error.into(), answer).await,
+            Err(NotSent::Unreadable) => return cut(unreadable(), answer).await,
+            Err(NotSent::ByClient(Unsent::TooSlow)) => return cut(Problem::new(kinds::ANSWER_TIMEOUT), answer).await,
+            Err(NotSent::ByClient(Unsent::ClientGone)) => return,
         };
     }
+    answer.finish();
 }
 
 /// Why a batch was not sent.
-enum Unsent {
-    ClientGone,
+enum NotSent {
+    ByClient(Unsent),
     Unreadable,
 }
 
-impl From<ClientGone> for Unsent {
-    fn from(_: ClientGone) -> Self {
-        Self::ClientGone
+impl From<Unsent> for NotSent {
+    fn from(why: Unsent) -> Self {
+        Self::ByClient(why)
     }
 }
 
-async fn send(batch: &DocumentBatch, answer: &mut LineSender) -> Result<(), Unsent> {
+impl From<ClientGone> for NotSent {
+    fn from(_: ClientGone) -> Self {
+        Self::ByClient(Unsent::ClientGone)
+    }
+}
+
+async fn send(batch: &DocumentBatch, answer: &mut LineSender) -> Result<(), NotSent> {
     let (mut piece, mut documents) = (Vec::with_capacity(PIECE_BYTES), 0);
-    for document in batch.documents().map_err(|_malformed| Unsent::Unreadable)? {
-        let document = document.map_err(|_malformed| Unsent::Unreadable)?;
-        write_document(&mut piece, document).map_err(|_malformed| Unsent::Unreadable)?;
+    for document in batch.documents().map_err(|_malformed| NotSent::Unreadable)? {
+        let document = document.map_err(|_malformed| NotSent::Unreadable)?;
+        write_document(&mut piece, document).map_err(|_malformed| NotSent::Unreadable)?;
         piece.push(b'\n');
         documents += 1;
         if piece.len() >= PIECE_BYTES {
@@ -112,6 +121,6 @@ async fn send(batch: &DocumentBatch, answer: &mut LineSender) -> Result<(), Unse
     if piece.is_empty() { Ok(()) } else { Ok(answer.send(piece).await?) }
 }
 
-async fn cut(problem: Problem, answer: &mut LineSender) {
+async fn cut(problem: Problem, answer: LineSender) {
     answer.end(&CutLine { error: problem.into_failure() }).await;
 }

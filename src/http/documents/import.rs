@@ -128,7 +128,7 @@ pub(super) async fn import(
     Ok(response)
 }
 
-async fn run(mut body: Body, first: Option<Bytes>, import: Import, mut answer: LineSender) {
+async fn run(mut body: Body, first: Option<Bytes>, import: Import, answer: LineSender) {
     let tally = Mutex::new(Tally::default());
     let (sender, receiver) = mpsc::channel(1);
     let reading = async {
@@ -148,7 +148,6 @@ async fn run(mut body: Body, first: Option<Bytes>, import: Import, mut answer: L
     failures.sort_by_key(|failure| failure.line);
     let failures = Some(failures);
     answer.end(&ImportAnswer { done: true, lines, inserted, failed, failures, error }).await;
-    drop(answer);
     body.linger().await;
 }
 

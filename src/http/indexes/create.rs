@@ -93,7 +93,7 @@ pub(in crate::http) async fn create(
     services: Services,
     State(state): State<HttpState>,
     OriginalUri(uri): OriginalUri,
-    JsonText(text): JsonText,
+    JsonText(text, _held): JsonText,
 ) -> Result<Response, Problem> {
     let index = Index::parse(&read_query(&text)?).map_err(Problem::invalid)?;
     let path = location::beneath(uri.path(), &index.name);

@@ -175,6 +175,6 @@ fn updated(done: &service::UpdatedOrg) -> Result<Answered, Problem> {
         access_token: fresh.map(|token| token.access_token),
     };
     // The answer may hold a token.
-    let answered = Answered::new(StatusCode::OK, &answer)?.secret();
+    let answered = Answered::new(StatusCode::OK, &answer)?;
     Ok(if done.change_id.is_some() { answered } else { answered.unchanged() })
 }

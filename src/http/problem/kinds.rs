@@ -58,6 +58,7 @@ kinds! {
     ROUTE_NOT_FOUND = NOT_FOUND, "route_not_found", "There is nothing at this path; /redoc lists what there is";
     METHOD_NOT_ALLOWED = METHOD_NOT_ALLOWED, "method_not_allowed", "This path does not know this method; see Allow";
     BODY_TIMEOUT = REQUEST_TIMEOUT, "body_timeout", "The body did not arrive in time";
+    ANSWER_TIMEOUT = REQUEST_TIMEOUT, "answer_timeout", "The answer was not taken in time";
     ORGANIZATION_EXISTS = CONFLICT, "organization_exists", "Organization already exists";
     NEW_NAME_TAKEN = CONFLICT, "new_name_taken", "New organization name already exists";
     EMAIL_TAKEN = CONFLICT, "email_taken", "Email belongs to another admin";

@@ -50,7 +50,7 @@ pub(in crate::http) async fn put(
     tenant: Tenant,
     services: Services,
     RawQuery(query): RawQuery,
-    JsonText(text): JsonText,
+    JsonText(text, _held): JsonText,
 ) -> Result<Json<SchemaAnswer>, Problem> {
     let mut fields = Fields::of_query(query.as_deref());
     let is_dry_run = fields.optional("dry_run", parse_flag).unwrap_or_default();

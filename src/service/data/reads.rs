@@ -55,14 +55,12 @@ impl Page {
     }
 }
 
-/// What is known of a page while it is read.
+/// What was read of a page.
 #[derive(Debug, Default)]
 struct Reading {
     batches: Vec<DocumentBatch>,
     length: usize,
     bytes: usize,
-    /// Where the last document on the page stands.
-    last: Option<Position>,
     has_more: bool,
 }
 
@@ -94,18 +92,21 @@ impl DataService {
         let batch = self.documents_in(tenant, PAGE_BYTES);
         let batch = u32::try_from(batch).unwrap_or(u32::MAX).min(query.limit.saturating_add(1));
         let mut place = self.enter(tenant).await?;
-        let read = loop {
-            match place.while_at_work(async |place| self.read_page(place, &find, batch, query).await).await {
-                Ok(read) => break read?,
+        let Reading { batches, length, bytes, has_more } = loop {
+            match place.while_at_work(async |place| self.read_page(place, &find, batch, query.limit).await).await {
+                Ok(read) => break read,
                 // Anew from its beginning: a cursor ends when its collection is renamed.
                 Err(error) => self.after_query(&mut place, error).await?,
             }
         };
-        let Reading { batches, length, bytes, last, has_more } = read;
-        let last = last.filter(|_| has_more);
-        let next = last.map(|last| self.seal_cursor(tenant, &purpose, &last)).transpose()?;
-        let total = if query.is_counted { Some(self.count_at(&mut place, &query.filter).await?) } else { None };
-        Ok(Page { batches, length, bytes, next, total })
+        let mut page = Page { batches, length, bytes, next: None, total: None };
+        if let Some(last) = last_position(&page, &query.sort)?.filter(|_| has_more) {
+            page.next = Some(self.seal_cursor(tenant, &purpose, &last)?);
+        }
+        if query.is_counted {
+            page.total = Some(self.count_at(&mut place, &query.filter).await?);
+        }
+        Ok(page)
     }
 
     /// How many bytes of replies a page of so many documents may take, as far as is known.
@@ -118,25 +119,15 @@ impl DataService {
     }
 
     /// Reads a page batch by batch, until it is full.
-    async fn read_page(
-        &self,
-        place: &Place,
-        find: &Find,
-        batch: u32,
-        query: &ListDocuments,
-    ) -> Result<Result<Reading, DataError>, RepoError> {
+    async fn read_page(&self, place: &Place, find: &Find, batch: u32, limit: u32) -> Result<Reading, RepoError> {
         let mut cursor = self.repo.find_some(&place.collection, find, batch).await?;
-        let mut read = Reading::default();
-        while let Some(batch) = cursor.next().await? {
-            let hear = |bytes| self.sizes.note(place.tenant.org_id(), bytes);
-            if let Err(error) = read.take(batch, query, hear)? {
-                return Ok(Err(error));
-            }
-            if read.has_more {
-                break;
-            }
+        let (mut read, limit) = (Reading::default(), usize::try_from(limit).unwrap_or(usize::MAX));
+        while !read.has_more
+            && let Some(batch) = cursor.next().await?
+        {
+            read.take(batch, limit, |bytes| self.sizes.note(place.tenant.org_id(), bytes))?;
         }
-        Ok(Ok(read))
+        Ok(read)
     }
 
     /// How large a tenant's collection is.
@@ -201,34 +192,32 @@ pub(super) fn continued(filter: &Filter, sort: &Sort, after: Option<&Position>) 
     }
 }
 
+/// Where the last document of a page stands. Each of them is asked, not only the last: one without a place would come again or
+/// never on the next page.
+fn last_position(page: &Page, sort: &Sort) -> Result<Option<Position>, DataError> {
+    let mut last = None;
+    for document in page.documents()? {
+        last = Some(sort.position_of(document?).map_err(|unsortable| {
+            let why = unsortable.to_string();
+            DataError::invalid(Invalid::new("unsortable", why), "?sort")
+        })?);
+    }
+    Ok(last)
+}
+
 impl Reading {
     /// Takes as many of a batch's documents as the page has room for. Whoever wants to know hears the sizes.
-    fn take(
-        &mut self,
-        batch: DocumentBatch,
-        query: &ListDocuments,
-        hear: impl Fn(usize),
-    ) -> Result<Result<(), DataError>, RepoError> {
-        let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
+    fn take(&mut self, batch: DocumentBatch, limit: usize, hear: impl Fn(usize)) -> Result<(), RepoError> {
         for document in batch.documents()? {
-            let document = document?;
-            let size = document.as_bytes().len();
+            let size = document?.as_bytes().len();
             hear(size);
             if self.length == limit || (self.length > 0 && self.bytes + size > PAGE_BYTES) {
                 self.has_more = true;
                 break;
             }
             (self.length, self.bytes) = (self.length + 1, self.bytes + size);
-            // Of each document, not only of the last: one without a place would come again or never on the next page.
-            match query.sort.position_of(document) {
-                Ok(position) => self.last = Some(position),
-                Err(unsortable) => {
-                    let why = Invalid::new("unsortable", unsortable.to_string());
-                    return Ok(Err(DataError::invalid(why, "?sort")));
-                }
-            }
         }
         self.batches.push(batch);
-        Ok(Ok(()))
+        Ok(())
     }
 }

@@ -63,10 +63,10 @@ impl From<Refused> for PasswordError {
 /// On whose behalf a password is hashed or compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum HashOwner {
-    /// Whoever logs in from this network, or wants an organization back.
+    /// Whoever logs in from this site, or wants an organization back.
     Visitor(Network),
-    /// Whoever creates organizations from this network: apart from those who log in there, so that a flood of creations
-    /// from a network that many share keeps none of them out.
+    /// Whoever creates organizations from this site: apart from those who log in there, so that a flood of creations from
+    /// one that many share keeps none of them out.
     Creator(Network),
     /// An organization whose admin gets another password.
     Organization(OrgId),
