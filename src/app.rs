@@ -91,9 +91,6 @@ pub struct Survey {
 }
 
 /// Reaches MongoDB and finds out what a server would do when it starts; changes nothing.
-///
-/// # Errors
-/// See [`OpenError`]: the same that would keep a server from starting.
 pub async fn survey(config: &Config) -> Result<Survey, OpenError> {
     let Databases { master, .. } = reach(config, &Files::of(config)).await?;
     let incomplete = plan(&master).await?.counts();
@@ -102,9 +99,6 @@ pub async fn survey(config: &Config) -> Result<Survey, OpenError> {
 
 /// Reaches MongoDB and finds out what is wrong with the database; changes nothing, unless it is told to put right what it
 /// safely can. Servers may run on the same database meanwhile.
-///
-/// # Errors
-/// See [`OpenError`]: it could not be looked at.
 pub async fn doctor(config: &Config, clock: SharedClock, is_fixing: bool) -> Result<Report, OpenError> {
     let slow = |_elapsed| RepoError::Unavailable { summary: "no answer in time".to_owned() };
     let repos = Repos::new(&timeout(REACH_LIMIT, reach(config, &Files::of(config))).await.map_err(slow)??);
@@ -114,9 +108,6 @@ pub async fn doctor(config: &Config, clock: SharedClock, is_fixing: bool) -> Res
 }
 
 /// Reaches MongoDB and checks that it can be used; changes nothing.
-///
-/// # Errors
-/// See [`OpenError`].
 async fn reach(config: &Config, files: &Files) -> Result<Databases, OpenError> {
     let Files { master, tenants, .. } = *files;
     let databases = Databases::connect(&config.mongo_uri, &config.master_db_name, master, tenants).await?;
@@ -126,9 +117,6 @@ async fn reach(config: &Config, files: &Files) -> Result<Databases, OpenError> {
 
 /// Reaches MongoDB and brings the database to the state that the services need: what the original did not keep is
 /// filled in, the unique indexes are made.
-///
-/// # Errors
-/// See [`OpenError`].
 async fn open(config: &Config, files: &Files) -> Result<Databases, OpenError> {
     let databases = reach(config, files).await?;
     let (organizations, admins) = take_over(&databases.master).await?;
@@ -195,9 +183,6 @@ impl App {
     }
 
     /// Where it listens.
-    ///
-    /// # Errors
-    /// The operating system does not say.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
     }

@@ -20,9 +20,6 @@ pub enum NotReady {
 }
 
 /// Asks `/health/ready` of the server that listens on this address.
-///
-/// # Errors
-/// See [`NotReady`].
 pub fn ask(listen: SocketAddr) -> Result<(), NotReady> {
     let address = SocketAddr::new(reachable(listen.ip()), listen.port());
     let status_line = status_line_of(address).map_err(|error| NotReady::NoAnswer(address, error))?;

@@ -95,18 +95,12 @@ impl<K: Owner> Shares<K> {
     }
 
     /// Takes so much now.
-    ///
-    /// # Errors
-    /// It cannot be had now.
     pub fn try_take(self: &Arc<Self>, owner: K, amount: usize) -> Result<Share<K>, Refused> {
         let taken = self.lock().take(owner, amount, self.total);
         self.settle(taken.map(|()| Share { shares: self.clone(), owner, amount }))
     }
 
     /// Takes so much on behalf of all owners at once, such as a proxy that stands for many clients: whatever is free.
-    ///
-    /// # Errors
-    /// It cannot be had now.
     pub fn try_take_for_many(self: &Arc<Self>, owner: K, amount: usize) -> Result<Share<K>, Refused> {
         let mut state = self.lock();
         let taken = if amount > self.total - state.used { Err(Refused::AllUsedUp) } else { Ok(()) };
@@ -118,9 +112,6 @@ impl<K: Owner> Shares<K> {
     }
 
     /// Takes so much as soon as it can be had; those of one owner in the order in which they came.
-    ///
-    /// # Errors
-    /// It could not be had for so long.
     pub async fn take(self: &Arc<Self>, owner: K, amount: usize, patience: Duration) -> Result<Share<K>, Refused> {
         let refused = match self.take_or_wait(owner, amount) {
             Ok(taken) => return self.settle(Ok(taken)),

@@ -17,9 +17,6 @@ use crate::config::Config;
 const LATENCY_BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// Log lines to stderr, as many as the settings ask for, and panics among them.
-///
-/// # Errors
-/// There is no stderr.
 pub fn start_log(config: &Config) -> std::io::Result<()> {
     let filter = EnvFilter::new(&config.log_filter);
     // Each line is one write, and a pipe takes one of up to 4,096 bytes whole (pipe(7)), which ours stay far below: so it needs
@@ -41,9 +38,6 @@ pub fn start_log(config: &Config) -> std::io::Result<()> {
 }
 
 /// Collects this process's metrics; what it gives renders them for `/metrics`.
-///
-/// # Errors
-/// They are being collected already.
 pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
     let handle = PrometheusBuilder::new().set_buckets(LATENCY_BUCKETS)?.install_recorder()?;
     describe_counter!("http_requests_total", Unit::Count, "Requests answered, by method, route and status");

@@ -33,9 +33,6 @@ pub struct Index {
 
 impl Index {
     /// Reads an index from a JSON object.
-    ///
-    /// # Errors
-    /// Everything that is wrong, with its place.
     pub fn parse(body: &Document) -> Result<Self, Vec<FieldError>> {
         let mut errors = Vec::new();
         let keys = read_keys(body.get("keys"), &mut errors);

@@ -33,9 +33,6 @@ pub struct OrgName(String);
 
 impl OrgName {
     /// Reads a name for a new organization or for a rename.
-    ///
-    /// # Errors
-    /// Says which of the rules is broken.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, ' ' | '_' | '-');
         let count = text.chars().count();

@@ -91,9 +91,6 @@ impl Quotas {
     }
 
     /// Whether so much may be added to what there is. What adds nothing to a quota may always come, however much there is.
-    ///
-    /// # Errors
-    /// Says which quota does not allow it.
     pub fn check(self, used: Amount, coming: Amount) -> Result<(), QuotaReached> {
         let documents = (Quota::Documents, self.documents, used.documents, coming.documents);
         let bytes = (Quota::Bytes, self.bytes, used.bytes, coming.bytes);

@@ -77,18 +77,12 @@ pub fn read_stored(text: &[u8]) -> Result<StoredFields, ReadError> {
 }
 
 /// Reads a JSON object whose names may be operators; what they mean is for the caller to check.
-///
-/// # Errors
-/// See [`ReadError`].
 pub fn read_query(text: &[u8]) -> Result<Document, ReadError> {
     let raw = Reader::new(Names::Any).read_object(text)?;
     Document::try_from(raw).map_err(|_malformed| ReadError::Syntax { line: 1, column: 1 })
 }
 
 /// Reads any value, such as an `_id` that stands in a path.
-///
-/// # Errors
-/// See [`ReadError`].
 pub fn read_value(text: &[u8]) -> Result<Bson, ReadError> {
     let raw = Reader::new(Names::OfValues).read(text)?;
     Bson::try_from(raw).map_err(|_malformed| ReadError::Syntax { line: 1, column: 1 })

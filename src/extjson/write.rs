@@ -20,17 +20,11 @@ pub enum WriteError {
 }
 
 /// Writes a stored document as it is shown: everything but the server's own field.
-///
-/// # Errors
-/// See [`WriteError`].
 pub fn write_document(out: &mut Vec<u8>, document: &RawDocument) -> Result<(), WriteError> {
     write_members(out, document, |name| name != REVISION_FIELD)
 }
 
 /// Writes a value in relaxed Extended JSON.
-///
-/// # Errors
-/// See [`WriteError`].
 pub fn write_value(out: &mut Vec<u8>, value: RawBsonRef<'_>) -> Result<(), WriteError> {
     match value {
         RawBsonRef::String(text) => write_text(out, text)?,

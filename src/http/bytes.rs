@@ -21,9 +21,6 @@ pub(super) struct HeldBytes<K: Owner> {
 
 impl<K: Owner> HeldBytes<K> {
     /// The right to hold so many bytes of a budget, as soon as they can be had. More than one alone may have count as that.
-    ///
-    /// # Errors
-    /// They cannot be had for too long.
     pub(super) async fn of(budget: &Arc<Shares<K>>, owner: K, bytes: usize) -> Result<Self, Problem> {
         let mut held = Self { budget: budget.clone(), owner, share: None };
         held.grow_to(bytes).await?;
@@ -31,9 +28,6 @@ impl<K: Owner> HeldBytes<K> {
     }
 
     /// Holds so many bytes in all; few are not counted.
-    ///
-    /// # Errors
-    /// They cannot be had for too long.
     pub(super) async fn grow_to(&mut self, bytes: usize) -> Result<(), Problem> {
         if bytes <= UNCOUNTED_BYTES {
             return Ok(());

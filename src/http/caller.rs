@@ -46,9 +46,6 @@ impl Bearer {
     }
 
     /// The live admin that it is.
-    ///
-    /// # Errors
-    /// It is none any more, or MongoDB could not be asked.
     pub(super) async fn recognize(self, services: &Services) -> Result<Caller, Problem> {
         let caller = services.auth.recognize(self.0).await?;
         Span::current().record(ORGANIZATION_ID, tracing::field::display(caller.org.id));

@@ -50,9 +50,6 @@ pub(super) fn harden(response: &mut Response, uri: &Uri) {
 
 /// Whether a request says once, and in a form that can be one, which host it is for (RFC 9112, section 3.2). Whoever stands
 /// between, such as a cache, may understand a doubtful one otherwise than we do.
-///
-/// # Errors
-/// It does not.
 pub(super) fn check_host(request: &Request) -> Result<(), Problem> {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let is_clear = match (hosts.next(), hosts.next()) {

@@ -117,9 +117,6 @@ pub(super) enum Former {
 
 impl Former {
     /// An attempt whose change tells what became of it, and whose answer shows the organization.
-    ///
-    /// # Errors
-    /// The answer cannot be written.
     pub(super) fn of(
         outcome: Outcome,
         answer: impl FnOnce(&Org) -> Result<Answered, Problem>,

@@ -149,9 +149,6 @@ impl HttpState {
 
 impl LineSender {
     /// Sends whole lines, when the client has taken those before.
-    ///
-    /// # Errors
-    /// It has not, for too long.
     pub(super) async fn send(&mut self, lines: Vec<u8>) -> Result<(), Unsent> {
         let bytes = lines.len();
         let sent = self.pace.wait_for(self.pieces.send(lines.into()), |_sent| bytes).await;
@@ -189,9 +186,6 @@ pub(super) struct Listener(mpsc::Sender<Bytes>);
 impl Listener {
     /// Does something that is for the client alone. Given up in the middle, a query is ended in MongoDB too, because the driver
     /// closes its connection.
-    ///
-    /// # Errors
-    /// The client is gone.
     pub(super) async fn while_it_listens<T>(&self, work: impl Future<Output = T>) -> Result<T, ClientGone> {
         tokio::select! {
             biased;

@@ -56,9 +56,6 @@ async fn path_reference(parts: &mut Parts) -> Result<OrgReference, Problem> {
 }
 
 /// A parameter of the path, percent-decoded.
-///
-/// # Errors
-/// It is not UTF-8.
 pub(super) async fn path_parameter(parts: &mut Parts, name: &str) -> Result<String, Problem> {
     let parameters = RawPathParams::from_request_parts(parts, &()).await;
     let found = parameters

@@ -29,9 +29,6 @@ impl AdminRepo {
     }
 
     /// An admin of this id that belongs to this organization, with the organization as it is now, in one round trip.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked, or a document cannot be read.
     pub async fn find_with_org(&self, id: AdminId, org_id: OrgId) -> Result<Option<(Admin, Org)>, RepoError> {
         // Each by its id and by nothing else, which MongoDB answers in two thirds of the time (docs/BENCHMARKS.md).
         let of_id =
@@ -42,9 +39,6 @@ impl AdminRepo {
 
     /// The admin with this email, with its organization as it is now, in one round trip. `None` also for an admin
     /// whose organization is gone.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked, or a document cannot be read.
     pub async fn find_by_email_with_org(&self, email: &Email) -> Result<Option<(Admin, Org)>, RepoError> {
         let of_admin = doc! {
             "from": ORGANIZATIONS, "localField": "organization_id", "foreignField": "_id", "as": "organization",
@@ -53,9 +47,6 @@ impl AdminRepo {
     }
 
     /// Whether another admin than `except` has or claims this email.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn is_email_taken(&self, email: &Email, except: Option<AdminId>) -> Result<bool, RepoError> {
         let mut query = doc! { "emails": email.as_str() };
         if let Some(AdminId(id)) = except {
@@ -134,9 +125,6 @@ impl AdminRepo {
     /// Gives up what a change claimed, or will have claimed when its claim arrives late. Not what it has set already, and not
     /// what a server claimed that took the change over meanwhile: one that stalled must not take the claim from under the
     /// one that goes on. False when the credentials are set, so that the change can only go forward.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn release(&self, at: ChangeRef, admin_id: ObjectId) -> Result<bool, RepoError> {
         let is_mine =
             [doc! { "change_generation": { "$ne": at.generation } }, doc! { "claim_fence": not_above(at.fence) }];
@@ -158,9 +146,6 @@ impl AdminRepo {
     }
 
     /// Removes all admins of an organization that is going, or gone.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn remove_of(&self, org_id: OrgId) -> Result<(), RepoError> {
         self.collection.delete_many(doc! { "organization_id": org_id.0 }).await?;
         Ok(())
@@ -168,9 +153,6 @@ impl AdminRepo {
 
     /// The admin that has or claims this email, if it was made by this program: the original also kept admins of no
     /// organization, which are not ours to remove.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked, or the document cannot be read.
     pub async fn find_holder(&self, email: &Email) -> Result<Option<Admin>, RepoError> {
         let query = doc! { "emails": email.as_str(), "credential_version": { "$gt": 0 } };
         let found = self.collection.find_one(query).max_time(READ_MAX_TIME).await.map_err(RepoError::of_read)?;
@@ -179,9 +161,6 @@ impl AdminRepo {
     }
 
     /// The organizations that admins belong to which this program made, but which do not exist.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn find_orphans(&self) -> Result<Vec<OrgId>, RepoError> {
         let lookup = doc! {
             "from": ORGANIZATIONS, "localField": "organization_id", "foreignField": "_id",

@@ -52,9 +52,6 @@ pub(crate) async fn run(database: &Database, command: Document) -> Result<Docume
 }
 
 /// The same for a command with documents in it, which are sent as they are.
-///
-/// # Errors
-/// As [`run`].
 pub(crate) async fn run_raw(database: &Database, command: RawDocumentBuf) -> Result<Document, RepoError> {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that checks the replies")]
     let reply = database.run_raw_command(command).await?;
@@ -87,9 +84,6 @@ pub(crate) async fn run_many(
 
 /// Runs a command that answers with a cursor, whose further batches have at most so many documents. The driver repeats none
 /// of it.
-///
-/// # Errors
-/// What the command met.
 pub(crate) async fn run_cursor(
     database: &Database,
     command: Document,

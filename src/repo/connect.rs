@@ -118,9 +118,6 @@ pub async fn check_supported(database: &Database) -> Result<(), ConnectError> {
 }
 
 /// Whether MongoDB answers now.
-///
-/// # Errors
-/// It does not.
 pub async fn ping(database: &Database) -> Result<(), RepoError> {
     run(database, doc! { "ping": 1, "maxTimeMS": 1_000 }).await.map(drop).map_err(RepoError::of_read)
 }

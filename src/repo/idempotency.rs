@@ -70,9 +70,6 @@ impl IdempotencyRepo {
 
     /// Takes a request on, if nobody else works on it and it was not answered; gives what is stored now, which tells by
     /// its holder whether it was taken on. A record whose day is over counts as none. It is kept on the owner's account.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn claim(
         &self,
         key: &Code,
@@ -125,9 +122,6 @@ impl IdempotencyRepo {
     }
 
     /// How long an owner who has more than so many records must wait until one of them is over; `None` when it has not.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn wait_for_room(&self, owner: &Code, most: u32) -> Result<Option<Duration>, RepoError> {
         let is_live = doc! { "$expr": { "$gt": ["$expires_at", "$$NOW"] } };
         let pipeline = [
@@ -148,9 +142,6 @@ impl IdempotencyRepo {
     }
 
     /// Sets the identities of what a further attempt makes anew. Those of the former one are kept: it may only be late.
-    ///
-    /// # Errors
-    /// [`RepoError::TakenOver`] when another attempt was begun meanwhile.
     pub async fn renumber(&self, key: &Code, holder: ObjectId, next: Attempted) -> Result<(), RepoError> {
         let former = [doc! { "org_id": "$org_id", "change_id": "$change_id" }];
         let former = doc! { "$concatArrays": [{ "$ifNull": ["$former", []] }, former.as_slice()] };
@@ -161,18 +152,12 @@ impl IdempotencyRepo {
     }
 
     /// Gives an attempt that goes on more time.
-    ///
-    /// # Errors
-    /// [`RepoError::TakenOver`] when another attempt was begun meanwhile.
     pub async fn renew(&self, key: &Code, holder: ObjectId) -> Result<(), RepoError> {
         let renew = vec![doc! { "$set": { "lease_until": lease_end() } }];
         exactly_one(self.collection.update_one(held(key, holder), renew).await?.matched_count)
     }
 
     /// Keeps the answer.
-    ///
-    /// # Errors
-    /// [`RepoError::TakenOver`] when another attempt was begun meanwhile.
     pub async fn answer(&self, key: &Code, holder: ObjectId, answer: Vec<u8>) -> Result<(), RepoError> {
         let answer = Binary { subtype: BinarySubtype::Generic, bytes: answer };
         let set = doc! { "$set": { "answer": answer } };
@@ -180,9 +165,6 @@ impl IdempotencyRepo {
     }
 
     /// Ends an attempt's time.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn give_back(&self, key: &Code, holder: ObjectId) -> Result<(), RepoError> {
         self.collection.update_one(held(key, holder), vec![doc! { "$set": given_back() }]).await?;
         Ok(())
@@ -190,9 +172,6 @@ impl IdempotencyRepo {
 
     /// Takes a further attempt back that did nothing: what the former ones were to make counts again, because they may only be
     /// late.
-    ///
-    /// # Errors
-    /// [`RepoError::TakenOver`] when another attempt was begun meanwhile.
     pub async fn withdraw(
         &self,
         key: &Code,
@@ -209,9 +188,6 @@ impl IdempotencyRepo {
     }
 
     /// Forgets a request that did nothing.
-    ///
-    /// # Errors
-    /// [`RepoError::TakenOver`] when another attempt was begun meanwhile.
     pub async fn forget(&self, key: &Code, holder: ObjectId) -> Result<(), RepoError> {
         exactly_one(self.collection.delete_one(held(key, holder)).await?.deleted_count)
     }

@@ -74,9 +74,6 @@ pub async fn ensure(database: &Database) -> Result<(), RepoError> {
 }
 
 /// The indexes that are not there, as `collection.name`.
-///
-/// # Errors
-/// MongoDB could not be asked.
 pub async fn missing(database: &Database) -> Result<Vec<String>, RepoError> {
     let mut missing = Vec::new();
     for Wanted { collection, name, keys, is_unique, .. } in wanted() {

@@ -87,9 +87,6 @@ impl InventoryRepo {
     }
 
     /// The time by the database's clock.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn now(&self) -> Result<DateTime, RepoError> {
         let hello = run(&self.database, doc! { "hello": 1 }).await.map_err(RepoError::of_read)?;
         let time = hello.get_datetime("localTime").copied();
@@ -97,18 +94,12 @@ impl InventoryRepo {
     }
 
     /// All organizations.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn orgs(&self) -> Result<Vec<OrgRecord>, RepoError> {
         let records = self.read(ORGANIZATIONS, doc! { "$unset": "history" }).await?;
         Ok(records.into_iter().map(org_record).collect())
     }
 
     /// All admins.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn admins(&self) -> Result<Vec<AdminRecord>, RepoError> {
         // The hashes themselves are not loaded: nobody here needs to see them.
         let without_hash = doc! { "$set": { "password_hash": { "$type": "$password_hash" } } };
@@ -117,33 +108,21 @@ impl InventoryRepo {
     }
 
     /// All collections.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn catalog(&self) -> Result<Catalog, RepoError> {
         TenantRepo::new(&self.database).entire_catalog().await
     }
 
     /// The indexes that are not there, as `collection.name`.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn missing_indexes(&self) -> Result<Vec<String>, RepoError> {
         indexes::missing(&self.database).await
     }
 
     /// Makes the indexes that are not there.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked, or refused one.
     pub async fn make_indexes(&self) -> Result<(), RepoError> {
         indexes::ensure(&self.database).await
     }
 
     /// How far MongoDB is from its limit of open files; `None` when this user may not ask, or MongoDB does not say.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn open_files(&self) -> Result<Option<OpenFiles>, RepoError> {
         let time = millis(SURVEY_MAX_TIME);
         let admin = self.database.client().database("admin");

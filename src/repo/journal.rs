@@ -123,9 +123,6 @@ impl OrgRepo {
 
     /// Takes over a change whose lease ran out: raises its fence, so that its former holder can do nothing more.
     /// `None` when somebody else was faster or it is finished.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked, or the document cannot be read.
     pub async fn take_over(&self, id: OrgId, holder: &str) -> Result<Option<OrgDocument>, RepoError> {
         let mut filter = abandoned();
         filter.insert("_id", id.0);
@@ -144,18 +141,12 @@ impl OrgRepo {
 
     /// Renews the right to go on with a change, and notes the step that it is for. Comes immediately before every
     /// command that changes the catalog.
-    ///
-    /// # Errors
-    /// [`RepoError::TakenOver`] when the change is not the caller's any more.
     pub async fn renew(&self, at: ChangeRef, step: &str) -> Result<(), RepoError> {
         self.step(filter_of(at), vec![doc! { "$set": renewed(step) }]).await
     }
 
     /// The same after the answer of a command was lost: it may still be on its way, so the name that the change gives up
     /// will have to cool down.
-    ///
-    /// # Errors
-    /// [`RepoError::TakenOver`] when the change is not the caller's any more.
     pub async fn renew_uncertain(&self, at: ChangeRef, step: &str) -> Result<(), RepoError> {
         let mut set = renewed(step);
         set.insert("change.is_uncertain", true);
@@ -163,18 +154,12 @@ impl OrgRepo {
     }
 
     /// Records which collection was made for an organization.
-    ///
-    /// # Errors
-    /// [`RepoError::TakenOver`] when the change is not the caller's any more.
     pub async fn record_collection(&self, at: ChangeRef, uuid: bson::Uuid) -> Result<(), RepoError> {
         let record = vec![doc! { "$set": { "collection_uuid": { "$literal": uuid } } }];
         self.step(in_state(at, OrgState::Provisioning)?, record).await
     }
 
     /// Finishes the creation of an organization: from here on it exists.
-    ///
-    /// # Errors
-    /// [`RepoError::TakenOver`] when the change is not the caller's any more.
     pub async fn activate(&self, at: ChangeRef) -> Result<(), RepoError> {
         let mut set = over(OrgState::Active, None)?;
         set.insert("name_since", "$$NOW");
@@ -183,9 +168,6 @@ impl OrgRepo {
 
     /// Finishes a change that moved the organization's collection, or only its name's spelling: what it is called now
     /// counts, and what it was called is kept, cools down or is free.
-    ///
-    /// # Errors
-    /// [`RepoError::TakenOver`] when the change is not the caller's any more.
     pub async fn finish_move(&self, at: ChangeRef, change: &ChangeDocument, now: DateTime) -> Result<(), RepoError> {
         let (from, to) = moved(change)?;
         let (_, meanwhile, after) = states(change);
@@ -224,9 +206,6 @@ impl OrgRepo {
 
     /// Gives a change up that moved nothing: everything is as it was before it began, and the claimed name is free, or
     /// cools down when somebody could still move the collection there. `why` is what whoever watches the change is told.
-    ///
-    /// # Errors
-    /// [`RepoError::TakenOver`] when the change is not the caller's any more.
     pub async fn undo_move(&self, at: ChangeRef, change: &ChangeDocument, why: &str) -> Result<(), RepoError> {
         let (from, to) = moved(change)?;
         let (before, meanwhile, _) = states(change);
@@ -239,18 +218,12 @@ impl OrgRepo {
     }
 
     /// Turns a creation into its removal; from here on it can only go.
-    ///
-    /// # Errors
-    /// [`RepoError::TakenOver`] when the change is not the caller's any more.
     pub async fn mark_deleting(&self, at: ChangeRef) -> Result<(), RepoError> {
         let mark = vec![doc! { "$set": { "state": "deleting", "change.lease_until": lease_end() } }];
         self.step(filter_of(at), mark).await
     }
 
     /// Removes an organization that is being deleted; the last step, which frees its name.
-    ///
-    /// # Errors
-    /// [`RepoError::TakenOver`] when the change is not the caller's any more.
     pub async fn remove(&self, at: ChangeRef) -> Result<(), RepoError> {
         let result = self.collection.delete_one(in_state(at, OrgState::Deleting)?).await?;
         exactly_one(result.deleted_count)

@@ -23,9 +23,6 @@ fn cooling_time() -> Duration {
 
 impl OrgRepo {
     /// Frees a name if it was only kept or cooling down and its time is over.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn free_expired(&self, slug: &Slug) -> Result<(), RepoError> {
         let list = |field: &str| doc! { "$ifNull": [field, []] };
         let is_over = doc! { "$and": [
@@ -41,9 +38,6 @@ impl OrgRepo {
     }
 
     /// Gives an old name up before its time; false when the organization does not have it.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn give_up_old_name(&self, id: OrgId, slug: &Slug) -> Result<bool, RepoError> {
         let filter = doc! { "_id": id.0, "old_names.slug": slug.as_str() };
         let given_up = doc! { "$set": { "old_names": unless_empty(without(live("$old_names"), slug.as_str())) } };
@@ -51,9 +45,6 @@ impl OrgRepo {
     }
 
     /// Counts calls that found an organization by an old name.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn count_uses(&self, id: OrgId, slug: &Slug, uses: i64, last: DateTime) -> Result<(), RepoError> {
         let filter = doc! { "_id": id.0, "old_names.slug": slug.as_str() };
         let count = doc! { "$inc": { "old_names.$.uses": uses }, "$max": { "old_names.$.last_used_at": last } };

@@ -27,34 +27,22 @@ impl OrgRepo {
 
     /// The organization that this name belongs to, in whatever state and in whatever way: as its name, as an old one, or
     /// only claimed (see [`Org::found_by`]).
-    ///
-    /// # Errors
-    /// MongoDB could not be asked, or the document cannot be read.
     pub async fn find_by_name(&self, slug: &Slug) -> Result<Option<Org>, RepoError> {
         self.find_one(doc! { "names": slug.as_str() }).await.map(|found| found.map(|document| document.to_org()))
     }
 
     /// The organization of this id, in whatever state.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked, or the document cannot be read.
     pub async fn find(&self, id: OrgId) -> Result<Option<Org>, RepoError> {
         self.find_document(id).await.map(|found| found.map(|document| document.to_org()))
     }
 
     /// The stored document of this id, with the journal of its change.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked, or the document cannot be read.
     pub async fn find_document(&self, id: OrgId) -> Result<Option<OrgDocument>, RepoError> {
         self.find_one(doc! { "_id": id.0 }).await
     }
 
     /// An organization with one of its changes, in progress or over; without, when there is none of this id (any more).
     /// Only what no failover can take back.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked, or the document cannot be read.
     pub async fn find_with_change(
         &self,
         org_id: OrgId,
@@ -70,26 +58,17 @@ impl OrgRepo {
     }
 
     /// Whether an organization of this id exists, in whatever state.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn is_there(&self, id: OrgId) -> Result<bool, RepoError> {
         exists(&self.collection, doc! { "_id": id.0 }).await
     }
 
     /// Whether an organization calls the collection of this UUID its own.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn is_collection_recorded(&self, uuid: uuid::Uuid) -> Result<bool, RepoError> {
         exists(&self.collection, doc! { "collection_uuid": bson_uuid(uuid) }).await
     }
 
     /// The collections that these organizations call their own, in one query; those of organizations that do not exist, or
     /// whose records do not say, are not among them.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn collections_of(&self, ids: &[OrgId]) -> Result<HashSet<TenantCollection>, RepoError> {
         let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
         let fields = doc! { "_id": 0, "collection_name": 1, "collection_uuid": 1 };
@@ -110,25 +89,16 @@ impl OrgRepo {
     }
 
     /// Whether anybody has or claims this name.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn is_name_taken(&self, slug: &Slug) -> Result<bool, RepoError> {
         exists(&self.collection, doc! { "names": slug.as_str() }).await
     }
 
     /// Whether another organization than `except` calls this collection its own, be it there or not.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn is_collection_owned(&self, name: &str, except: OrgId) -> Result<bool, RepoError> {
         exists(&self.collection, doc! { "collection_name": name, "_id": { "$ne": except.0 } }).await
     }
 
     /// How many organizations there are, those in the making and those going included.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn count(&self) -> Result<u64, RepoError> {
         let hint = mongodb::options::Hint::Keys(doc! { "_id": 1 });
         let count = self.collection.count_documents(doc! {}).hint(hint).max_time(READ_MAX_TIME).await;
@@ -136,17 +106,11 @@ impl OrgRepo {
     }
 
     /// The changes that nobody works on any more: their lease ran out.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn find_abandoned(&self) -> Result<Vec<OrgId>, RepoError> {
         self.find_ids(abandoned()).await
     }
 
     /// The deleted organizations that nobody can bring back any more.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn find_purgeable(&self) -> Result<Vec<OrgId>, RepoError> {
         // A missing time would count as past.
         let is_over = doc! { "$lte": ["$deletion.until", "$$NOW"] };

@@ -14,9 +14,6 @@ use crate::domain::OrgState;
 impl OrgRepo {
     /// Records the collection of this UUID instead of the one that an organization recorded. The generation rises, so that
     /// a change does not begin with the collection that was recorded before. False when nothing was done.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn adopt_collection(&self, seen: &OrgDocument, uuid: Uuid) -> Result<bool, RepoError> {
         let Some(mut filter) = still(seen) else { return Ok(false) };
         filter.insert("collection_uuid", seen.collection_uuid);

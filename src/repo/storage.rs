@@ -38,9 +38,6 @@ impl StorageRepo {
     /// MongoDB tells it along with the statistics of any database that exists, which cost in proportion to its collections:
     /// those of `admin` 0.3 ms, those of 1,000 organizations 25 ms (MongoDB 6.0.5). A user with `readWrite` on the master
     /// database alone may ask for the latter only.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn space(&self) -> Result<Option<DiskSpace>, RepoError> {
         if !self.is_barred_from_admin.load(Ordering::Relaxed) {
             if let Some(statistics) = statistics(&self.database.client().database("admin")).await? {

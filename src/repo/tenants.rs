@@ -37,35 +37,23 @@ impl TenantRepo {
     }
 
     /// The collection of this name.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn find(&self, name: &str) -> Result<Option<CollectionInfo>, RepoError> {
         Ok(self.list(doc! { "name": name }).await?.into_iter().next())
     }
 
     /// The collections that say that they belong to an organization, whether it exists or not.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn tagged(&self) -> Result<Vec<CollectionInfo>, RepoError> {
         self.list(doc! { "name": { "$regex": "^(org|deleted)_" }, "options.validator.$comment": { "$exists": true } })
             .await
     }
 
     /// Everything that there is, by its name; `None` for what is no ordinary collection, such as a view.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub(crate) async fn catalog(&self) -> Result<BTreeMap<String, Option<CollectionInfo>>, RepoError> {
         let entries = self.entries(doc! {}).await?;
         Ok(entries.into_iter().map(|entry| (entry.name.clone(), info_of(entry))).collect())
     }
 
     /// The same for whoever needs to know too which of them have a validator.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub(crate) async fn entire_catalog(&self) -> Result<Catalog, RepoError> {
         let mut catalog = Catalog::default();
         for entry in self.entries(doc! {}).await? {
@@ -77,9 +65,6 @@ impl TenantRepo {
     }
 
     /// The collections that match a filter over the catalog's entries.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     async fn list(&self, filter: Document) -> Result<Vec<CollectionInfo>, RepoError> {
         Ok(self.entries(filter).await?.into_iter().filter_map(info_of).collect())
     }
@@ -95,9 +80,6 @@ impl TenantRepo {
 
     /// The validator of this collection, wherever it is now: `None` when the collection is gone, `Some(None)` when it has
     /// no validator.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub(crate) async fn find_validator(
         &self,
         collection: &TenantCollection,
@@ -178,9 +160,6 @@ impl TenantRepo {
 
     /// Whether this MongoDB honours `collectionUUID`: an insert with a random UUID into a name that does not exist
     /// must be refused with error 361 and create nothing.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub(crate) async fn honours_collection_uuid(&self) -> Result<bool, RepoError> {
         let name = format!("tenantry_probe_{}", Uuid::new_v4().simple());
         let command = doc! {

@@ -76,9 +76,6 @@ impl AuthService {
     }
 
     /// Checks an email and a password of an admin whose organization is in a state that it `may_be` in.
-    ///
-    /// # Errors
-    /// As [`AuthService::log_in`].
     pub async fn verify(
         &self,
         email: &EmailQuery,
@@ -97,26 +94,17 @@ impl AuthService {
     }
 
     /// Counts an attempt to guess somebody's password in another way than by logging in.
-    ///
-    /// # Errors
-    /// [`AuthError::TooMany`].
     pub fn count_guess(&self, email: &Email, from: Network) -> Result<(), AuthError> {
         Ok(self.attempts.log_in(email, from)?)
     }
 
     /// What a token claims, if it is one of ours and its time is not over.
-    ///
-    /// # Errors
-    /// [`AuthError::InvalidToken`].
     pub fn read(&self, token: &str) -> Result<TokenClaims, AuthError> {
         self.tokens.check(token).ok_or(AuthError::InvalidToken)
     }
 
     /// Knows the bearer of a token: a live admin of a live organization, issued for today's password and in
     /// its present life.
-    ///
-    /// # Errors
-    /// [`AuthError::InvalidToken`], or the store failed.
     pub async fn recognize(&self, claims: TokenClaims) -> Result<Caller, AuthError> {
         let ids = (claims.admin_id, claims.org_id);
         let bearer = self.bearers.get(ids, || self.admins.find_with_org(claims.admin_id, claims.org_id)).await;

@@ -120,9 +120,6 @@ impl IdempotencyService {
     }
 
     /// Takes a request on, or says why not. `ids` are those of what it will make.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked; nothing was begun.
     pub async fn begin(&self, request: &KeyedRequest<'_>, ids: ChangeIds) -> Result<Begun, RepoError> {
         let key = self.sealer.code(&[request.call.as_bytes(), request.subject.as_bytes(), request.key.as_bytes()]);
         let owner = self.sealer.owner(request.owner);
@@ -158,9 +155,6 @@ impl IdempotencyService {
     }
 
     /// A further attempt with new identities, where the former one did nothing yet: it may still wake and use its own.
-    ///
-    /// # Errors
-    /// [`RepoError::TakenOver`] when another attempt was begun meanwhile.
     pub async fn renumber(&self, attempt: Attempt, ids: ChangeIds) -> Result<Attempt, RepoError> {
         self.repo.renumber(&attempt.key, attempt.holder, ids.into()).await?;
         chaos::reach("key", "renumber", "after");
@@ -189,9 +183,6 @@ impl IdempotencyService {
     }
 
     /// Keeps an answer.
-    ///
-    /// # Errors
-    /// [`RepoError::TakenOver`] when another attempt was begun meanwhile.
     pub async fn keep(&self, attempt: &Attempt, answer: &[u8]) -> Result<(), RepoError> {
         let Some(sealed) = self.sealer.sealer.seal(&attempt.key, answer.to_vec()) else {
             return Err(RepoError::Refused { summary: "an answer could not be sealed".to_owned() });
@@ -203,18 +194,12 @@ impl IdempotencyService {
     }
 
     /// Lets others look at once what became of an attempt that did not come to its end.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn give_back(&self, attempt: &Attempt) -> Result<(), RepoError> {
         self.repo.give_back(&attempt.key, attempt.holder).await
     }
 
     /// Ends an attempt that was refused, or had nothing to change: the request can be tried again, with the same body or another. But where a former
     /// attempt may only be late, the key stays what it is, so that its change is not made beside another one.
-    ///
-    /// # Errors
-    /// [`RepoError::TakenOver`] when another attempt was begun meanwhile.
     pub async fn end_unchanged(&self, attempt: &Attempt) -> Result<(), RepoError> {
         let Attempt { key, holder, former, .. } = attempt;
         chaos::reach("key", "forget", "before");
@@ -232,9 +217,6 @@ impl IdempotencyService {
 
 impl AnswerSealer {
     /// Seals what every server with this secret can open.
-    ///
-    /// # Errors
-    /// The cryptographic library failed.
     pub fn new(secret: &SecretString) -> Result<Self, aws_lc_rs::error::Unspecified> {
         let code_key = derive_key(secret, b"tenantry idempotency code v1")?;
         let code_key = Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &code_key));

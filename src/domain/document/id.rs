@@ -21,9 +21,6 @@ impl DocumentId {
     }
 
     /// The `_id` of a document that is to be created: a string of 1 to 128 characters, an integer, or an ObjectId.
-    ///
-    /// # Errors
-    /// It is anything else.
     pub fn of_new(value: Bson) -> Result<Self, Invalid> {
         let refused = match &value {
             Bson::String(text) if text.is_empty() => Some(Invalid::new("too_short", "must not be empty")),

@@ -36,9 +36,6 @@ pub struct NewDocument {
 
 impl NewDocument {
     /// Puts a document together; it gets a revision of its own.
-    ///
-    /// # Errors
-    /// It is larger than MongoDB can store.
     pub fn new(id: DocumentId, fields: &RawDocument) -> Result<Self, Invalid> {
         let revision = new_id();
         let mut raw = RawDocumentBuf::new();
@@ -86,9 +83,6 @@ fn with_members(document: RawDocumentBuf, members: &RawDocument) -> bson::error:
 }
 
 /// The members of a stored document that are neither its `_id` nor the server's own.
-///
-/// # Errors
-/// It is malformed BSON.
 pub fn own_members(document: &RawDocument) -> bson::error::Result<bson::Document> {
     let mut own = bson::Document::new();
     for member in document {

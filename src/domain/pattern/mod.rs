@@ -40,9 +40,6 @@ pub struct Options {
 
 impl Options {
     /// Reads the letters of `$options`.
-    ///
-    /// # Errors
-    /// Any other letter.
     pub fn parse(letters: &str) -> Result<Self, Invalid> {
         let mut options = Self::default();
         for letter in letters.chars() {

@@ -44,9 +44,6 @@ impl Fields {
     }
 
     /// The wanted parts of a document, in the document's own order.
-    ///
-    /// # Errors
-    /// The document's BSON is broken.
     pub fn pick(&self, document: &RawDocument) -> Result<RawDocumentBuf, bson::error::Error> {
         pick_of_document(&self.0, document)
     }

@@ -28,9 +28,6 @@ impl Filter {
     }
 
     /// Reads the filter of a partial index, for which MongoDB 6.0 takes fewer operators, and those not nested as deep.
-    ///
-    /// # Errors
-    /// As [`Filter::parse`].
     pub fn parse_partial(filter: &Document) -> Result<Self, Vec<FieldError>> {
         let mut reader = Reader::new(Dialect::PartialIndex);
         reader.read_top(filter);

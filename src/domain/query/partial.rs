@@ -10,9 +10,6 @@ use crate::domain::Invalid;
 const LEVELS_MAX: usize = 4;
 
 /// Checks a filter that is otherwise one for a partial index.
-///
-/// # Errors
-/// `too_deep`.
 pub(super) fn check_depth(filter: &Document) -> Result<(), Invalid> {
     if levels(filter) > LEVELS_MAX {
         let why = format!("must not nest conditions deeper than {LEVELS_MAX} levels in a partial index");

@@ -12,9 +12,6 @@ pub struct FieldPath(String);
 
 impl FieldPath {
     /// Reads a path below a value, where every name is the client's own.
-    ///
-    /// # Errors
-    /// Says which of the rules is broken.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         if text.is_empty() {
             return Err(Invalid::new("too_short", "must name a field"));
@@ -35,9 +32,6 @@ impl FieldPath {
     }
 
     /// Reads a path from the top of a document, where [`REVISION_FIELD`] is not to be asked for.
-    ///
-    /// # Errors
-    /// Says which of the rules is broken.
     pub fn parse_from_top(text: &str) -> Result<Self, Invalid> {
         let path = Self::parse(text)?;
         if path.segments().next() == Some(REVISION_FIELD) {

@@ -68,9 +68,6 @@ async fn written<K: Owner + Sync>(
 }
 
 /// The right to hold one document of a tenant in memory.
-///
-/// # Errors
-/// The organization holds as many bytes as it may.
 async fn hold_document(state: &HttpState, services: &Services, tenant: &Tenant) -> Result<HeldBytes<OrgId>, Problem> {
     HeldBytes::of(&state.answer_bytes, tenant.org_id(), services.data.reply_bound(tenant, 1)).await
 }

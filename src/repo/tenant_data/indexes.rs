@@ -38,9 +38,6 @@ impl TenantDataRepo {
     }
 
     /// Whether this name means this collection now.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn is_at(&self, at: &TenantCollection) -> Result<bool, RepoError> {
         let found = TenantRepo::new(&self.database).find(&at.name).await?;
         Ok(found.is_some_and(|found| found.collection.uuid == at.uuid))

@@ -56,9 +56,6 @@ pub struct CollectionStats {
 
 impl TenantDataRepo {
     /// The document of this id.
-    ///
-    /// # Errors
-    /// The collection is elsewhere, or MongoDB could not be asked.
     pub async fn find_one(&self, at: &TenantCollection, id: &DocumentId) -> Result<Option<RawDocumentBuf>, RepoError> {
         let mut find = command("find", at);
         find.extend(doc! {
@@ -71,9 +68,6 @@ impl TenantDataRepo {
     }
 
     /// Some documents, in batches of so many.
-    ///
-    /// # Errors
-    /// The collection is elsewhere, the filter is not accepted, or MongoDB could not be asked.
     pub async fn find_some(&self, at: &TenantCollection, find: &Find, batch: u32) -> Result<DocumentCursor, RepoError> {
         let mut command = find_command(at, find, READ_MAX_TIME);
         command.insert("batchSize", i64::from(batch));
@@ -81,9 +75,6 @@ impl TenantDataRepo {
     }
 
     /// All documents, in batches of so many.
-    ///
-    /// # Errors
-    /// The collection is elsewhere, the filter is not accepted, or MongoDB could not be asked.
     pub async fn find_all(&self, at: &TenantCollection, find: &Find, batch: u32) -> Result<DocumentCursor, RepoError> {
         let mut command = find_command(at, find, EXPORT_MAX_TIME);
         // The first one too, which would have so many, however large they are.
@@ -96,9 +87,6 @@ impl TenantDataRepo {
     }
 
     /// How many documents match.
-    ///
-    /// # Errors
-    /// The collection is elsewhere, the filter is not accepted, or MongoDB could not be asked.
     pub async fn count(&self, at: &TenantCollection, filter: &Document) -> Result<u64, RepoError> {
         let pipeline = [doc! { "$match": filter }, doc! { "$count": "count" }];
         let counted = self.aggregate(at, &pipeline).await?;
@@ -107,17 +95,11 @@ impl TenantDataRepo {
     }
 
     /// Whether there is no document at all.
-    ///
-    /// # Errors
-    /// The collection is elsewhere, or MongoDB could not be asked.
     pub async fn is_empty(&self, at: &TenantCollection) -> Result<bool, RepoError> {
         Ok(self.aggregate(at, &[doc! { "$limit": 1 }]).await?.is_empty())
     }
 
     /// How large the collection is.
-    ///
-    /// # Errors
-    /// The collection is elsewhere, or MongoDB could not be asked.
     pub async fn stats(&self, at: &TenantCollection) -> Result<CollectionStats, RepoError> {
         let mut total = CollectionStats::default();
         // One document for each shard that has a part of it.
@@ -153,9 +135,6 @@ impl TenantDataRepo {
 
 impl DocumentBatch {
     /// The documents, in their order.
-    ///
-    /// # Errors
-    /// The reply is malformed.
     pub fn documents(&self) -> Result<impl Iterator<Item = Result<&RawDocument, RepoError>>, RepoError> {
         let documents = self.0.doc_slices().map_err(|_error| malformed())?;
         Ok(documents.into_iter().map(|value| value.ok().and_then(bson::RawBsonRef::as_document).ok_or_else(malformed)))

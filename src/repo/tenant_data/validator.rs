@@ -39,9 +39,6 @@ pub struct StoredSchema {
 
 impl TenantDataRepo {
     /// The validator of the collection, wherever it is now; `None` when the collection is gone.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn validator(&self, at: &TenantCollection) -> Result<Option<Validator>, RepoError> {
         let found = TenantRepo::new(&self.database).find_validator(at).await?;
         Ok(found.map(|validator| read(&validator.unwrap_or_default())))

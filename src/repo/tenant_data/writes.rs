@@ -60,9 +60,6 @@ impl TenantDataRepo {
     }
 
     /// Adds many documents, each on its own: those that cannot be added are named by their places.
-    ///
-    /// # Errors
-    /// Nobody knows of any of them.
     pub async fn insert_many(
         &self,
         at: &TenantCollection,
@@ -73,9 +70,6 @@ impl TenantDataRepo {
     }
 
     /// The revisions that documents of these ids have now.
-    ///
-    /// # Errors
-    /// The collection is elsewhere, or MongoDB could not be asked.
     pub async fn revisions_of(
         &self,
         at: &TenantCollection,
@@ -121,9 +115,6 @@ impl TenantDataRepo {
     }
 
     /// Removes a document; false when there is none in that state.
-    ///
-    /// # Errors
-    /// The collection is elsewhere, or MongoDB could not be asked.
     pub async fn remove(&self, at: &TenantCollection, id: &DocumentId, guard: &Guard) -> Result<bool, RepoError> {
         let mut head = command("delete", at);
         head.insert("deletes", [doc! { "q": guard.filter(id)?, "limit": 1 }]);

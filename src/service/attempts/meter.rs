@@ -68,9 +68,6 @@ impl Meter {
     }
 
     /// Whether there is room for an attempt. Counts nothing.
-    ///
-    /// # Errors
-    /// As [`Meter::count`].
     pub(super) fn look(&self, key: u64, now: Duration) -> Result<(), Duration> {
         let state = self.lock();
         too_full(self.one_more(&state, key, now), now).map_or(Ok(()), Err)

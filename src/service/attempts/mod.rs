@@ -140,9 +140,6 @@ impl Attempts {
     }
 
     /// Counts an attempt to log in.
-    ///
-    /// # Errors
-    /// There were too many.
     pub fn log_in(&self, email: &Email, from: Network) -> Result<(), TooMany> {
         let (now, network, site) = (self.clock.elapsed(), self.key(from), self.key(from.site()));
         let email = self.key(email.as_str());
@@ -169,17 +166,11 @@ impl Attempts {
     }
 
     /// Counts a comparison with the password of an admin who has shown a token.
-    ///
-    /// # Errors
-    /// There were too many.
     pub fn check_password(&self, admin: AdminId) -> Result<(), TooMany> {
         refused(Attempt::CheckPassword, self.password_by_admin.count(self.key(admin), self.clock.elapsed()))
     }
 
     /// Counts an attempt to create an organization.
-    ///
-    /// # Errors
-    /// There were too many.
     pub fn create(&self, from: Network) -> Result<(), TooMany> {
         let now = self.clock.elapsed();
         let counted = self.creation_by_network.count_anyway(self.key(from), now);
@@ -187,26 +178,17 @@ impl Attempts {
     }
 
     /// Counts an attempt of an organization to give its admin another email: whether it is taken tells whether somebody has it.
-    ///
-    /// # Errors
-    /// There were too many.
     pub fn change_email(&self, org: OrgId) -> Result<(), TooMany> {
         refused(Attempt::Change, self.email_by_organization.count(self.key(org), self.clock.elapsed()))
     }
 
     /// Counts an attempt of an organization to get another name, likewise.
-    ///
-    /// # Errors
-    /// There were too many.
     pub fn change_name(&self, org: OrgId) -> Result<(), TooMany> {
         refused(Attempt::Change, self.name_by_organization.count(self.key(org), self.clock.elapsed()))
     }
 
     /// Whether somebody may look for an organization that is not its own. Who asked for too many that do not exist is not
     /// told of those either that do: the difference would be the answer.
-    ///
-    /// # Errors
-    /// It asked for too many.
     pub fn may_seek(&self, seeker: Seeker) -> Result<(), TooMany> {
         let now = self.clock.elapsed();
         let by_seeker = self.unknown_name_by_seeker.look(self.key(seeker), now);

@@ -23,9 +23,6 @@ pub struct CursorSealer {
 
 impl CursorSealer {
     /// A sealer whose cursors every server with this secret can open.
-    ///
-    /// # Errors
-    /// The cryptographic library failed.
     pub fn new(secret: &SecretString) -> Result<Self, aws_lc_rs::error::Unspecified> {
         Ok(Self { sealer: Sealer::new(secret, KEY_INFO)? })
     }

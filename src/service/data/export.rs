@@ -38,9 +38,6 @@ pub struct Export {
 
 impl DataService {
     /// Begins an export; of MongoDB only the collection's size is asked yet.
-    ///
-    /// # Errors
-    /// What every read meets.
     pub async fn export(&self, tenant: &Tenant, filter: Filter) -> Result<Export, DataError> {
         let stats = self.stats(tenant).await?;
         let average = stats.bytes.checked_div(stats.documents).unwrap_or_default().max(1);

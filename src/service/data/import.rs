@@ -89,9 +89,6 @@ impl Import {
     }
 
     /// Adds as many documents as there is room for; gives how many those were.
-    ///
-    /// # Errors
-    /// There is no room for the first.
     async fn insert_some(
         &mut self,
         documents: &[(usize, &NewDocument)],
@@ -130,9 +127,6 @@ impl Import {
     }
 
     /// Sends a part; what is left in it is to be sent again.
-    ///
-    /// # Errors
-    /// That would be no use.
     async fn send(&mut self, part: &mut Part<'_>, done: &mut Imported) -> Result<(), DataError> {
         let batch: Vec<&NewDocument> = part.documents.iter().map(|(_, document)| *document).collect();
         match self.service.repo.insert_many(&self.place.collection, &batch).await {

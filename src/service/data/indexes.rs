@@ -74,9 +74,6 @@ impl DataService {
     }
 
     /// Drops an index.
-    ///
-    /// # Errors
-    /// [`DataError::IndexNotFound`], or what every write meets.
     pub async fn drop_index(&self, tenant: &Tenant, name: &str) -> Result<(), DataError> {
         let (mut place, mut was_lost) = (self.enter(tenant).await?, false);
         loop {

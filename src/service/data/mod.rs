@@ -190,9 +190,6 @@ impl DataService {
     }
 
     /// The organization's turn to have a command at work in MongoDB.
-    ///
-    /// # Errors
-    /// [`DataError::Busy`]: it has as many as it may.
     async fn turn(&self, tenant: &Tenant) -> Result<Share<OrgId>, DataError> {
         Ok(self.turns.take(tenant.org_id(), 1, PATIENCE).await?)
     }

@@ -102,9 +102,6 @@ impl Locator {
     }
 
     /// What to do after a read failed: `Ok` is to repeat it at the place as it is now.
-    ///
-    /// # Errors
-    /// The read cannot succeed.
     pub(super) async fn after_read(&self, place: &mut Place, error: RepoError) -> Result<(), DataError> {
         match error {
             RepoError::Unavailable { .. } if place.losses < MAX_LOSSES => {
@@ -117,9 +114,6 @@ impl Locator {
     }
 
     /// What to do after a write failed: `Ok` is to repeat it at the place as it is now.
-    ///
-    /// # Errors
-    /// The write cannot succeed, or nobody knows what became of it.
     pub(super) async fn after_write(&self, place: &mut Place, error: RepoError) -> Result<Before, DataError> {
         match error {
             RepoError::Unavailable { .. } | RepoError::OutcomeUnknown { .. } if place.losses < MAX_LOSSES => {

@@ -46,9 +46,6 @@ pub struct Page {
 
 impl Page {
     /// The documents on the page.
-    ///
-    /// # Errors
-    /// MongoDB's reply is malformed.
     pub fn documents(&self) -> Result<impl Iterator<Item = Result<&RawDocument, RepoError>>, RepoError> {
         let batches: Result<Vec<_>, RepoError> = self.batches.iter().map(DocumentBatch::documents).collect();
         Ok(batches?.into_iter().flatten().take(self.length))
@@ -66,9 +63,6 @@ struct Reading {
 
 impl DataService {
     /// The document of this id.
-    ///
-    /// # Errors
-    /// [`DataError::NotFound`], or what every read meets.
     pub async fn get(&self, tenant: &Tenant, id: &DocumentId) -> Result<RawDocumentBuf, DataError> {
         self.find(&mut self.enter(tenant).await?, id).await?.ok_or(DataError::NotFound)
     }
@@ -131,9 +125,6 @@ impl DataService {
     }
 
     /// How large a tenant's collection is.
-    ///
-    /// # Errors
-    /// What every read meets.
     pub async fn stats(&self, tenant: &Tenant) -> Result<CollectionStats, DataError> {
         self.measure(&mut self.enter(tenant).await?).await
     }

@@ -20,9 +20,6 @@ pub struct AppliedSchema {
 
 impl DataService {
     /// The schema, as it was sent.
-    ///
-    /// # Errors
-    /// [`DataError::SchemaNotFound`], or what every read meets.
     pub async fn schema(&self, tenant: &Tenant) -> Result<String, DataError> {
         match self.validator(tenant).await? {
             Validator::Schema(schema) => Ok(schema.source),

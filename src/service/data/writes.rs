@@ -80,9 +80,6 @@ impl DataService {
     }
 
     /// Merges a patch into a document, as it is at that moment; gives what it became.
-    ///
-    /// # Errors
-    /// What [`Self::replace`] can meet.
     pub async fn patch(
         &self,
         tenant: &Tenant,

@@ -55,9 +55,6 @@ impl DoctorService {
     }
 
     /// Says what is wrong; changes nothing.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn examine(&self) -> Result<Report, RepoError> {
         let diagnosis = self.look().await?;
         let mut report = report(&diagnosis.inventory);

@@ -108,9 +108,6 @@ impl MigrationService {
     }
 
     /// Ends what nobody can bring back any more. Gives how many organizations are gone.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn purge_expired(&self) -> Result<usize, RepoError> {
         let mut gone = 0;
         for id in self.repos.orgs.find_purgeable().await? {

@@ -15,9 +15,6 @@ const BATCH: usize = 1_000;
 
 impl MigrationService {
     /// Whether another admin than `except` has or claims this email. A leftover that does is removed first.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn is_email_taken(
         &self,
         kind: ChangeKind,
@@ -29,9 +26,6 @@ impl MigrationService {
     }
 
     /// Whether there is a collection of this name. A leftover is dropped first.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn is_occupied(&self, kind: ChangeKind, collection_name: &str) -> Result<bool, RepoError> {
         match self.repos.tenants.find(collection_name).await? {
             Some(found) => Ok(!self.clear_leftover(kind, &found).await?),
@@ -65,17 +59,11 @@ impl MigrationService {
     }
 
     /// Drops one collection, if it is a leftover; false when it stays.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked, or the collection moved meanwhile.
     pub async fn clear_collection(&self, found: &CollectionInfo) -> Result<bool, RepoError> {
         self.clear_leftover(ChangeKind::Create, found).await
     }
 
     /// Removes the admins of an organization, if it does not exist; false when they stay.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn clear_admins_of(&self, org_id: OrgId) -> Result<bool, RepoError> {
         if self.repos.orgs.is_there(org_id).await? {
             return Ok(false);
@@ -86,9 +74,6 @@ impl MigrationService {
     }
 
     /// Clears all leftovers that there are, and puts collections back that a late command moved. Gives how many.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn clear_leftovers(&self) -> Result<usize, RepoError> {
         let mut cleared = 0;
         for org_id in self.repos.admins.find_orphans().await? {

@@ -107,9 +107,6 @@ impl MigrationService {
     }
 
     /// Whether anybody has or claims this name. One whose time is over is freed first.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn is_name_taken(&self, kind: ChangeKind, slug: &Slug) -> Result<bool, RepoError> {
         if !self.repos.orgs.is_name_taken(slug).await? {
             return Ok(false);

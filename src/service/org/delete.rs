@@ -23,9 +23,6 @@ pub struct RestoreOrg {
 
 impl OrgService {
     /// Deletes the caller's organization with all that belongs to it; gives until when it can be brought back.
-    ///
-    /// # Errors
-    /// See [`OrgError`].
     pub async fn delete(
         &self,
         change_id: ChangeId,

@@ -128,9 +128,6 @@ impl OrgService {
     }
 
     /// The data of the organization that a request names, if it is the caller's own.
-    ///
-    /// # Errors
-    /// See [`OrgError`].
     pub async fn reach(&self, caller: &Caller, reference: &OrgReference) -> Result<Reached<Tenant>, OrgError> {
         let by = self.authorize(caller, reference).await?;
         // A caller's organization is a finished one, so it has its collection.

@@ -7,9 +7,6 @@ use crate::domain::{Caller, Change, ChangeId, OldName, Org, OrgReference};
 
 impl OrgService {
     /// The caller's organization with the old names that it answers to, and how often it did.
-    ///
-    /// # Errors
-    /// See [`OrgError`].
     pub async fn names(
         &self,
         caller: &Caller,
@@ -24,9 +21,6 @@ impl OrgService {
     }
 
     /// Gives up an old name of the caller's organization: from here on anybody can take it.
-    ///
-    /// # Errors
-    /// See [`OrgError`].
     pub async fn give_up_name(
         &self,
         caller: &Caller,
@@ -42,9 +36,6 @@ impl OrgService {
     }
 
     /// A change of the caller's organization, in progress or over; there is none without an id.
-    ///
-    /// # Errors
-    /// See [`OrgError`].
     pub async fn change(
         &self,
         caller: &Caller,

@@ -22,9 +22,6 @@ pub enum Outcome {
 
 impl OrgService {
     /// What became of a change of an organization.
-    ///
-    /// # Errors
-    /// MongoDB could not be asked.
     pub async fn outcome(&self, org_id: OrgId, change_id: ChangeId) -> Result<Outcome, RepoError> {
         let found = self.repos.orgs.find_with_change(org_id, change_id).await?;
         let Some((org, change)) = found else { return Ok(Outcome::Gone) };
@@ -37,9 +34,6 @@ impl OrgService {
 
     /// The answer to an update that was made, for whoever made it: with a fresh token, if it was this change that ended the
     /// one that asks. Somebody whose token was ended otherwise is told nothing.
-    ///
-    /// # Errors
-    /// See [`OrgError`].
     pub async fn updated(&self, claims: TokenClaims, change_id: ChangeId) -> Result<UpdatedOrg, OrgError> {
         let change = self.repos.orgs.find_with_change(claims.org_id, change_id).await?.and_then(|(_, change)| change);
         let found = self.repos.admins.find_with_org(claims.admin_id, claims.org_id).await?;

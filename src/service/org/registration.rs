@@ -78,18 +78,12 @@ impl Registrant {
 
 impl OrgService {
     /// Whether somebody may create organizations who sends this token, or none.
-    ///
-    /// # Errors
-    /// It may not.
     pub fn admit(&self, token: Option<&SecretString>, from: Network) -> Result<Registrant, NotAdmitted> {
         self.rules.registration.admit(token, from)
     }
 
     /// Counts an attempt to create an organization: each tells whether a name and an email are known, also one that is
     /// refused or repeated.
-    ///
-    /// # Errors
-    /// There were too many.
     pub fn count_creation(&self, by: Registrant) -> Result<(), OrgError> {
         match by {
             Registrant::Visitor(from) => Ok(self.attempts.create(from)?),

@@ -92,9 +92,6 @@ impl std::fmt::Debug for PasswordHasher {
 
 impl PasswordHasher {
     /// Starts the threads.
-    ///
-    /// # Errors
-    /// A thread cannot be started.
     pub fn start(cost: u32) -> std::io::Result<Self> {
         let workers = Arc::new(Workers::start()?);
         let jobs = Shares::new("bcrypt_queue_length", workers.count() * JOBS_PER_THREAD);
@@ -102,9 +99,6 @@ impl PasswordHasher {
     }
 
     /// Hashes a new password.
-    ///
-    /// # Errors
-    /// There is no place in the queue, or bcrypt failed.
     #[expect(clippy::disallowed_methods, reason = "the one place that calls bcrypt")]
     pub async fn hash(&self, owner: HashOwner, password: &NewPassword) -> Result<PasswordHash, PasswordError> {
         let (password, cost) = (password.clone(), self.cost);
@@ -115,9 +109,6 @@ impl PasswordHasher {
     /// that is no bcrypt hash is nobody's either.
     ///
     /// `may_be_cut` is for hashes of the original, which cut passwords at 72 bytes; ours are never longer.
-    ///
-    /// # Errors
-    /// There is no place in the queue, or bcrypt failed.
     #[expect(clippy::disallowed_methods, reason = "the one place that calls bcrypt")]
     pub async fn verify(
         &self,

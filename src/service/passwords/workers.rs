@@ -34,9 +34,6 @@ struct State {
 
 impl Workers {
     /// Starts them.
-    ///
-    /// # Errors
-    /// A thread cannot be started.
     pub(super) fn start() -> std::io::Result<Self> {
         let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let state = Mutex::new(State { jobs: Rounds::new(), is_closed: false });

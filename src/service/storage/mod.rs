@@ -150,9 +150,6 @@ impl Storage {
     }
 
     /// Lets in a write of so many bytes that adds data.
-    ///
-    /// # Errors
-    /// There is no room for it.
     pub async fn let_grow(&self, bytes: u64) -> Result<LetIn<'_>, StorageLow> {
         let (let_in, count) = self.count(bytes);
         if count <= self.0.easy_until.load(Ordering::Relaxed) {
@@ -171,18 +168,12 @@ impl Storage {
 
     /// Lets in a write of so many bytes that adds nothing to what is there. It takes room all the same, in the journal and in
     /// the oplog, so below half of the mark it is refused as well.
-    ///
-    /// # Errors
-    /// There is no room for it.
     pub fn let_rewrite(&self, bytes: u64) -> Result<LetIn<'_>, StorageLow> {
         let (let_in, count) = self.count(bytes);
         if count <= self.0.rewrites_until.load(Ordering::Relaxed) { Ok(let_in) } else { Err(StorageLow) }
     }
 
     /// Lets in something that adds nobody knows how much.
-    ///
-    /// # Errors
-    /// The disk is low.
     pub fn let_begin(&self) -> Result<(), StorageLow> {
         if self.condition() == StorageCondition::Low { Err(StorageLow) } else { Ok(()) }
     }
@@ -200,9 +191,6 @@ impl Storage {
     }
 
     /// Asks MongoDB how much room there is. Where it cannot be asked, what is known goes on to hold.
-    ///
-    /// # Errors
-    /// It could not be asked.
     pub async fn look(&self) -> Result<(), RepoError> {
         if self.0.min_free_percent == 0 {
             return Ok(());
