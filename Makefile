@@ -11,11 +11,12 @@ run: ## Serve the API, with a MongoDB of its own under .data/
 build: ## Build everything
 	cargo build --locked
 
-lint: ## Check format, lints and documentation
+lint: ## Check format, lints, dependencies and documentation
 	cargo fmt --check
 	cargo clippy --all-targets --locked -- -D warnings
 	cargo clippy --all-targets --locked --features chaos -- -D warnings
 	cargo clippy --test hostile --locked -- -D warnings
+	deny="$$(python3 scripts/tools.py cargo-deny)" && "$$deny" --locked check --hide-inclusion-graph licenses bans sources
 	python3 scripts/check_docker.py
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --document-private-items
 

