@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use metrics::gauge;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::runtime::Handle;
@@ -11,9 +12,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
-use uuid::Uuid;
 
-use crate::chaos;
 use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::files::{Files, note_accept_error};
@@ -26,20 +25,14 @@ use crate::service::data::{Admission, CursorSealer};
 use crate::service::doctor::Report;
 use crate::service::idempotency::AnswerSealer;
 use crate::service::{
-    Attempts, AuthService, DataService, DoctorService, IdempotencyService, MigrationService, OrgRules, OrgService,
-    PasswordHasher, Storage, TokenService,
+    Attempts, AuthService, Chore, DataService, DoctorService, IdempotencyService, MigrationService, OrgRules,
+    OrgService, PasswordHasher, Storage, TokenService,
 };
 
 /// How long the doctor waits for MongoDB's first answers.
 const REACH_LIMIT: Duration = Duration::from_secs(30);
 /// The pause between two attempts to reach MongoDB at start.
 const REACH_EVERY: Duration = Duration::from_secs(1);
-/// How often abandoned changes are looked for.
-fn reconcile_every() -> Duration {
-    chaos::time("CHAOS_RECONCILE_MS", Duration::from_secs(5))
-}
-/// How often leftovers are looked for, which takes a look at every admin and every collection.
-const SCRUB_EVERY: Duration = Duration::from_hours(1);
 /// How often the metrics' samples are put into their buckets; they pile up until then.
 const TIDY_METRICS_EVERY: Duration = Duration::from_secs(5);
 /// How many new connections may wait to be accepted: as many as Linux allows by default (tcp(7), `somaxconn`). The standard
@@ -220,12 +213,12 @@ impl App {
                 // A database that cannot be used ends the server, and so does a panic here.
                 let _ends_the_server = stop.clone().drop_guard();
                 let Some(databases) = open_when_there(&config, &files, &stop).await? else { return Ok(()) };
-                let (made, migration) = wire(databases, &config, &files, clock, hasher, sealers);
-                let (orgs, storage) = (made.orgs.clone(), made.storage.clone());
-                report("room on MongoDB's disk", storage.look().await);
-                let _first = state.services.set(made);
+                let (services, chores) = wire(databases, &config, &files, clock, hasher, sealers);
+                // Before the first write that adds; the chore says what is wrong when this is.
+                let _looked = services.storage.look().await;
+                let _first = state.services.set(services);
                 info!("ready");
-                keep_house(&migration, &orgs, &storage, &stop).await;
+                join_all(chores.into_iter().map(|chore| chore.run(&stop))).await;
                 Ok::<(), OpenError>(())
             }
         });
@@ -280,7 +273,7 @@ async fn open_when_there(
     }
 }
 
-/// The services over a database that can be used.
+/// The services over a database that can be used, and what they do without being asked.
 fn wire(
     databases: Databases,
     config: &Config,
@@ -288,7 +281,7 @@ fn wire(
     clock: SharedClock,
     hasher: PasswordHasher,
     sealers: Sealers,
-) -> (Services, MigrationService) {
+) -> (Services, Vec<Chore>) {
     let repos = Repos::new(&databases);
     let tokens = TokenService::new(&config.jwt_secret, config.token_lifetime, clock.clone());
     let migration = MigrationService::new(repos.clone(), clock.clone(), config.request_timeout);
@@ -312,44 +305,6 @@ fn wire(
         registration: config.registration.clone(),
     };
     let orgs = OrgService::new(repos, migration.clone(), auth.clone(), hasher, tokens, clock, rules);
-    (Services::new(AllServices { auth, orgs, data, idempotency, database: databases.master, storage }), migration)
-}
-
-/// What this server does without being asked, until it stops. Each kind of work at its own pace: none may wait for another,
-/// least of all the changes that a dead server left.
-async fn keep_house(migration: &MigrationService, orgs: &OrgService, storage: &Storage, stop: &CancellationToken) {
-    let often = reconcile_every();
-    let leftovers = chaos::time("CHAOS_SCRUB_MS", SCRUB_EVERY);
-    tokio::join!(
-        regularly(often, stop, || async { report("abandoned changes", migration.resume_abandoned().await) }),
-        regularly(often, stop, || async { report("deletions whose time is over", migration.purge_expired().await) }),
-        regularly(leftovers, stop, || async { report("leftovers", migration.clear_leftovers().await) }),
-        async {
-            regularly(often, stop, || orgs.write_down_uses()).await;
-            orgs.write_down_uses().await;
-        },
-        async {
-            while stop.run_until_cancelled(storage.look_is_due()).await.is_some() {
-                report("room on MongoDB's disk", storage.look().await);
-            }
-        },
-    );
-}
-
-fn report<T>(what: &str, looked: Result<T, RepoError>) {
-    if let Err(error) = looked {
-        warn!(%error, "cannot look for {what}");
-    }
-}
-
-/// Does something now and again and again, until the server stops; not before it is done.
-async fn regularly<F: Future<Output = ()>>(every: Duration, stop: &CancellationToken, work: impl Fn() -> F) {
-    loop {
-        work().await;
-        // Not all servers at the same moment.
-        let jitter = u32::try_from(Uuid::new_v4().as_u128() % 400).unwrap_or_default();
-        if stop.run_until_cancelled(sleep(every * (800 + jitter) / 1_000)).await.is_none() {
-            return;
-        }
-    }
+    let chores = migration.chores().into_iter().chain([orgs.chore(), storage.chore()]).collect();
+    (Services::new(AllServices { auth, orgs, data, idempotency, database: databases.master, storage }), chores)
 }

@@ -4,6 +4,7 @@
 
 pub mod attempts;
 pub mod auth;
+mod chores;
 pub mod data;
 pub mod doctor;
 pub mod idempotency;
@@ -19,6 +20,7 @@ pub(crate) use shared_lookups::SharedLookups;
 
 pub use attempts::{Attempts, TooMany};
 pub use auth::{AuthError, AuthService};
+pub use chores::Chore;
 pub use data::{DataError, DataService};
 pub use doctor::DoctorService;
 pub use idempotency::IdempotencyService;

@@ -20,6 +20,8 @@ pub use error::ChangeError;
 pub use moves::Rename;
 pub use step::Step;
 
+use super::Chore;
+use crate::chaos;
 use crate::clock::SharedClock;
 use crate::domain::{ChangeId, ChangeKind, Org, OrgId, OrgState, Slug};
 use crate::repo::documents::ChangeDocument;
@@ -27,6 +29,11 @@ use crate::repo::journal::{ChangeRef, lease};
 use crate::repo::{RepoError, Repos};
 
 use step::take;
+
+/// How often abandoned changes, and deletions whose time is over, are looked for.
+const RECONCILE_EVERY: Duration = Duration::from_secs(5);
+/// How often leftovers are looked for: it takes a look at every admin and every collection.
+const SCRUB_EVERY: Duration = Duration::from_hours(1);
 
 /// Carries changes out.
 #[derive(Debug, Clone)]
@@ -45,6 +52,27 @@ impl MigrationService {
         let holder = format!("tenantry-{}", uuid::Uuid::new_v4().simple());
         // Half of it, so that the client still hears that everything was given back.
         Self { repos, clock, holder, held_limit: request_timeout / 2 }
+    }
+
+    /// What this server does about changes, deletions and leftovers, whosever they are.
+    #[must_use]
+    pub fn chores(&self) -> [Chore; 3] {
+        let often = chaos::time("CHAOS_RECONCILE_MS", RECONCILE_EVERY);
+        let seldom = chaos::time("CHAOS_SCRUB_MS", SCRUB_EVERY);
+        [
+            Chore::every(often, "look for abandoned changes", self, |this| async move {
+                this.resume_abandoned().await.map(drop)
+            }),
+            Chore::every(often, "look for deletions that are over", self, |this| async move {
+                this.purge_expired().await.map(drop)
+            }),
+            Chore::every(
+                seldom,
+                "look for leftovers",
+                self,
+                |this| async move { this.clear_leftovers().await.map(drop) },
+            ),
+        ]
     }
 
     fn now(&self) -> DateTime {

@@ -1,9 +1,15 @@
 //! The names that an organization has and had, and the changes that were made of it.
 
+use std::time::Duration;
+
 use tracing::warn;
 
 use super::{ByOldName, OrgError, OrgService, Reached};
 use crate::domain::{Caller, Change, ChangeId, OldName, Org, OrgReference};
+use crate::service::Chore;
+
+/// How often uses of old names are written down.
+const WRITE_USES_EVERY: Duration = Duration::from_secs(5);
 
 impl OrgService {
     /// The caller's organization with the old names that it answers to, and how often it did.
@@ -14,7 +20,9 @@ impl OrgService {
     ) -> Result<Reached<(Org, Vec<OldName>)>, OrgError> {
         let by = self.authorize(caller, reference).await?;
         // What this server has counted and not yet written down; others do so within seconds.
-        self.write_down_uses().await;
+        if let Err(error) = self.uses.write_down(&self.repos.orgs).await {
+            warn!(%error, "some uses of old names are not counted yet");
+        }
         let org = self.repos.orgs.find(caller.org.id).await?.ok_or(OrgError::NotFound)?;
         let old = org.live_old_names(self.clock.now()).cloned().collect();
         Ok(Reached { what: (org, old), by })
@@ -50,9 +58,11 @@ impl OrgService {
     }
 
     /// Writes down how often organizations were found by old names. What cannot be written down now will be next time.
-    pub async fn write_down_uses(&self) {
-        if let Err(error) = self.uses.write_down(&self.repos.orgs).await {
-            warn!(%error, "some uses of old names are not counted yet");
-        }
+    #[must_use]
+    pub fn chore(&self) -> Chore {
+        Chore::every(WRITE_USES_EVERY, "write down uses of old names", self, |this| async move {
+            this.uses.write_down(&this.repos.orgs).await
+        })
+        .with_last_word()
     }
 }

@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
+use super::Chore;
 use crate::repo::storage::DiskSpace;
 use crate::repo::{RepoError, StorageRepo};
 use room::{Room, Spending};
@@ -178,8 +179,15 @@ impl Storage {
         if self.condition() == StorageCondition::Low { Err(StorageLow) } else { Ok(()) }
     }
 
+    /// Looks at the disk, more often the fuller it is.
+    #[must_use]
+    pub fn chore(&self) -> Chore {
+        let until_due = |this: Self| async move { this.look_is_due().await };
+        Chore::when("look for room on MongoDB's disk", self, until_due, |this| async move { this.look().await })
+    }
+
     /// Waits until it is time for another look; for ever where there is nothing to look for.
-    pub async fn look_is_due(&self) {
+    async fn look_is_due(&self) {
         if self.0.min_free_percent == 0 {
             return std::future::pending().await;
         }
