@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Checks that the Dockerfile and docker-compose.yml still fit the program; needs neither Docker nor a network.
 
-Says what each of these has forgotten: a setting that Compose does not pass on, a file that the program includes and
-the image's build does not get, another version of Rust, a grace period that is shorter than the server's shutdown.
+Reports a setting that Compose does not pass on, an included file that the image's build does not get, a different
+version of Rust, and a grace period shorter than the server's shutdown.
 """
 
 import re
@@ -25,7 +25,7 @@ def found(pattern: str, path: str) -> str:
 
 
 def forgotten_settings() -> Iterator[str]:
-    read_by_server = set(re.findall(r'reader\s*\.(?:text|number|parsed)\(\s*"([A-Z_]+)"', text("src/config.rs")))
+    read_by_server = set(re.findall(r'(?:reader|self)\s*\.\w+\(\s*"([A-Z_]+)"', text("src/config.rs")))
     passed_on = set(re.findall(r"^      ([A-Z_]+):", text("docker-compose.yml"), flags=re.MULTILINE))
     for name in sorted(read_by_server - passed_on):
         yield f"docker-compose.yml: the server reads {name}, which `environment` does not pass on"

@@ -1,4 +1,4 @@
-"""A MongoDB server of one's own: a mongod on 127.0.0.1 that is a replica set of one member.
+"""A private MongoDB server: a mongod on 127.0.0.1 that is a replica set of one member.
 
 Used by run.py and with_server.py. It is a replica set because production is one, and because only
 replica sets have transactions and change streams.
@@ -21,7 +21,7 @@ SECONDS_TO_LISTEN = 60
 PORT_IN_USE = 48
 DATA_IN_USE = 100
 
-# mongod aborts when it runs out of files, and needs about four for each organization.
+# mongod aborts when it runs out of files, and needs about four per organization.
 OPEN_FILES = 64_000
 
 
@@ -37,9 +37,9 @@ class ReplicaSet:
 
 @contextlib.contextmanager
 def replica_set(data: Path, log: Path, ports: Iterable[int]) -> Iterator[ReplicaSet]:
-    """Runs a mongod on the first of the ports that is free; it takes writes when the block begins.
+    """Runs a mongod on the first free port of `ports`; it accepts writes when the block begins.
 
-    The data directory may be empty, or hold what an earlier call left there, under any port.
+    The data directory may be empty, or hold the data of an earlier call, under any port.
     """
     program = tools.mongod()
     python = tools.venv("pymongo")
@@ -64,8 +64,8 @@ def replica_set(data: Path, log: Path, ports: Iterable[int]) -> Iterator[Replica
 def _listens(process: subprocess.Popen, log: Path) -> bool:
     """Waits until this mongod listens, or ends.
 
-    Its own log tells (message 23016 is "Waiting for connections"). That the port answers would not:
-    it may be somebody else's mongod, which must not be touched.
+    Its log says so (message 23016 is "Waiting for connections"). An answer on the port would prove
+    nothing: that may be somebody else's mongod, which must not be touched.
     """
     wait_until(lambda: process.poll() is not None or b'"id":23016' in log.read_bytes(), SECONDS_TO_LISTEN)
     return process.poll() is None and b'"id":23016' in log.read_bytes()

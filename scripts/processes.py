@@ -1,6 +1,6 @@
-"""Child processes that never outlive the script that started them, and waiting for them.
+"""Child processes that never outlive the script that started them.
 
-Used by the scripts beside it that start a mongod or the server.
+Used by the scripts that start a mongod or the server.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class Failed(Exception):
-    """Something that the script needs did not happen; the message is for the person who ran it."""
+    """The script cannot go on; the message is for the person who ran it."""
 
 
 @contextlib.contextmanager
@@ -33,18 +33,18 @@ def running(
     directory: Path | None = None,
     seconds_to_stop: float = 20,
 ) -> Iterator[subprocess.Popen]:
-    """Runs a program beside the `with` block; at the block's end it gets SIGTERM, then SIGKILL.
+    """Runs a program during the `with` block; at the block's end it gets SIGTERM, then SIGKILL.
 
-    The program is in a session of its own: Ctrl-C in the terminal reaches this script alone, which
-    then stops its programs in its own order. If this script is killed outright, Linux sends the
-    program a SIGTERM; other systems have no such promise, so there it would go on.
+    The program has a session of its own, so that Ctrl-C in the terminal reaches only this script,
+    which then stops its programs in order. If this script is killed outright, Linux sends the program
+    a SIGTERM; other systems do not, so there it keeps running.
     """
     script = os.getpid()
 
     def die_with_script() -> None:
         if _LIBC:
             _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-            # The script may have died before the line above.
+            # The script may already have died.
             if os.getppid() != script:
                 os._exit(1)
 
@@ -70,14 +70,14 @@ def running(
 
 
 class Stopped(SystemExit):
-    """Somebody asked the script to stop. As a SystemExit it passes every `except Exception`."""
+    """Somebody asked the script to stop. A SystemExit, so that no `except Exception` catches it."""
 
 
 def stop_on_signals() -> None:
     """Makes Ctrl-C, SIGTERM and a closed terminal raise Stopped, so that every `finally` block runs."""
 
     def stop(number: int, _frame: object) -> None:
-        # One is enough: a second signal must not cut the cleaning up short.
+        # A second signal must not interrupt the cleanup.
         for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(each, signal.SIG_IGN)
         raise Stopped(128 + number)
@@ -87,7 +87,7 @@ def stop_on_signals() -> None:
 
 
 def wait_until(is_so: Callable[[], bool], seconds: float) -> bool:
-    """Asks again and again until it is so or the time is over, and returns whether it is so."""
+    """Polls until it is so or the time is up, and returns whether it is so."""
     deadline = time.monotonic() + seconds
     while not is_so():
         if time.monotonic() > deadline:
@@ -97,7 +97,7 @@ def wait_until(is_so: Callable[[], bool], seconds: float) -> bool:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on at this moment."""
+    """A port of 127.0.0.1 that nobody listens on right now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

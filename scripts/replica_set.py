@@ -1,8 +1,8 @@
 """Makes the mongod on a port of 127.0.0.1 the only member, and so the primary, of its replica set.
 
 Run by mongo.py with the Python that has pymongo: `replica_set.py PORT NAME`. Running it again changes
-nothing. The set's stored configuration names the port, and a mongod that does not find itself there
-takes no writes, so data that comes back under another port gets its configuration corrected.
+nothing. The set's stored configuration names the port, and a mongod that does not find itself in it
+accepts no writes; so data that is reused under another port gets its configuration corrected.
 """
 
 import sys
@@ -30,7 +30,7 @@ def ensure_member(client: MongoClient, name: str, host: str) -> None:
         return
     if [member["host"] for member in config["members"]] != [host]:
         config |= {"members": members, "version": config["version"] + 1}
-        # A forced change is the only one that works without a primary, and here there is none.
+        # There is no primary here, and only a forced change works without one.
         client.admin.command("replSetReconfig", config, force=True)
 
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Builds and runs the server on this machine, with a MongoDB of its own unless MONGO_URI names one.
 
-Called by `make run`. Everything that it keeps is under .data/ and in .env, so the next run finds all
-as it was. Ctrl-C stops the server, then MongoDB.
+Called by `make run`. It keeps its state under .data/ and in .env, so the next run picks up where this one
+ended. Ctrl-C stops the server, then MongoDB.
 
-A MONGO_URI that is set and not empty, in the environment or in .env, is the user's own (MongoDB Atlas,
-say): then no mongod is started. In .env.example it is empty.
+A non-empty MONGO_URI in the environment or in .env names the user's own MongoDB (Atlas, say), and no
+mongod is started. In .env.example it is empty.
 """
 
 import contextlib
@@ -59,7 +59,7 @@ def setting(name: str, default: str = "") -> str:
 
 
 def require_free_port(host: str, port: str) -> None:
-    """Fails before the long build, not after it. Nonsense is left to the server, which explains it."""
+    """Fails before the long build, not after it. An invalid value is left to the server, which explains it."""
     with contextlib.suppress(ValueError, OverflowError, socket.gaierror):
         family, kind, _, _, address = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as probe:
@@ -74,7 +74,7 @@ def require_free_port(host: str, port: str) -> None:
 
 
 def build() -> Path:
-    """Builds without optimizations: a first answer in half the time, and `make test` uses the same build."""
+    """Builds without optimizations: that takes half the time, and `make test` uses the same build."""
     try:
         done = subprocess.run(["cargo", "build", "--locked"], cwd=ROOT)
     except FileNotFoundError:
@@ -86,7 +86,7 @@ def build() -> Path:
 
 @contextlib.contextmanager
 def own_mongo() -> Iterator[ReplicaSet]:
-    """Runs a mongod on the port that it had the last time, if nobody else took it meanwhile."""
+    """Runs a mongod on the port it had last time, unless somebody else has taken it."""
     remembered = MONGO_PORT_FILE.read_text() if MONGO_PORT_FILE.exists() else MONGO_USUAL_PORT
     ports = (int(remembered), free_port(), free_port())
     with replica_set(DATA / "mongo", DATA / "mongod.log", ports) as mongo:
@@ -111,7 +111,7 @@ def serve(binary: Path, url: str) -> int:
         ready = becomes_ready(server, url, SECONDS_TO_READY)
         if server.poll() is None:
             if not ready:
-                print(f"\nMongoDB has not answered for {SECONDS_TO_READY} seconds. The server goes on trying.")
+                print(f"\nMongoDB has not answered for {SECONDS_TO_READY} seconds. The server keeps trying.")
             announce(url, database)
         while not wait_until(lambda: any(child.poll() is not None for child in children), 3600):
             pass
@@ -132,7 +132,7 @@ def announce(url: str, database: str) -> None:
 
 
 def address_for_browsers(host: str, port: str) -> str:
-    """`0.0.0.0` and `::` are for listening only; the machine itself is at the loopback address."""
+    """`0.0.0.0` and `::` are for listening only; browsers use the loopback address."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

@@ -1,4 +1,4 @@
-"""The server under development: where cargo puts it, and running it until it is ready.
+"""The server under development: where cargo puts it, and waiting until it is ready.
 
 Used by run.py and with_server.py.
 """
@@ -12,7 +12,7 @@ from processes import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# The server is on this machine, whatever proxy the environment names.
+# The server is on this machine, so no proxy from the environment applies.
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 

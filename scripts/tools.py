@@ -33,7 +33,7 @@ MINIMUM_MONGOD = (6, 0)
 
 
 class ToolError(Exception):
-    """A tool is missing and cannot be had; the message says what to do."""
+    """A tool is missing and cannot be installed; the message says what to do."""
 
 
 def mongod() -> Path:
@@ -53,7 +53,7 @@ def mongod() -> Path:
 
 
 def chromium() -> Path:
-    """Returns $CHROMIUM, else the one on the PATH, else the one of Debian's or Ubuntu's packages."""
+    """Returns $CHROMIUM, else the one on the PATH, else the one from Debian's or Ubuntu's packages."""
     if chosen := os.environ.get("CHROMIUM"):
         return _executable("CHROMIUM", chosen)
     if found := _chromium_on_path():
@@ -61,19 +61,19 @@ def chromium() -> Path:
     _apt_install("chromium")
     if found := _chromium_on_path():
         return found
-    raise ToolError("the package chromium brought no browser: set CHROMIUM to the path of one")
+    raise ToolError("the package chromium installed no browser: set CHROMIUM to the path of one")
 
 
 def cargo_deny() -> Path:
-    """Returns the pinned one, so that the same rules are applied everywhere."""
+    """Returns the pinned version, so that the same rules apply everywhere."""
     return venv("cargo-deny").with_name("cargo-deny")
 
 
 def venv(name: str) -> Path:
     """Returns the python of an environment that has exactly scripts/requirements/<name>.txt.
 
-    It is made again when the requirements or the Python version change. The stamp is written last,
-    so an environment that was cut short is made again too; the lock lets callers run in parallel.
+    It is rebuilt when the requirements or the Python version change. The stamp is written last, so an
+    interrupted build is repeated too; the lock lets callers run in parallel.
     """
     requirements = REQUIREMENTS / f"{name}.txt"
     if not requirements.is_file():
@@ -102,7 +102,7 @@ def venv(name: str) -> Path:
 
 
 def _make_venv(home: Path) -> None:
-    # Debian and Ubuntu keep ensurepip, which `venv` needs, in a package of its own.
+    # Debian and Ubuntu ship ensurepip, which `venv` needs, in a separate package.
     try:
         import ensurepip  # noqa: F401
     except ImportError:
@@ -124,7 +124,7 @@ def _chromium_on_path() -> Path | None:
 def _executable(variable: str, value: str) -> Path:
     found = shutil.which(value)
     if not found:
-        raise ToolError(f"{variable} is {value!r}, which is no program that can be run")
+        raise ToolError(f"{variable} is {value!r}, which is not an executable")
     return Path(found).resolve()
 
 
@@ -151,7 +151,7 @@ def _apt_install(package: str) -> None:
 
 
 def _run(command: list[str | Path], otherwise: str) -> None:
-    """Runs a command in silence; if it fails, shows the end of what it said and raises `otherwise`."""
+    """Runs a command silently; if it fails, shows the end of its output and raises `otherwise`."""
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     done = subprocess.run(
         command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -163,7 +163,7 @@ def _run(command: list[str | Path], otherwise: str) -> None:
 
 @contextlib.contextmanager
 def _lock(name: str) -> Iterator[None]:
-    """Lets one process at a time through; the kernel frees it if the process dies."""
+    """Lets one process in at a time; the kernel releases the lock if the process dies."""
     TOOLS.mkdir(exist_ok=True)
     with open(TOOLS / f"{name}.lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

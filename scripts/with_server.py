@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs a command against a server and a database that exist for this command alone.
+"""Runs a command against a server and a database of its own.
 
 Called by `make browser` and `make contract`:
 
@@ -39,23 +39,23 @@ def run(binary: Path, command: list[str], directory: Path) -> int:
             "JWT_SECRET": secrets.token_urlsafe(48),
             "HOST": "127.0.0.1",
             "PORT": str(port),
-            # The cheapest hash, and no limit to logins and the like: what is tested here is the API, not its brakes.
+            # The cheapest hash and no rate limits: this tests the API, not its brakes.
             "SALT_ROUNDS": "4",
             "MIN_FREE_STORAGE_PERCENT": "0",
             "LOGIN_ATTEMPTS_PER_MINUTE": "100000",
             "CREATIONS_PER_MINUTE": "100000",
             "UNKNOWN_NAMES_PER_MINUTE": "100000",
-            # So that there is something to bring back.
+            # So that there is something to restore.
             "DELETE_GRACE_DAYS": "1",
         }
         url = f"http://127.0.0.1:{port}"
         output = stack.enter_context(open(server_log, "wb"))
-        # In the temporary directory no .env is found, so a developer's own settings do not reach the tests.
+        # The temporary directory has no .env, so a developer's own settings do not reach the tests.
         server = stack.enter_context(
             running([binary, "serve"], output=output, environment=environment, directory=directory)
         )
         if becomes_ready(server, url, SECONDS_TO_READY):
-            # What the command leaves in its temporary directory goes with ours.
+            # The command's temporary files are removed with ours.
             environment_of_command = os.environ | {"TENANTRY_URL": url, "TMPDIR": str(directory)}
             result = subprocess.run(command, env=environment_of_command).returncode
             if server.poll() is not None:

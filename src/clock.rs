@@ -1,5 +1,5 @@
-//! What time it is. Everything that issues, expires or stamps asks a [`Clock`], so that tests move the time
-//! instead of waiting. Leases do not: they go by the database's clock.
+//! The time. Whatever issues, expires or stamps asks a [`Clock`], so that tests move time instead of waiting. Leases use the
+//! database's clock instead.
 
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,14 +8,14 @@ use time::OffsetDateTime;
 
 /// Tells the time, UTC.
 pub trait Clock: std::fmt::Debug + Send + Sync + 'static {
-    /// Now, in whole milliseconds: the precision that MongoDB stores.
+    /// Now, in whole milliseconds, as MongoDB stores it.
     fn now(&self) -> OffsetDateTime;
 
-    /// The time since a fixed moment; unlike [`Clock::now`] it never goes back, so waiting times are taken from it.
+    /// The time since a fixed moment. Measure durations with it: unlike [`Clock::now`] it never goes back.
     fn elapsed(&self) -> Duration;
 }
 
-/// A clock that is shared by everything in one server.
+/// The clock that all parts of a server share.
 pub type SharedClock = Arc<dyn Clock>;
 
 /// The machine's clock.
@@ -25,7 +25,8 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine")]
     fn now(&self) -> OffsetDateTime {
-        whole_milliseconds(OffsetDateTime::now_utc())
+        let now = OffsetDateTime::now_utc();
+        now.replace_millisecond(now.millisecond()).unwrap_or(now)
     }
 
     fn elapsed(&self) -> Duration {
@@ -42,13 +43,13 @@ pub struct ManualClock {
 }
 
 impl ManualClock {
-    /// A clock that stands at the machine's present time.
+    /// Starts at the machine's time.
     #[must_use]
     pub fn at_present() -> Self {
         Self { start: SystemClock.now(), moved_by: Mutex::new(Duration::ZERO) }
     }
 
-    /// Moves the clock on.
+    /// Moves the clock forward.
     pub fn advance(&self, by: Duration) {
         *self.moved_by.lock().unwrap_or_else(PoisonError::into_inner) += by;
     }
@@ -62,8 +63,4 @@ impl Clock for ManualClock {
     fn elapsed(&self) -> Duration {
         *self.moved_by.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn whole_milliseconds(time: OffsetDateTime) -> OffsetDateTime {
-    time.replace_millisecond(time.millisecond()).unwrap_or(time)
 }

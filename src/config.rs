@@ -1,7 +1,8 @@
-//! The settings of a server: the only reader of the environment. All that is wrong is reported at once.
+//! The settings of a server, and the only reader of the environment. Reports all errors at once.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::fmt::Display;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
@@ -15,11 +16,11 @@ use crate::domain::Quotas;
 use crate::repo::connect::is_connection_string;
 use crate::service::Registration;
 
-/// The fewest bytes of a signing secret: as many as HS256's hash has (RFC 7518, section 3.2).
+/// A signing secret must be as long as HS256's hash (RFC 7518, section 3.2).
 const SECRET_MIN_BYTES: usize = 32;
 
-/// What secrets of examples and tutorials contain, without their `-`, `_` and spaces. Long enough not to turn up in a
-/// random secret by chance.
+/// Words found in the secrets of examples and tutorials, without `-`, `_` and spaces. All are too long to occur in a random
+/// secret by chance.
 const WELL_KNOWN: &[&str] = &[
     "changeme",
     "changethis",
@@ -32,22 +33,27 @@ const WELL_KNOWN: &[&str] = &[
     "password",
 ];
 
-/// The databases that MongoDB keeps for itself.
+/// Databases that belong to MongoDB itself.
 const MONGODBS_OWN: [&str; 3] = ["admin", "config", "local"];
-/// What a secret has to be like, for whoever set another.
-const SECRET_EXPECTED: &str = "at least 32 random bytes that are no example's, such as from: openssl rand -base64 48";
+const MONGO_URI_EXPECTED: &str = "a connection string, mongodb://… or mongodb+srv://…, with a percent-encoded password";
+const DATABASE_EXPECTED: &str =
+    "1 to 63 of A-Z a-z 0-9 _ -, and none of MongoDB's own databases admin, config and local";
+const SECRET_EXPECTED: &str = "at least 32 random bytes, not taken from an example; openssl rand -base64 48 makes some";
+const FILTER_EXPECTED: &str = "a level, or levels by module, such as info,tenantry=debug";
+const ORIGINS_EXPECTED: &str = "origins such as https://app.example.com, separated by commas, or *";
+const PROXIES_EXPECTED: &str = "IP addresses or networks such as 10.0.0.0/8, separated by commas";
 
-/// The fewest different bytes of a signing secret; a random one of 32 has about twice as many.
+/// A signing secret must have this many distinct bytes; 32 random ones have about twice as many.
 const SECRET_MIN_DISTINCT: usize = 10;
 
-/// What a server needs to know.
+/// The settings of a server; README.md explains each.
 #[derive(Debug)]
 pub struct Config {
-    /// Where MongoDB is, with its credentials.
+    /// Where MongoDB is, credentials included.
     pub mongo_uri: SecretString,
     /// The database of organizations, admins and tenant collections.
     pub master_db_name: String,
-    /// What tokens are signed with.
+    /// Signs tokens.
     pub jwt_secret: SecretString,
     /// How long a token is valid.
     pub token_lifetime: Duration,
@@ -57,49 +63,49 @@ pub struct Config {
     pub listen: SocketAddr,
     /// How long a request may take.
     pub request_timeout: Duration,
-    /// How large a body may be.
+    /// The largest body.
     pub max_body_bytes: usize,
-    /// How large the JSON of one tenant's document may be.
+    /// The largest JSON of one document.
     pub max_document_bytes: usize,
-    /// How large the body of an import may be.
+    /// The largest body of an import.
     pub max_import_bytes: u64,
-    /// How many imports and exports may run at once.
+    /// Concurrent imports and exports.
     pub max_running_streams: usize,
-    /// How many requests may be at work at once.
+    /// Concurrent requests.
     pub max_running_requests: usize,
-    /// How many calls may work on tenants' data at once.
+    /// Concurrent calls on tenants' data.
     pub max_running_queries: usize,
-    /// How many connections clients may have.
+    /// Connections with clients.
     pub max_connections: usize,
-    /// How many bytes of bodies and answers may be on their way at once.
+    /// Bytes of bodies and answers in memory at once.
     pub max_bytes_in_flight: usize,
-    /// The slowest that an import may come or an export be taken, in bytes a second.
+    /// The slowest import or export, in bytes per second.
     pub min_stream_rate: u64,
-    /// How long an import or an export may take.
+    /// The longest import or export.
     pub max_stream_time: Duration,
-    /// How many organizations this server holds.
+    /// The most organizations.
     pub max_organizations: u64,
-    /// The most that one organization may keep.
+    /// The limits of each organization.
     pub quotas: Quotas,
-    /// How much of MongoDB's disk must be free for data to be added, in per cent; 0 for no such mark.
+    /// Below this much free disk, in percent, MongoDB takes no more data; 0 turns the check off.
     pub min_free_storage_percent: u8,
-    /// For how many days a deleted organization can be brought back; not at all when absent.
+    /// How long a deleted organization can be restored; `None` deletes at once.
     pub delete_grace_days: Option<u16>,
     /// Whether log lines are JSON objects.
     pub is_log_json: bool,
-    /// Which log lines there are, as `tracing_subscriber::EnvFilter` reads it.
+    /// The log filter, in the syntax of `tracing_subscriber::EnvFilter`.
     pub log_filter: String,
-    /// How often one email may be tried in a minute at one network.
+    /// Attempts per email and network.
     pub login_attempts_per_minute: NonZeroU32,
-    /// How often one network may try to create an organization in a minute.
+    /// Attempts per network to create an organization.
     pub creations_per_minute: NonZeroU32,
-    /// For how many names that no organization has one network may ask in a minute.
+    /// Lookups per network of names that do not exist.
     pub unknown_names_per_minute: NonZeroU32,
     /// Who may create organizations.
     pub registration: Registration,
-    /// The origins whose pages may call the API; `*` for all.
+    /// The origins whose pages may call the API; `*` allows all.
     pub cors_allowed_origins: Vec<HeaderValue>,
-    /// The networks of the proxies whose `X-Forwarded-For` is believed.
+    /// The proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpNet>,
 }
 
@@ -107,99 +113,57 @@ impl Config {
     /// Reads the settings through `variable`, which gives a variable's text.
     ///
     /// # Errors
-    /// A line for each variable that is missing or broken, with what was expected.
+    /// A line for each missing or broken variable, with what was expected.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<String>> {
         let mut reader = Reader { variable, errors: Vec::new() };
-        let expected = "a connection string, mongodb://… or mongodb+srv://…, with a password that is percent-encoded";
-        let mongo_uri = reader.text("MONGO_URI", None, expected, is_connection_string);
-        let expected = "1 to 63 of A-Z a-z 0-9 _ -, and none of MongoDB's own databases admin, config and local";
-        let master_db_name = reader.text("MASTER_DB_NAME", Some("master_db"), expected, is_database_name);
-        let jwt_secret = reader.text("JWT_SECRET", None, SECRET_EXPECTED, is_strong_secret);
-        let log_format =
-            reader.text("LOG_FORMAT", Some("pretty"), "pretty or json", |format| matches!(format, "pretty" | "json"));
-        let expected = "a level, or levels by module, such as info,tenantry=debug";
-        let log_filter = reader.text("RUST_LOG", Some("info"), expected, |filter| EnvFilter::try_new(filter).is_ok());
-        let minutes = reader.number("JWT_EXPIRES_MINUTES", 60_u64, 1, 525_600);
-        let salt_rounds = reader.number("SALT_ROUNDS", 12_u32, 4, 16);
-        let host = reader.parsed("HOST", "127.0.0.1", "an IP address, such as 127.0.0.1, 0.0.0.0 or ::", |text| {
-            text.parse::<IpAddr>().ok()
-        });
-        let port = reader.number("PORT", 8_000_u16, 0, u16::MAX);
-        let seconds = reader.number("REQUEST_TIMEOUT_SECONDS", 10_u64, 1, 600);
-        let max_body_bytes = reader.number("MAX_BODY_BYTES", 65_536_usize, 1_024, 16 << 20);
-        let max_document_bytes = reader.number("MAX_DOCUMENT_BYTES", 1_usize << 20, 1_024, 64 << 20);
-        let max_import_bytes = reader.number("MAX_IMPORT_BYTES", 1_u64 << 30, 1_024, 1 << 50);
-        let max_running_streams = reader.number("MAX_RUNNING_STREAMS", 64_usize, 1, 10_000);
-        let max_running_requests = reader.number("MAX_RUNNING_REQUESTS", 1_000_usize, 1, 1_000_000);
-        let max_running_queries = reader.number("MAX_RUNNING_QUERIES", 64_usize, 2, 10_000);
-        let max_connections = reader.number("MAX_CONNECTIONS", 4_096_usize, 2, 1_000_000);
-        let max_bytes_in_flight = reader.number("MAX_BYTES_IN_FLIGHT", 96_usize << 20, 32 << 20, 1 << 40);
-        let min_stream_rate = reader.number("MIN_STREAM_BYTES_PER_SECOND", 1_024_u64, 0, 1 << 30);
-        let max_stream_minutes = reader.number("MAX_STREAM_MINUTES", 60_u64, 1, 10_080);
-        let max_organizations = reader.number("MAX_ORGANIZATIONS", 5_000_u64, 1, 1_000_000);
-        let quota_documents = reader.number("QUOTA_DOCUMENTS", 0_u64, 0, 1 << 50);
-        let quota_bytes = reader.number("QUOTA_BYTES", 0_u64, 0, 1 << 50);
-        let min_free_storage_percent = reader.number("MIN_FREE_STORAGE_PERCENT", 5_u8, 0, 50);
-        let grace_days = reader.number("DELETE_GRACE_DAYS", 0_u16, 0, 365);
-        let login_attempts_per_minute = reader.rate("LOGIN_ATTEMPTS_PER_MINUTE", 10);
-        let creations_per_minute = reader.rate("CREATIONS_PER_MINUTE", 20);
-        let unknown_names_per_minute = reader.rate("UNKNOWN_NAMES_PER_MINUTE", 300);
-        let registration = reader.registration();
-        let expected = "origins such as https://app.example.com, separated by commas, or *";
-        let cors_allowed_origins = reader.parsed("CORS_ALLOWED_ORIGINS", "", expected, |text| list(text, origin));
-        let expected = "IP addresses or networks such as 10.0.0.0/8, separated by commas";
-        let trusted_proxies = reader.parsed("TRUSTED_PROXIES", "", expected, |text| list(text, network));
-        let (Some(host), Some(cors_allowed_origins), Some(trusted_proxies)) =
-            (host, cors_allowed_origins, trusted_proxies)
-        else {
-            return Err(reader.errors);
+        let config = Self {
+            mongo_uri: reader.text("MONGO_URI", None, MONGO_URI_EXPECTED, is_connection_string).into(),
+            master_db_name: reader.text("MASTER_DB_NAME", Some("master_db"), DATABASE_EXPECTED, is_database_name),
+            jwt_secret: reader.text("JWT_SECRET", None, SECRET_EXPECTED, is_strong_secret).into(),
+            token_lifetime: reader.minutes("JWT_EXPIRES_MINUTES", 60, 525_600),
+            salt_rounds: reader.number("SALT_ROUNDS", 12, 4, 16),
+            listen: reader.listen(),
+            request_timeout: Duration::from_secs(reader.number("REQUEST_TIMEOUT_SECONDS", 10, 1, 600)),
+            max_body_bytes: reader.number("MAX_BODY_BYTES", 65_536, 1_024, 16 << 20),
+            max_document_bytes: reader.number("MAX_DOCUMENT_BYTES", 1 << 20, 1_024, 64 << 20),
+            max_import_bytes: reader.number("MAX_IMPORT_BYTES", 1 << 30, 1_024, 1 << 50),
+            max_running_streams: reader.number("MAX_RUNNING_STREAMS", 64, 1, 10_000),
+            max_running_requests: reader.number("MAX_RUNNING_REQUESTS", 1_000, 1, 1_000_000),
+            max_running_queries: reader.number("MAX_RUNNING_QUERIES", 64, 2, 10_000),
+            max_connections: reader.number("MAX_CONNECTIONS", 4_096, 2, 1_000_000),
+            max_bytes_in_flight: reader.number("MAX_BYTES_IN_FLIGHT", 96 << 20, 32 << 20, 1 << 40),
+            min_stream_rate: reader.number("MIN_STREAM_BYTES_PER_SECOND", 1_024, 0, 1 << 30),
+            max_stream_time: reader.minutes("MAX_STREAM_MINUTES", 60, 10_080),
+            max_organizations: reader.number("MAX_ORGANIZATIONS", 5_000, 1, 1_000_000),
+            quotas: Quotas::new(
+                reader.number("QUOTA_DOCUMENTS", 0, 0, 1 << 50),
+                reader.number("QUOTA_BYTES", 0, 0, 1 << 50),
+            ),
+            min_free_storage_percent: reader.number("MIN_FREE_STORAGE_PERCENT", 5, 0, 50),
+            delete_grace_days: Some(reader.number("DELETE_GRACE_DAYS", 0, 0, 365)).filter(|days| *days > 0),
+            is_log_json: reader.choice("LOG_FORMAT", &["pretty", "json"]) == "json",
+            log_filter: reader
+                .text("RUST_LOG", Some("info"), FILTER_EXPECTED, |filter| EnvFilter::try_new(filter).is_ok()),
+            login_attempts_per_minute: reader.rate("LOGIN_ATTEMPTS_PER_MINUTE", 10),
+            creations_per_minute: reader.rate("CREATIONS_PER_MINUTE", 20),
+            unknown_names_per_minute: reader.rate("UNKNOWN_NAMES_PER_MINUTE", 300),
+            registration: reader.registration(),
+            cors_allowed_origins: reader.list("CORS_ALLOWED_ORIGINS", ORIGINS_EXPECTED, origin),
+            trusted_proxies: reader.list("TRUSTED_PROXIES", PROXIES_EXPECTED, network),
         };
-        if !reader.errors.is_empty() {
-            return Err(reader.errors);
-        }
-        Ok(Self {
-            mongo_uri: mongo_uri.into(),
-            master_db_name,
-            jwt_secret: jwt_secret.into(),
-            token_lifetime: Duration::from_secs(minutes * 60),
-            salt_rounds,
-            listen: SocketAddr::new(host, port),
-            request_timeout: Duration::from_secs(seconds),
-            max_body_bytes,
-            max_document_bytes,
-            max_import_bytes,
-            max_running_streams,
-            max_running_requests,
-            max_running_queries,
-            max_connections,
-            max_bytes_in_flight,
-            min_stream_rate,
-            max_stream_time: Duration::from_secs(max_stream_minutes * 60),
-            max_organizations,
-            quotas: Quotas::new(quota_documents, quota_bytes),
-            min_free_storage_percent,
-            delete_grace_days: (grace_days > 0).then_some(grace_days),
-            is_log_json: log_format == "json",
-            log_filter,
-            login_attempts_per_minute,
-            creations_per_minute,
-            unknown_names_per_minute,
-            registration,
-            cors_allowed_origins,
-            trusted_proxies,
-        })
+        if reader.errors.is_empty() { Ok(config) } else { Err(reader.errors) }
     }
 }
 
-/// A name that MongoDB takes and that is none of its own databases, which hold users and settings, or are not replicated.
+/// A name that MongoDB accepts, and none of its own databases: those hold users and settings, or are not replicated.
 fn is_database_name(name: &str) -> bool {
     (1..=63).contains(&name.len())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c))
-        // MongoDB refuses names that differ from present ones in case alone.
+        // MongoDB refuses a name that differs from an existing one only in case.
         && !MONGODBS_OWN.iter().any(|own| own.eq_ignore_ascii_case(name))
 }
 
-/// Long enough, no word of an example in it, and not a few characters again and again.
+/// Long enough, without a word from an example, and not a few characters repeated.
 fn is_strong_secret(secret: &str) -> bool {
     let plain: String = secret.to_lowercase().chars().filter(|c| !matches!(c, '-' | '_' | ' ')).collect();
     let distinct: BTreeSet<u8> = secret.bytes().collect();
@@ -208,12 +172,12 @@ fn is_strong_secret(secret: &str) -> bool {
         && !WELL_KNOWN.iter().any(|word| plain.contains(word))
 }
 
-/// The parts of a list with commas, if each of them can be read.
+/// The parts of a list with commas, if all can be parsed.
 fn list<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
     text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(parse).collect()
 }
 
-/// `*`, or `scheme://host[:port]` as browsers send it in `Origin`: lower case, no path, no final slash.
+/// `*`, or `scheme://host[:port]` as browsers send it in `Origin`: lower case, no path, no trailing slash.
 fn origin(text: &str) -> Option<HeaderValue> {
     let is_origin = text == "*"
         || text.split_once("://").is_some_and(|(scheme, host)| {
@@ -224,7 +188,7 @@ fn origin(text: &str) -> Option<HeaderValue> {
     is_origin.then(|| HeaderValue::from_str(text).ok()).flatten()
 }
 
-/// A network, or one address as the network that holds it alone.
+/// A network, or a single address as a network of one.
 fn network(text: &str) -> Option<IpNet> {
     text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok()
 }
@@ -235,34 +199,74 @@ struct Reader<F> {
 }
 
 impl<F: Fn(&str) -> Option<String>> Reader<F> {
-    /// A text; an empty variable counts as missing. The error never shows the text: it may be a secret.
+    /// A variable's text; an empty one counts as missing.
+    fn given(&self, name: &str) -> Option<String> {
+        (self.variable)(name).filter(|text| !text.is_empty())
+    }
+
+    /// The error never quotes the value, which may be a secret.
+    fn refuse(&mut self, name: &str, expected: impl Display) {
+        self.errors.push(format!("{name} is not valid: expected {expected}"));
+    }
+
     fn text(&mut self, name: &str, default: Option<&str>, expected: &str, is_valid: impl Fn(&str) -> bool) -> String {
-        let given = (self.variable)(name).filter(|text| !text.is_empty());
-        match given.or_else(|| default.map(ToOwned::to_owned)) {
+        match self.given(name).or_else(|| default.map(ToOwned::to_owned)) {
             Some(text) if is_valid(&text) => return text,
-            Some(_) => self.errors.push(format!("{name} is not valid: expected {expected}")),
+            Some(_) => self.refuse(name, expected),
             None => self.errors.push(format!("{name} is missing: expected {expected}")),
         }
         String::new()
     }
 
-    /// A value that is read in a way of its own; `None` when it cannot be.
-    fn parsed<T>(&mut self, name: &str, default: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
-        let given = (self.variable)(name).filter(|text| !text.is_empty());
-        let value = parse(given.as_deref().unwrap_or(default));
-        if value.is_none() {
-            self.errors.push(format!("{name} is not valid: expected {expected}"));
-        }
-        value
+    /// One of a few words; the first is the default.
+    fn choice(&mut self, name: &str, words: &[&str]) -> String {
+        self.text(name, words.first().copied(), &words.join(" or "), |text| words.contains(&text))
     }
 
-    /// Who may create organizations. A token is there exactly when registration takes one: somebody who set one and forgot
-    /// the other would leave open what was to be closed.
-    fn registration(&mut self) -> Registration {
-        let kind = self.text("REGISTRATION", Some("open"), "open, token or closed", |kind| {
-            matches!(kind, "open" | "token" | "closed")
+    /// A number in a range, its ends included.
+    fn number<T: FromStr + PartialOrd + Display + Copy>(&mut self, name: &str, default: T, least: T, most: T) -> T {
+        let Some(text) = self.given(name) else { return default };
+        match text.parse() {
+            Ok(value) if (least..=most).contains(&value) => value,
+            _ => {
+                self.refuse(name, format_args!("{least} to {most}"));
+                default
+            }
+        }
+    }
+
+    fn minutes(&mut self, name: &str, default: u64, most: u64) -> Duration {
+        Duration::from_secs(self.number(name, default, 1, most) * 60)
+    }
+
+    /// How often per minute.
+    fn rate(&mut self, name: &str, default: u32) -> NonZeroU32 {
+        let default = NonZeroU32::new(default).unwrap_or(NonZeroU32::MIN);
+        self.number(name, default, NonZeroU32::MIN, NonZeroU32::MAX)
+    }
+
+    /// The parts of a list with commas, none by default.
+    fn list<T>(&mut self, name: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
+        list(&self.given(name).unwrap_or_default(), parse).unwrap_or_else(|| {
+            self.refuse(name, expected);
+            Vec::new()
+        })
+    }
+
+    fn listen(&mut self) -> SocketAddr {
+        let host = self.given("HOST").map_or(Ok(Ipv4Addr::LOCALHOST.into()), |text| text.parse());
+        let host = host.unwrap_or_else(|_| {
+            self.refuse("HOST", "an IP address, such as 127.0.0.1, 0.0.0.0 or ::");
+            Ipv4Addr::LOCALHOST.into()
         });
-        let is_given = (self.variable)("REGISTRATION_TOKEN").is_some_and(|text| !text.is_empty());
+        SocketAddr::new(host, self.number("PORT", 8_000, 0, u16::MAX))
+    }
+
+    /// The token must be set exactly when registration takes one: setting only one of the two would leave open what was
+    /// meant to be closed.
+    fn registration(&mut self) -> Registration {
+        let kind = self.choice("REGISTRATION", &["open", "token", "closed"]);
+        let is_given = self.given("REGISTRATION_TOKEN").is_some();
         let mut token = String::new();
         if is_given || kind == "token" {
             token = self.text("REGISTRATION_TOKEN", None, SECRET_EXPECTED, is_strong_secret);
@@ -270,35 +274,11 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         match kind.as_str() {
             "token" => return Registration::Token(token.into()),
             "open" | "closed" if !token.is_empty() => {
-                self.errors.push("REGISTRATION_TOKEN is of no use: expected only with REGISTRATION=token".to_owned());
+                self.errors.push("REGISTRATION_TOKEN has no effect: expected only with REGISTRATION=token".to_owned());
             }
             _ => {}
         }
         if kind == "closed" { Registration::Closed } else { Registration::Open }
-    }
-
-    /// How often a minute.
-    fn rate(&mut self, name: &str, default: u32) -> NonZeroU32 {
-        let default = NonZeroU32::new(default).unwrap_or(NonZeroU32::MIN);
-        self.number(name, default, NonZeroU32::MIN, NonZeroU32::MAX)
-    }
-
-    /// A value with a smallest and a largest.
-    fn number<T: FromStr + PartialOrd + std::fmt::Display + Copy>(
-        &mut self,
-        name: &str,
-        default: T,
-        least: T,
-        most: T,
-    ) -> T {
-        let Some(text) = (self.variable)(name).filter(|text| !text.is_empty()) else { return default };
-        match text.parse::<T>() {
-            Ok(value) if value >= least && value <= most => value,
-            _ => {
-                self.errors.push(format!("{name} is not valid: expected {least} to {most}"));
-                default
-            }
-        }
     }
 }
 
@@ -308,7 +288,7 @@ mod tests {
 
     const GOOD_SECRET: &str = "q3Zp7Vx9Kd2Lm5Rt8Yw1Bn4Cf6Gh0Js3";
 
-    /// What is wrong with the settings when these differ from good ones.
+    /// The errors of good settings with these changes.
     fn errors(changed: &[(&str, &str)]) -> Vec<String> {
         let read = Config::read(|name| {
             let changed = changed.iter().find(|(changed, _)| *changed == name).map(|(_, value)| (*value).to_owned());
@@ -322,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_wrong_is_named_at_once_and_no_secret_is_shown() {
+    fn all_errors_are_reported_at_once_without_showing_a_secret() {
         let wrong = [
             ("MONGO_URI", "localhost:27017"),
             ("MASTER_DB_NAME", "a.b"),
@@ -367,14 +347,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_empty_is_named() {
+    fn missing_and_empty_settings_are_reported() {
         let errors = errors(&[("MONGO_URI", ""), ("JWT_SECRET", "")]);
         assert!(errors.iter().all(|line| line.contains("is missing")), "{errors:#?}");
         assert_eq!(errors.len(), 2);
     }
 
     #[test]
-    fn the_databases_of_mongodb_itself_are_not_ours() {
+    fn mongodbs_own_databases_are_refused() {
         for own in ["admin", "Admin", "LOCAL", "config"] {
             let told = errors(&[("MASTER_DB_NAME", own)]);
             assert!(
@@ -386,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_for_registration_is_there_exactly_when_it_is_asked_for() {
+    fn a_registration_token_is_set_exactly_when_registration_takes_one() {
         for (kind, token, is_right) in [
             ("", "", true),
             ("open", "", true),
@@ -405,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_long_and_random_and_no_example() {
+    fn weak_secrets_are_refused() {
         assert!(is_strong_secret(GOOD_SECRET));
         for weak in [
             &GOOD_SECRET[..31],

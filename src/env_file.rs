@@ -1,21 +1,19 @@
 //! Reads `.env` into the environment, once, before anything else runs.
 //!
-//! What is wrong with it is told by the number of its line and never by its text: a line that cannot be read is as likely as not
-//! a piece of a secret.
+//! Errors give a line's number and never its text, which may well be part of a secret.
 
 use std::cell::Cell;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::rc::Rc;
 
-/// What to do about a line that cannot be read.
 const HOW_TO_WRITE: &str =
     "write NAME=value on one line, and put a value with spaces, quotes, #, $ or \\ in single quotes";
 
-/// Sets the variables of the file that are not set yet. No file is as good as an empty one.
+/// Sets the file's variables, except those that are set already. A missing file counts as empty.
 ///
 /// # Errors
-/// A sentence about the file, or about one of its lines; then none or only some of the variables are set.
+/// A sentence about the file or one of its lines. Some variables may be set by then.
 pub fn load(path: &Path) -> Result<(), String> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
@@ -23,17 +21,17 @@ pub fn load(path: &Path) -> Result<(), String> {
         Err(error) => return Err(format!(".env cannot be read: {error}")),
     };
     check(&bytes)?;
-    // Its error would hold the line's text; there can be none after the check.
+    // Cannot fail after the check; its error would quote the line.
     dotenvy::from_read_iter(bytes.as_slice()).load().map_err(|_error| ".env cannot be read".to_owned())
 }
 
-/// Whether every line can be read, and set as a variable.
+/// Checks that every line can be read and set as a variable.
 fn check(bytes: &[u8]) -> Result<(), String> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let number = line_of(bytes, error.valid_up_to());
         format!(".env line {number} is not UTF-8: save the file in that encoding")
     })?;
-    // A variable cannot hold one: setting it would be a panic.
+    // Setting a variable with a NUL panics.
     if let Some(at) = memchr::memchr(0, bytes) {
         return Err(format!(".env line {} holds a NUL character: remove it", line_of(bytes, at)));
     }
@@ -41,7 +39,7 @@ fn check(bytes: &[u8]) -> Result<(), String> {
     let lines = LineByLine { rest: text.trim_start_matches('\u{feff}').as_bytes(), taken: Rc::clone(&taken) };
     for read in dotenvy::from_read_iter(lines) {
         if let Err(error) = read {
-            // A value in quotes can go over several lines; its first is the one to look at.
+            // A quoted value can span lines; report its first.
             let spanned = if let dotenvy::Error::LineParse(text, _) = &error { text.lines().count().max(1) } else { 1 };
             return Err(format!(
                 ".env line {} cannot be read: {HOW_TO_WRITE}",
@@ -52,13 +50,12 @@ fn check(bytes: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// The number of the line in which a byte stands.
+/// The number of the line that holds the byte at `at`.
 fn line_of(bytes: &[u8], at: usize) -> usize {
     memchr::memchr_iter(b'\n', bytes.get(..at).unwrap_or_default()).count() + 1
 }
 
-/// Gives a text one line at a time, and counts them, so that it is known how far somebody has read who asks for as much as there
-/// is.
+/// Hands out one line per read and counts them, so that the count is right although the parser reads through a buffer.
 struct LineByLine<'t> {
     rest: &'t [u8],
     taken: Rc<Cell<usize>>,
@@ -70,7 +67,7 @@ impl Read for LineByLine<'_> {
         let (line, _) = self.rest.split_at(end.min(into.len()));
         into.iter_mut().zip(line).for_each(|(to, from)| *to = *from);
         self.rest = self.rest.get(line.len()..).unwrap_or_default();
-        // A long one comes in pieces.
+        // A long line takes several reads.
         if line.len() == end && end > 0 {
             self.taken.set(self.taken.get() + 1);
         }
@@ -89,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_cannot_be_read_is_known_by_its_number() {
+    fn a_line_that_cannot_be_read_is_reported_by_its_number() {
         let long = [b"A='".as_slice(), &vec![b'x'; 20_000], b"'\nB b\n"].concat();
         let cases: &[(&[u8], Option<usize>)] = &[
             (b"", None),

@@ -1,5 +1,5 @@
-//! Open files as a resource: each connection is one. Divides those that the process may have among clients and MongoDB, so that
-//! clients can never use them up: without files not even a health check is answered.
+//! Divides the process's open files between clients and MongoDB. Each connection takes one, and if clients could take them
+//! all, not even a health check would be answered.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,13 +12,13 @@ use tracing::{error, warn};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 
-/// The connections for master data: as many short commands at once keep any MongoDB busy.
+/// Connections for master data: this many concurrent short commands keep any MongoDB busy.
 const MASTER_CONNECTIONS: u32 = 100;
-/// For index builds, which are not among the queries or streams.
+/// Connections for index builds, which count neither as queries nor as streams.
 const BUILD_CONNECTIONS: usize = 8;
-/// What else is open: standard streams, the listener, the runtime's, MongoDB's monitors (a few for each member), libraries.
+/// Everything else: standard streams, the listener, the runtime, MongoDB's monitors (a few for each member), libraries.
 const OTHER_FILES: usize = 32;
-/// How often it is logged that no connection can be accepted.
+/// The least time between two log lines about connections that cannot be accepted.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// How many connections there may be.
@@ -28,14 +28,14 @@ pub(crate) struct Files {
     pub(crate) clients: usize,
     /// With each member of MongoDB, for master data.
     pub(crate) master: u32,
-    /// The same for tenants' data.
+    /// With each member of MongoDB, for tenants' data.
     pub(crate) tenants: u32,
-    /// Whether there are fewer than the settings ask for.
+    /// Whether tenants' data gets fewer than the settings ask for.
     is_reduced: bool,
 }
 
 impl Files {
-    /// As many as the settings say, or as the process may have; first lets it have as many as it is allowed to ask for.
+    /// What the settings ask for, cut to the limit of open files, which is first raised as far as the process may.
     pub(crate) fn of(config: &Config) -> Self {
         let tenants = config.max_running_queries + config.max_running_streams + BUILD_CONNECTIONS;
         let wanted = Self {
@@ -58,14 +58,13 @@ impl Files {
         fitting
     }
 
-    /// How many of so many queries, or streams, can be at work without waiting for a connection.
+    /// How many of `wanted` queries, or streams, can run without waiting for a connection.
     pub(crate) fn fitting(self, wanted: usize) -> usize {
         let half = usize::try_from(self.tenants / 2).unwrap_or(usize::MAX);
         if self.is_reduced { wanted.min(half) } else { wanted }
     }
 
-    /// The same within so many open files: if they are too few, half of them for clients, and a third of the rest for master
-    /// data.
+    /// Cuts the numbers to a limit of open files. When it is too low, clients get half, and master data a third of the rest.
     fn within(self, limit: usize) -> Self {
         let Self { clients, master, tenants, .. } = self;
         let room = limit.saturating_sub(OTHER_FILES).max(12);
@@ -78,7 +77,7 @@ impl Files {
     }
 }
 
-/// How many files the process may open, after it asked for as many as it may ask for; `None` when there is no limit.
+/// Raises the limit of open files as far as the process may. `None` when there is no limit.
 fn raised_limit() -> Option<usize> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
@@ -86,7 +85,7 @@ fn raised_limit() -> Option<usize> {
     limit.and_then(|limit| usize::try_from(limit).ok())
 }
 
-/// Logs that connections cannot be accepted, if that is not the client's own doing.
+/// Logs that connections cannot be accepted, if the cause is this machine and not a client.
 pub(crate) fn note_accept_error(error: &io::Error) {
     static LOGGED: AtomicU64 = AtomicU64::new(u64::MAX);
     let of_machine = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
@@ -107,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_that_are_too_few_are_divided_and_never_used_up() {
+    fn a_low_limit_is_divided_and_never_used_up() {
         let wanted = Files { clients: 4_096, master: 100, tenants: 136, is_reduced: false };
         assert_eq!(wanted.within(65_536), wanted);
         assert_eq!(wanted.within(1_024), Files { clients: 756, ..wanted });

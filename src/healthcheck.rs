@@ -1,11 +1,11 @@
-//! Asks the server on this machine whether it is ready, so that a container needs no other program for its health
-//! check. Called by `tenantry healthcheck` alone.
+//! `tenantry healthcheck`: asks the server on this machine whether it is ready, so that a container's health check needs no
+//! other program.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// How long the server may take. Longer than its own limit for MongoDB's answer.
+/// How long the server may take; longer than it waits for MongoDB itself.
 const LIMIT: Duration = Duration::from_secs(4);
 
 /// Why the server is not ready.
@@ -14,19 +14,19 @@ pub enum NotReady {
     /// Nobody answered.
     #[error("no answer from {0}")]
     NoAnswer(SocketAddr, #[source] std::io::Error),
-    /// The server says so itself.
+    /// The server answered that it is not ready.
     #[error("the server says that it is not ready: {0}")]
     SaysSo(String),
 }
 
-/// Asks `/health/ready` of the server that listens on this address.
+/// Asks the server that listens on this address.
 pub fn ask(listen: SocketAddr) -> Result<(), NotReady> {
     let address = SocketAddr::new(reachable(listen.ip()), listen.port());
     let status_line = status_line_of(address).map_err(|error| NotReady::NoAnswer(address, error))?;
     if status_line.starts_with("HTTP/1.1 200 ") { Ok(()) } else { Err(NotReady::SaysSo(status_line)) }
 }
 
-/// A server that listens on every address is asked at the machine's own.
+/// Loopback for a server that listens on every address.
 fn reachable(listen: IpAddr) -> IpAddr {
     match listen {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),

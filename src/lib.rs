@@ -1,8 +1,8 @@
 //! Tenantry: a self-hosted backend for multi-tenant organizations on MongoDB.
 //!
 //! Calls go one way: router ([`http`]) -> service ([`service`]) -> repository ([`repo`]) -> MongoDB; answers and errors
-//! come back as values. [`domain`] is the language that all of them share, [`extjson`] the text of documents, [`app`] wires
-//! them, and [`shares`] divides what there is a bounded amount of. docs/ARCHITECTURE.md is the map.
+//! come back as values. All of them speak the language of [`domain`]; [`extjson`] reads and writes documents, [`app`] wires
+//! everything, and [`shares`] divides bounded resources. docs/ARCHITECTURE.md is the map.
 
 pub mod app;
 pub(crate) mod chaos;

@@ -1,4 +1,4 @@
-//! The command line: reads the settings, then serves, checks, examines or prints.
+//! The command line: reads the settings and runs a command.
 
 use std::cell::RefCell;
 use std::env::VarError;
@@ -23,43 +23,38 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// How long `tenantry check` waits for MongoDB.
 const CHECK_LIMIT: Duration = Duration::from_secs(30);
-/// How long `tenantry doctor` may take: it reads everything, and waits for collections that somebody holds.
+/// How long `tenantry doctor` may take: it reads everything, and waits for locked collections.
 const DOCTOR_LIMIT: Duration = Duration::from_mins(10);
-/// The exit code for settings that are missing or broken; clap uses the same for a command line that is.
+/// The exit code for missing or broken settings, the same as clap's for a broken command line.
 const EXIT_USAGE: u8 = 2;
 
 /// A self-hosted backend for multi-tenant organizations on MongoDB.
 #[derive(Debug, Parser)]
-#[command(
-    version,
-    about,
-    after_help = "Settings come from the environment and from a file .env; .env.example lists them."
-)]
+#[command(version, about, after_help = "Settings come from the environment and a .env file; .env.example lists them.")]
 struct CommandLine {
     #[command(subcommand)]
     command: Option<Command>,
 }
 
-/// What to do.
 #[derive(Debug, Clone, Copy, Subcommand)]
 enum Command {
     /// Serve the API (the default)
     Serve,
-    /// Check the settings and the database, and change nothing; exit code 0 when a server could serve
+    /// Check the settings and the database without changing anything; exit code 0 when a server could start
     Check,
-    /// Find out what is wrong with the database, also while servers run on it; exit code 0 when nothing is, 1 when something
-    /// is, 2 when it could not be looked at
+    /// Find damage in the database, even while servers use it; exit code 0 when there is none, 1 when there is, 2 when the
+    /// database could not be examined
     Doctor {
-        /// Put right what can safely be; everything else is only reported
+        /// Repair what is safe to repair, and report the rest
         #[arg(long)]
         fix: bool,
-        /// Say it as JSON
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
     /// Print the OpenAPI document; needs neither settings nor a database
     Openapi,
-    /// Ask the server on this machine whether it is ready; for a container's health check
+    /// Ask the server on this machine whether it is ready (for a container's health check)
     Healthcheck,
 }
 
@@ -86,9 +81,9 @@ fn main() -> ExitCode {
     })
 }
 
-/// The settings of the environment and of `.env`, or a line for everything that is wrong with them.
+/// The settings from the environment and `.env`, or a line for each error.
 fn read_config() -> Result<Config, Vec<String>> {
-    // Before the runtime starts threads: it sets variables of this process.
+    // Sets this process's variables, so it must run before the runtime starts threads.
     env_file::load(Path::new(".env")).map_err(|why| vec![why])?;
     let unreadable = RefCell::new(Vec::new());
     #[expect(clippy::disallowed_methods, reason = "the environment is read once, here")]
@@ -103,14 +98,14 @@ fn read_config() -> Result<Config, Vec<String>> {
     if unreadable.is_empty() {
         return read;
     }
-    // What is unreadable is not missing.
+    // An unreadable variable is not missing as well.
     let is_other = |line: &String| !unreadable.iter().any(|name| line.split(' ').next() == Some(name));
     let others = read.err().unwrap_or_default().into_iter().filter(is_other);
     Err(others.chain(unreadable.iter().map(|name| format!("{name} is not valid: expected UTF-8"))).collect())
 }
 
 fn run<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Runtime::new().context("no runtime")?.block_on(work)
+    tokio::runtime::Runtime::new().context("cannot start the async runtime")?.block_on(work)
 }
 
 fn exit_code(result: anyhow::Result<()>) -> ExitCode {
@@ -123,13 +118,12 @@ fn exit_code(result: anyhow::Result<()>) -> ExitCode {
     }
 }
 
-/// 0 when nothing is wrong, 1 when something is, 2 when nobody knows.
 fn doctor_exit_code(result: anyhow::Result<bool>) -> ExitCode {
     match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("tenantry doctor could not look: {error:#}");
+            eprintln!("tenantry doctor could not examine the database: {error:#}");
             ExitCode::from(EXIT_USAGE)
         }
     }
@@ -143,7 +137,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     app.run().await
 }
 
-/// Cancels the token at SIGTERM (an orchestrator) or SIGINT (Ctrl-C).
+/// Cancels the token on SIGTERM (an orchestrator) or SIGINT (Ctrl-C).
 fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<()> {
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::spawn(async move {
@@ -160,17 +154,17 @@ async fn check(config: Config) -> anyhow::Result<()> {
     println!("MongoDB: ok");
     if organizations + admins > 0 {
         println!(
-            "take-over: {organizations} organizations and {admins} admins of the original, which can be taken over"
+            "take-over: {organizations} organizations and {admins} admins of the original are ready to be taken over"
         );
     }
     if missing_indexes.is_empty() {
         println!("indexes: ok");
         return Ok(());
     }
-    bail!("indexes are missing: {}; `tenantry serve` makes them when it starts", missing_indexes.join(", "))
+    bail!("indexes are missing: {}; `tenantry serve` creates them at start", missing_indexes.join(", "))
 }
 
-/// Says what is wrong, and whether that is nothing.
+/// Prints the doctor's report. True when nothing is wrong.
 async fn doctor(config: Config, is_fixing: bool, is_json: bool) -> anyhow::Result<bool> {
     let work = app::doctor(&config, Arc::new(SystemClock), is_fixing);
     let report = timeout(DOCTOR_LIMIT, work).await.context("MongoDB did not answer in time")??;

@@ -1,4 +1,4 @@
-//! Long computations, such as reading a body of a megabyte, away from the threads that serve: those answer others meanwhile.
+//! Moves long computations, such as parsing a body of a megabyte, off the threads that serve requests.
 
 use std::num::NonZeroUsize;
 use std::panic::resume_unwind;
@@ -8,19 +8,19 @@ use std::thread::available_parallelism;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-/// So many bytes are read or written faster than another thread is woken, or nearly so.
+/// Up to this size, waking another thread costs about as much as the work.
 const INLINE_BYTES: usize = 64 << 10;
 
-/// As many at once as there are cores; more would only take turns.
+/// One for each core; more would only compete.
 static TURNS: LazyLock<Semaphore> =
     LazyLock::new(|| Semaphore::new(available_parallelism().map_or(1, NonZeroUsize::get)));
 
-/// Does something that takes as long as there are bytes.
+/// Runs `work`, whose time grows with `bytes`.
 pub(crate) async fn off_thread<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
     if bytes <= INLINE_BYTES {
         return work();
     }
-    // It is never closed; without a turn it is done all the same.
+    // Fails only when closed, which it never is.
     let _turn = TURNS.acquire().await;
     match spawn_blocking(work).await {
         Ok(done) => done,

@@ -1,10 +1,10 @@
-//! Fair shares of whatever there is a bounded amount of: requests at work, queries, streams, bytes, connections, password
-//! checks. The one rule by which all of them are divided stands here.
+//! Fair shares of every bounded resource: running requests, queries, streams, bytes, connections, password checks. One
+//! rule divides them all:
 //!
-//! **An owner may hold at most as much as it leaves free.** So one owner alone gets half, two get a third each, and however
-//! many there are, there is room for one more. Nobody has to say how many owners there will be, and whoever holds nothing
-//! gets something as long as there is anything. (The rule is that of dynamic thresholds for shared memory in switches:
-//! Choudhury and Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches", 1998.)
+//! **An owner may hold at most as much as it leaves free.** A single owner gets half, two get a third each, and there is
+//! always room for one more, without anyone having to know how many owners there will be. An owner that holds nothing gets
+//! something as long as anything is left. (Dynamic thresholds, as in the shared memory of switches: Choudhury and Hahne,
+//! "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches", 1998.)
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -15,15 +15,15 @@ use metrics::{Counter, Gauge, counter, gauge};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-/// Whoever may hold something: an organization, a client's network.
+/// What can hold a share: an organization, a client's network.
 pub trait Owner: Copy + Eq + Hash + std::fmt::Debug + Send + 'static {}
 
 impl<K: Copy + Eq + Hash + std::fmt::Debug + Send + 'static> Owner for K {}
 
-/// Why nothing more was given.
+/// Why a request for more was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// The owner holds as much as it may while others need some.
+    /// The owner already holds as much as it may.
     #[error("the owner's share is used up")]
     ShareUsedUp,
     /// Everything is in use.
@@ -31,14 +31,14 @@ pub enum Refused {
     AllUsedUp,
 }
 
-/// How long somebody waits for its own share before it is refused: long enough for what runs to end, and so short that nobody
-/// takes the refusal for a failure.
+/// How long a request waits for its owner's share before it is refused: long enough for running work to end, too short to
+/// look like an outage.
 pub const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How many of one owner may wait at once. More would only wait in vain, and what waits costs memory.
+/// The longest line of one owner. Waiters beyond it would time out anyway, and each costs memory.
 const MAX_WAITING: usize = 1_024;
 
-/// Something that there is a bounded amount of, divided among owners.
+/// A bounded resource, divided among owners.
 #[derive(Debug)]
 pub struct Shares<K: Owner> {
     total: usize,
@@ -51,19 +51,15 @@ pub struct Shares<K: Owner> {
 struct State<K: Owner> {
     used: usize,
     accounts: HashMap<K, Account<K>>,
-    /// The owners that wait, each once, in the order of their turns.
+    /// The owners with waiters, each once, in the order of their turns.
     turns: VecDeque<K>,
 }
 
-/// What an owner holds, and who waits for more on its behalf.
 #[derive(Debug)]
 struct Account<K: Owner> {
     held: usize,
     waiting: VecDeque<Waiter<K>>,
 }
-
-/// Where somebody who waits hears that there is something.
-type Answered<K> = oneshot::Receiver<Share<K>>;
 
 #[derive(Debug)]
 struct Waiter<K: Owner> {
@@ -71,7 +67,7 @@ struct Waiter<K: Owner> {
     answer: oneshot::Sender<Share<K>>,
 }
 
-/// What an owner holds; given back when it is dropped.
+/// A part of the resource; dropping it gives it back.
 #[derive(Debug)]
 pub struct Share<K: Owner> {
     shares: Arc<Shares<K>>,
@@ -80,7 +76,7 @@ pub struct Share<K: Owner> {
 }
 
 impl<K: Owner> Shares<K> {
-    /// So much of something. The metrics show under this name how much of it is in use, and how often some was refused.
+    /// Divides `total`. The metrics show under `name` how much is in use, and count refusals.
     #[must_use]
     pub fn new(name: &'static str, total: usize) -> Arc<Self> {
         let state = State { used: 0, accounts: HashMap::new(), turns: VecDeque::new() };
@@ -88,60 +84,53 @@ impl<K: Owner> Shares<K> {
         Arc::new(Self { total, state: Mutex::new(state), used: gauge!(name), refused })
     }
 
-    /// How much there is in all.
+    /// The whole amount, in use or not.
     #[must_use]
     pub fn total(&self) -> usize {
         self.total
     }
 
-    /// Takes so much now.
+    /// Takes `amount` now, or refuses.
     pub fn try_take(self: &Arc<Self>, owner: K, amount: usize) -> Result<Share<K>, Refused> {
         let taken = self.lock().take(owner, amount, self.total);
         self.settle(taken.map(|()| Share { shares: self.clone(), owner, amount }))
     }
 
-    /// Takes so much on behalf of all owners at once, such as a proxy that stands for many clients: whatever is free.
+    /// Takes any free amount, for an owner that stands for many clients, such as a proxy.
     pub fn try_take_for_many(self: &Arc<Self>, owner: K, amount: usize) -> Result<Share<K>, Refused> {
         let mut state = self.lock();
-        let taken = if amount > self.total - state.used { Err(Refused::AllUsedUp) } else { Ok(()) };
-        if taken.is_ok() {
+        let is_free = amount <= self.total - state.used;
+        if is_free {
             state.add(owner, amount);
         }
         drop(state);
-        self.settle(taken.map(|()| Share { shares: self.clone(), owner, amount }))
+        let share = is_free.then(|| Share { shares: self.clone(), owner, amount });
+        self.settle(share.ok_or(Refused::AllUsedUp))
     }
 
-    /// Takes so much as soon as it can be had; those of one owner in the order in which they came.
+    /// Takes `amount` as soon as it is available. Requests of one owner are served in order of arrival.
     pub async fn take(self: &Arc<Self>, owner: K, amount: usize, patience: Duration) -> Result<Share<K>, Refused> {
-        let refused = match self.take_or_wait(owner, amount) {
-            Ok(taken) => return self.settle(Ok(taken)),
+        let (answer, answered) = oneshot::channel();
+        let refused = match self.take_or_wait(owner, Waiter { amount, answer }) {
+            Ok(()) => return self.settle(Ok(Share { shares: self.clone(), owner, amount })),
             Err(refused) => refused,
         };
-        let waited = match refused {
-            // Dropped unheard, an answer that comes too late gives back what it brings.
-            (refused, Some(answered)) => timeout(patience, answered).await.ok().and_then(Result::ok).ok_or(refused),
-            (too_many_wait, None) => Err(too_many_wait),
-        };
-        if let Err(refused) = waited {
-            // Those behind may want less.
-            self.serve(&mut self.lock(), owner);
-            return self.settle(Err(refused));
+        // A share that arrives too late is dropped unread, and so given back.
+        if let Ok(Ok(share)) = timeout(patience, answered).await {
+            return Ok(share);
         }
-        waited
+        // The next in line may want less.
+        self.serve(&mut self.lock(), owner);
+        self.settle(Err(refused))
     }
 
-    /// Takes so much now, or gets in the owner's line unless that is too long.
-    fn take_or_wait(self: &Arc<Self>, owner: K, amount: usize) -> Result<Share<K>, (Refused, Option<Answered<K>>)> {
+    /// Takes the amount now or joins the owner's line. If that is full, the dropped waiter is answered at once.
+    fn take_or_wait(&self, owner: K, waiter: Waiter<K>) -> Result<(), Refused> {
         let mut state = self.lock();
-        let Err(refused) = state.take_in_turn(owner, amount, self.total) else {
-            return Ok(Share { shares: self.clone(), owner, amount });
-        };
-        let (answer, answered) = oneshot::channel();
-        let is_waiting = state.wait(owner, Waiter { amount, answer });
-        Err((refused, is_waiting.then_some(answered)))
+        state.take_in_turn(owner, waiter.amount, self.total).inspect_err(|_| state.wait(owner, waiter))
     }
 
-    /// Counts what was taken or refused.
+    /// Counts the outcome for the metrics.
     fn settle(&self, taken: Result<Share<K>, Refused>) -> Result<Share<K>, Refused> {
         match &taken {
             Ok(share) => self.used.increment(as_metric(share.amount)),
@@ -150,32 +139,31 @@ impl<K: Owner> Shares<K> {
         taken
     }
 
-    /// Takes something back, and gives it to those who wait.
+    /// Takes an amount back and passes it on to waiters, one turn for each owner.
     fn give_back(self: &Arc<Self>, owner: K, amount: usize) {
         self.used.decrement(as_metric(amount));
         let mut state = self.lock();
         state.remove(owner, amount);
-        for _ in 0..state.turns.len() {
-            if let Some(next) = state.turns.pop_front() {
-                self.serve(&mut state, next);
-                if state.accounts.get(&next).is_some_and(|account| !account.waiting.is_empty()) {
-                    state.turns.push_back(next);
-                }
+        for owner in std::mem::take(&mut state.turns) {
+            self.serve(&mut state, owner);
+            if state.accounts.get(&owner).is_some_and(|account| !account.waiting.is_empty()) {
+                state.turns.push_back(owner);
             }
         }
     }
 
-    /// Gives an owner that waits what it may have now.
+    /// Serves an owner's waiters until its share is used up.
     fn serve(self: &Arc<Self>, state: &mut State<K>, owner: K) {
-        while let Some(Waiter { amount, answer }) = state.next_waiter(owner) {
+        while let Some(waiter) = state.next_waiter(owner) {
+            let amount = waiter.amount;
             if state.take(owner, amount, self.total).is_err() {
-                state.put_back(owner, Waiter { amount, answer });
+                state.account(owner).waiting.push_front(waiter);
                 return;
             }
-            match answer.send(Share { shares: self.clone(), owner, amount }) {
+            match waiter.answer.send(Share { shares: self.clone(), owner, amount }) {
                 Ok(()) => self.used.increment(as_metric(amount)),
                 Err(mut unheard) => {
-                    // Not by its drop, which would need the lock that is held here.
+                    // Its drop would take the lock that is held here.
                     unheard.amount = 0;
                     state.remove(owner, amount);
                 }
@@ -184,13 +172,13 @@ impl<K: Owner> Shares<K> {
     }
 
     fn lock(&self) -> MutexGuard<'_, State<K>> {
-        // Nothing that is done while it is locked can panic in the middle.
+        // Nothing panics while it holds the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<K: Owner> State<K> {
-    /// The rule: at most as much as is left free. Whoever holds nothing may have the last.
+    /// The rule: hold at most as much as is left free. An owner that holds nothing may take the last.
     fn take(&mut self, owner: K, amount: usize, total: usize) -> Result<(), Refused> {
         let (held, free) = (self.accounts.get(&owner).map_or(0, |account| account.held), total - self.used);
         let may_have = amount <= free && (held == 0 || held + amount <= free - amount);
@@ -202,14 +190,14 @@ impl<K: Owner> State<K> {
         }
     }
 
-    /// The same for whoever does not push in before those who wait on the same behalf.
+    /// [`State::take`], but not ahead of the owner's own waiters.
     fn take_in_turn(&mut self, owner: K, amount: usize, total: usize) -> Result<(), Refused> {
         let has_waiting = self.accounts.get_mut(&owner).is_some_and(Account::has_waiting);
         if has_waiting { Err(Refused::ShareUsedUp) } else { self.take(owner, amount, total) }
     }
 
     fn add(&mut self, owner: K, amount: usize) {
-        // Nothing is never given back, so it must not be kept.
+        // A share of zero is never given back, so its account would stay.
         if amount > 0 {
             self.used += amount;
             self.account(owner).held += amount;
@@ -229,43 +217,35 @@ impl<K: Owner> State<K> {
         self.accounts.entry(owner).or_insert_with(|| Account { held: 0, waiting: VecDeque::new() })
     }
 
-    /// Puts somebody in the owner's line; false when that is too long.
-    fn wait(&mut self, owner: K, waiter: Waiter<K>) -> bool {
+    /// Puts a waiter in its owner's line, or drops it when the line is full.
+    fn wait(&mut self, owner: K, waiter: Waiter<K>) {
         let account = self.account(owner);
         if account.waiting.len() >= MAX_WAITING {
             account.waiting.retain(|waiter| !waiter.answer.is_closed());
         }
-        let has_room = account.waiting.len() < MAX_WAITING;
-        if has_room {
+        if account.waiting.len() < MAX_WAITING {
             account.waiting.push_back(waiter);
             if !self.turns.contains(&owner) {
                 self.turns.push_back(owner);
             }
         }
-        has_room
     }
 
-    /// The next in an owner's line who still waits.
+    /// The first in an owner's line that is still waiting.
     fn next_waiter(&mut self, owner: K) -> Option<Waiter<K>> {
         let account = self.accounts.get_mut(&owner)?;
-        while let Some(waiter) = account.waiting.pop_front() {
-            if !waiter.answer.is_closed() {
-                return Some(waiter);
-            }
+        if account.has_waiting() {
+            return account.waiting.pop_front();
         }
         if account.held == 0 {
             self.accounts.remove(&owner);
         }
         None
     }
-
-    fn put_back(&mut self, owner: K, waiter: Waiter<K>) {
-        self.account(owner).waiting.push_front(waiter);
-    }
 }
 
 impl<K: Owner> Account<K> {
-    /// Whether somebody still waits; forgets those at the front who gave up.
+    /// Whether anyone is still waiting; drops those at the front that gave up.
     fn has_waiting(&mut self) -> bool {
         while self.waiting.front().is_some_and(|waiter| waiter.answer.is_closed()) {
             self.waiting.pop_front();
@@ -275,23 +255,20 @@ impl<K: Owner> Account<K> {
 }
 
 impl<K: Owner> Share<K> {
-    /// How much it is.
+    /// How much is held.
     #[must_use]
     pub fn amount(&self) -> usize {
         self.amount
     }
 
-    /// Takes so much more, as [`Shares::take`].
-    ///
-    /// # Errors
-    /// It could not be had for so long; what there is stays.
+    /// Takes `by` more, as [`Shares::take`] does. A refusal leaves the share as it was.
     pub async fn grow(&mut self, by: usize, patience: Duration) -> Result<(), Refused> {
         let mut more = self.shares.take(self.owner, by, patience).await?;
         self.amount += std::mem::take(&mut more.amount);
         Ok(())
     }
 
-    /// Keeps so much of it, and gives the rest back.
+    /// Keeps `amount` and gives the rest back.
     pub fn shrink_to(&mut self, amount: usize) {
         let rest = self.amount.saturating_sub(amount);
         if rest > 0 {
@@ -309,8 +286,7 @@ impl<K: Owner> Drop for Share<K> {
     }
 }
 
-/// An amount as a metric has it; beyond 2^52 it is not exact.
-#[expect(clippy::cast_precision_loss, reason = "nothing here is as large")]
+#[expect(clippy::cast_precision_loss, reason = "exact up to 2^52, and no amount here is that large")]
 fn as_metric(amount: usize) -> f64 {
     amount as f64
 }
@@ -329,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_greedy_leaves_room_for_one_more() {
+    fn a_greedy_owner_leaves_room_for_one_more() {
         let shares = Shares::new("test", 64);
         let first = take_all(&shares, 1);
         assert_eq!(first.len(), 32);
@@ -343,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_holds_nothing_gets_the_last_and_hears_when_there_is_none() {
+    fn an_owner_that_holds_nothing_gets_the_last_or_hears_that_all_is_used_up() {
         let shares = Shares::new("test", 1);
         let only = shares.try_take(1, 1).expect("the only one");
         assert_eq!(shares.try_take(2, 1).err(), Some(Refused::AllUsedUp));
@@ -359,7 +335,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn those_who_wait_get_it_in_turn_and_those_who_gave_up_do_not() {
+    async fn waiters_are_served_in_turn_unless_they_gave_up() {
         let shares = Shares::new("test", 2);
         let held = shares.try_take(1, 1).expect("free");
         let mut gone = Box::pin(shares.take(1, 1, LONG));
@@ -375,7 +351,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_granted_to_somebody_who_leaves_at_that_moment_is_given_back() {
+    async fn a_share_granted_to_a_waiter_that_is_leaving_is_given_back() {
         let shares = Shares::new("test", 2);
         let held = shares.try_take(1, 1).expect("free");
         let mut waits = Box::pin(shares.take(1, 1, LONG));
@@ -386,7 +362,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_waited_long_enough_is_refused() {
+    async fn a_waiter_is_refused_when_its_patience_ends() {
         let shares = Shares::new("test", 2);
         let held = shares.try_take(1, 1).expect("free");
         assert_eq!(shares.take(1, 1, Duration::ZERO).await.err(), Some(Refused::ShareUsedUp));
@@ -395,7 +371,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_more_than_so_many_wait() {
+    async fn a_line_has_a_longest_length() {
         let shares = Shares::new("test", 2);
         let held = shares.try_take(1, 1).expect("free");
         let mut waiting: Vec<_> = (0..MAX_WAITING).map(|_| Box::pin(shares.take(1, 1, LONG))).collect();
@@ -411,13 +387,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_waits_in_vain_holds_up_nobody_behind() {
+    async fn a_waiter_that_cannot_be_served_holds_up_nobody_behind_it_for_good() {
         let shares = Shares::new("test", 20);
         let held = shares.try_take(2, 10).expect("free");
         let mut large = Box::pin(shares.take(1, 15, LONG));
         assert!(poll!(&mut large).is_pending());
         let mut small = Box::pin(shares.take(1, 1, LONG));
-        assert!(poll!(&mut small).is_pending(), "in its turn");
+        assert!(poll!(&mut small).is_pending(), "waits for its turn");
         drop(large);
         assert!(shares.take(1, 15, Duration::ZERO).await.is_err());
         assert!(small.await.is_ok(), "though nothing was given back");
@@ -431,7 +407,7 @@ mod tests {
         let shares = Shares::new("test", 100);
         let mut share = shares.try_take(1, 10).expect("free");
         share.grow(40, LONG).await.expect("free");
-        assert!(share.grow(1, Duration::ZERO).await.is_err(), "half is what one may have");
+        assert!(share.grow(1, Duration::ZERO).await.is_err(), "one owner gets half");
         assert_eq!((share.amount(), shares.lock().used), (50, 50));
         share.shrink_to(5);
         assert_eq!((share.amount(), shares.lock().used), (5, 5));
@@ -441,7 +417,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nobody_gets_more_than_was_free_and_nothing_is_lost(
+        fn no_owner_gets_more_than_was_left_free_and_nothing_is_lost(
             steps in prop::collection::vec((0_u8..4, 0_usize..20, any::<bool>()), 0..200),
         ) {
             let shares = Shares::new("test", 40);

@@ -1,4 +1,4 @@
-//! Passwords and their hashes. Nothing here can be printed.
+//! Passwords and their hashes. None of them can be printed.
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -7,18 +7,18 @@ use super::Invalid;
 /// The fewest characters of a new password.
 pub const PASSWORD_MIN_CHARS: usize = 8;
 
-/// The most bytes of a new password: bcrypt reads no more, and we never cut one off.
+/// The most bytes of a new password: bcrypt reads no more, and we never truncate.
 pub const PASSWORD_MAX_BYTES: usize = 72;
 
-/// A password that may be set.
+/// A password that meets the rules for new ones.
 #[derive(Debug, Clone)]
 pub struct NewPassword(SecretString);
 
 impl NewPassword {
-    /// Reads a password for a new admin or for a change.
+    /// Parses a new password.
     ///
     /// # Errors
-    /// Too short, too long, or with a NUL, at which C implementations of bcrypt stop reading.
+    /// Too short, too long, or with a NUL, where C implementations of bcrypt stop reading.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         if text.chars().count() < PASSWORD_MIN_CHARS {
             return Err(Invalid::new("too_short", format!("must have at least {PASSWORD_MIN_CHARS} characters")));
@@ -32,31 +32,31 @@ impl NewPassword {
         Ok(Self(text.into()))
     }
 
-    /// The password's bytes, for hashing alone.
+    /// The text, only for hashing.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
-    /// The same password, to be compared with a hash.
+    /// The same password, for comparing with a hash.
     #[must_use]
     pub fn as_attempt(&self) -> PasswordAttempt {
         PasswordAttempt(self.0.clone())
     }
 }
 
-/// What somebody typed who wants to log in; right or wrong, so no rule applies.
+/// A password typed to log in. No rules apply, as it may be wrong.
 #[derive(Debug, Clone)]
 pub struct PasswordAttempt(SecretString);
 
 impl PasswordAttempt {
-    /// Takes whatever was typed.
+    /// Accepts any text.
     #[must_use]
     pub fn new(text: &str) -> Self {
         Self(text.into())
     }
 
-    /// The bytes, for comparing alone.
+    /// The text, only for comparing.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
@@ -68,13 +68,13 @@ impl PasswordAttempt {
 pub struct PasswordHash(SecretString);
 
 impl PasswordHash {
-    /// Wraps a hash that was made or loaded.
+    /// Wraps a hash.
     #[must_use]
     pub fn new(text: String) -> Self {
         Self(text.into())
     }
 
-    /// The hash's text, for storing and comparing alone.
+    /// The text, only for storing and comparing.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_limits_are_characters_below_and_bytes_above() {
+    fn the_minimum_counts_characters_and_the_maximum_bytes() {
         let code = |text: &str| NewPassword::parse(text).err().map(|invalid| invalid.code);
         assert_eq!(code("1234567"), Some("too_short"));
         assert_eq!(code("12345678"), None);

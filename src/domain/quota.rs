@@ -1,28 +1,28 @@
-//! How much an organization may keep: documents, and bytes of them. Indexes and the schema do not count.
+//! How many documents, and how many bytes of them, an organization may keep. Indexes and the schema do not count.
 
-/// How many documents, and how many bytes of BSON they are.
+/// A number of documents and their bytes of BSON.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Amount {
-    /// How many documents.
+    /// Documents.
     pub documents: u64,
-    /// How many bytes of BSON they are.
+    /// Bytes of BSON.
     pub bytes: u64,
 }
 
 impl Amount {
-    /// So many bytes in documents that count already.
+    /// Bytes in documents that are counted already.
     #[must_use]
     pub fn of_bytes(bytes: u64) -> Self {
         Self { documents: 0, bytes }
     }
 
-    /// One document of so many bytes.
+    /// One document of this size.
     #[must_use]
     pub fn of_document(bytes: u64) -> Self {
         Self { documents: 1, bytes }
     }
 
-    /// Both together.
+    /// The sum.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self {
@@ -31,7 +31,7 @@ impl Amount {
         }
     }
 
-    /// What is left without the other; nothing where the other has more.
+    /// The difference, never below zero.
     #[must_use]
     pub fn minus(self, other: Self) -> Self {
         Self {
@@ -40,57 +40,57 @@ impl Amount {
         }
     }
 
-    /// Whether it is nothing at all.
+    /// Whether both numbers are zero.
     #[must_use]
     pub fn is_nothing(self) -> bool {
         self == Self::default()
     }
 }
 
-/// The most that an organization may keep.
+/// The limits of an organization.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Quotas {
     documents: Option<u64>,
     bytes: Option<u64>,
 }
 
-/// One of the quotas.
+/// One of the limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quota {
-    /// How many documents.
+    /// Documents.
     Documents,
-    /// How many bytes of BSON.
+    /// Bytes of BSON.
     Bytes,
 }
 
-/// A quota that does not allow what a write would add.
+/// A write would exceed a quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuotaReached {
-    /// Which.
+    /// Which one.
     pub quota: Quota,
-    /// The most that it allows.
+    /// What it allows.
     pub limit: u64,
-    /// How much there is.
+    /// What is stored.
     pub used: u64,
-    /// How much the write would add.
+    /// What the write would add.
     pub coming: u64,
 }
 
 impl Quotas {
-    /// These quotas; 0 for none.
+    /// Sets both limits; 0 means no limit.
     #[must_use]
     pub fn new(documents: u64, bytes: u64) -> Self {
         let unless_zero = |limit: u64| (limit > 0).then_some(limit);
         Self { documents: unless_zero(documents), bytes: unless_zero(bytes) }
     }
 
-    /// Whether there is none.
+    /// Whether there is no limit at all.
     #[must_use]
     pub fn are_none(self) -> bool {
         self == Self::default()
     }
 
-    /// Whether so much may be added to what there is. What adds nothing to a quota may always come, however much there is.
+    /// Whether `coming` may be added to `used`. A write that adds nothing is always allowed, even over the limit.
     pub fn check(self, used: Amount, coming: Amount) -> Result<(), QuotaReached> {
         let documents = (Quota::Documents, self.documents, used.documents, coming.documents);
         let bytes = (Quota::Bytes, self.bytes, used.bytes, coming.bytes);
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_fits_may_come_and_what_adds_nothing_always_may() {
+    fn a_write_must_fit_unless_it_adds_nothing() {
         let quotas = Quotas::new(10, 1_000);
         let amount = |documents, bytes| Amount { documents, bytes };
         assert_eq!(quotas.check(amount(9, 900), amount(1, 100)), Ok(()));
@@ -117,13 +117,13 @@ mod tests {
         assert_eq!(quotas.check(amount(9, 0), amount(2, 1)), Err(documents));
         let bytes = QuotaReached { quota: Quota::Bytes, limit: 1_000, used: 950, coming: 51 };
         assert_eq!(quotas.check(amount(0, 950), amount(1, 51)), Err(bytes));
-        assert_eq!(quotas.check(amount(10, 950), Amount::of_bytes(50)), Ok(()), "no document more");
-        assert_eq!(quotas.check(amount(99, 9_999), amount(0, 0)), Ok(()), "over it already");
+        assert_eq!(quotas.check(amount(10, 950), Amount::of_bytes(50)), Ok(()), "adds no document");
+        assert_eq!(quotas.check(amount(99, 9_999), amount(0, 0)), Ok(()), "over the limit already");
         assert!(quotas.check(amount(u64::MAX, 0), amount(1, 0)).is_err());
     }
 
     #[test]
-    fn zero_is_no_quota() {
+    fn zero_means_no_limit() {
         assert!(Quotas::new(0, 0).are_none());
         let bytes_alone = Quotas::new(0, 5);
         assert!(!bytes_alone.are_none());

@@ -1,4 +1,4 @@
-//! Who is at the other end of a request: where it comes from, and whether it still listens.
+//! The client of a request: where it is, and whether it is still connected.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -20,36 +20,32 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// The client that a request says it is from.
+    /// Derives the client from the peer's address and the proxies' headers.
     pub(super) fn of(request: &Request, state: &HttpState) -> Self {
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-        // Without a connection there is no peer: in tests of the router alone.
+        // There is no peer only in tests of the bare router.
         let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| peer.ip());
         let address = believed(peer, request.headers(), &state.limits.trusted_proxies);
         Self { network: Network::of(address), gone: Arc::default() }
     }
 
-    /// Where it is from, as far as it can be believed.
+    /// The network that it is in, as far as that can be trusted.
     pub(super) fn network(&self) -> Network {
         self.network
     }
 
-    /// What counts as its own when something is divided among clients. The whole site, because whoever has one network of a
-    /// site can have thousands.
+    /// The owner of its shares. The whole site, because a client with one network of a site can have thousands.
     pub(super) fn site(&self) -> Network {
         self.network.site()
     }
 
-    /// Notes that it hung up, or that its time was over.
+    /// Records that it hung up or ran out of time.
     pub(super) fn leave(&self) {
         self.gone.notify_one();
     }
 
-    /// Does something that is for the client alone, until it is gone: a query whose answer nobody reads is ended in MongoDB too,
-    /// because the driver closes the connection of a command that is given up.
-    ///
-    /// # Errors
-    /// It is gone; nobody hears the problem.
+    /// Does work whose result only the client needs, and cancels it when the client is gone. That ends its query in MongoDB
+    /// too: the driver closes the connection of a cancelled command. Nobody reads the error.
     pub(super) async fn while_it_listens<T>(&self, work: impl Future<Output = T>) -> Result<T, Problem> {
         tokio::select! {
             biased;

@@ -1,4 +1,4 @@
-//! Where a request comes from: the peer's address, or what a trusted proxy says of it.
+//! The client's address: the peer's, or the one that trusted proxies report.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,9 +8,8 @@ use ipnet::IpNet;
 /// The header that proxies append their peer's address to.
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// Each proxy appends the address of its own peer, so the list is read from its end: it is true as long as the one
-/// who wrote the entry is trusted. The first address that is no trusted proxy's is the client's; what stands before
-/// it the client may have made up.
+/// Each proxy appends its own peer's address, so the list is read from the end: an entry is true if whoever wrote it is
+/// trusted. The first address that is not a trusted proxy's is the client's; the client may have made up the entries before.
 pub(super) fn believed(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
     let mut believed = peer.to_canonical();
@@ -21,7 +20,7 @@ pub(super) fn believed(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> 
         }
         match address_in(entry.trim()) {
             Some(address) => believed = address,
-            // Not an address: whoever sent it, the one who passed it on is the last that is known.
+            // Not an address, so the proxy that passed it on is the last known one.
             None => break,
         }
     }
@@ -48,13 +47,13 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_is_taken_at_its_own_address_whatever_it_says() {
+    fn a_strangers_header_is_ignored() {
         assert_eq!(from("192.0.2.9", &["203.0.113.5"]), "192.0.2.9");
         assert_eq!(from("::ffff:192.0.2.9", &[]), "192.0.2.9");
     }
 
     #[test]
-    fn a_trusted_proxy_is_believed_and_what_its_client_made_up_is_not() {
+    fn a_trusted_proxys_entry_is_believed_and_its_clients_own_entries_are_not() {
         assert_eq!(from("10.0.0.1", &["203.0.113.5"]), "203.0.113.5");
         assert_eq!(from("10.0.0.1", &["1.1.1.1, 203.0.113.5, 10.0.0.2"]), "203.0.113.5");
         assert_eq!(from("10.0.0.1", &["1.1.1.1", "203.0.113.5:4711"]), "203.0.113.5");
@@ -62,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_ends_the_list() {
+    fn an_entry_that_is_no_address_ends_the_list() {
         assert_eq!(from("10.0.0.1", &["203.0.113.5, unknown"]), "10.0.0.1");
         assert_eq!(from("10.0.0.1", &["", "10.0.0.3"]), "10.0.0.3");
         assert_eq!(from("10.0.0.1", &[]), "10.0.0.1");

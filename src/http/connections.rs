@@ -1,4 +1,4 @@
-//! Connections as a resource: how many there may be, how many of one client, and how long one may stand still.
+//! Limits connections: how many in all, how many per client, and how long one may stall.
 
 use std::future::{Ready, ready};
 use std::io::{self, ErrorKind, IoSlice};
@@ -17,26 +17,26 @@ use tokio::time::{Sleep, sleep};
 use crate::domain::Network;
 use crate::shares::{Refused, Share, Shares};
 
-/// In what time a client must take so much of what it asked for, if there is more.
+/// A client must take at least [`STALL_BYTES`] of a pending answer within this time.
 const STALL_LIMIT: Duration = Duration::from_secs(10);
 const STALL_BYTES: usize = 16 << 10;
 
-/// What is said to a client that has too many connections already, if it can be said without waiting.
+/// The answer to a client with too many connections, sent only if that needs no waiting.
 const TOO_MANY: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\n\
     Content-Type: application/problem+json\r\nContent-Length: 163\r\nRetry-After: 1\r\nConnection: close\r\n\r\n\
     {\"type\":\"about:blank\",\"title\":\"Too Many Requests\",\"status\":429,\"code\":\"share_used_up\",\
     \"detail\":\"There are as many connections from your address as one may have.\"}\n";
 
-/// Lets connections in, and keeps an eye on them.
+/// Admits connections and cuts stalled ones.
 #[derive(Debug, Clone)]
 pub struct Gate {
     connections: Arc<Shares<Network>>,
-    /// Proxies, which have connections on behalf of many clients.
+    /// Proxies, whose connections stand for many clients.
     proxies: Arc<[IpNet]>,
 }
 
 impl Gate {
-    /// Lets in at most so many at once.
+    /// Admits at most `max_connections` at once.
     #[must_use]
     pub fn new(max_connections: usize, proxies: Arc<[IpNet]>) -> Self {
         Self { connections: Shares::new("http_connections", max_connections), proxies }
@@ -61,12 +61,12 @@ impl<S> Accept<TcpStream, S> for Gate {
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
         let admitted = stream.peer_addr().and_then(|peer| {
             let share = self.admit(peer.ip()).map_err(|refused| {
-                // Whoever has it to spare may read it; nobody waits for it.
+                // Best effort: never waits for the client.
                 let _unsent = stream.try_write(TOO_MANY);
                 io::Error::new(ErrorKind::ConnectionRefused, refused)
             })?;
-            // Else the kernel keeps the next piece of an answer back until the client has confirmed the last one, which
-            // clients put off for up to 40 ms.
+            // Otherwise the kernel holds back the next piece of an answer until the client acknowledges the last one, which
+            // clients delay by up to 40 ms.
             stream.set_nodelay(true)?;
             Ok(share)
         });
@@ -74,25 +74,25 @@ impl<S> Accept<TcpStream, S> for Gate {
     }
 }
 
-/// A client's connection. It breaks when the client takes next to nothing for too long.
+/// A client's connection. It fails when the client stalls for too long.
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
-    /// Since the client takes less than there is: the end of the patience with it, and what it has taken.
+    /// While the client takes less than is offered: the time left, and what it has taken.
     stalled: Option<(Pin<Box<Sleep>>, usize)>,
     _share: Share<Network>,
 }
 
 impl Connection {
-    /// What came of writing so many bytes, unless it has come to next to nothing for too long.
-    fn patiently(
+    /// Passes on the result of writing `bytes`, or fails if the client has stalled for too long.
+    fn unless_stalled(
         &mut self,
         context: &mut Context<'_>,
         bytes: usize,
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         match (&written, &mut self.stalled) {
-            // All of it, or enough to go on hoping.
+            // Some of it, but too little to reset the timer.
             (Poll::Ready(Ok(taken)), Some((_, before))) if *taken < bytes && *before + taken < STALL_BYTES => {
                 *before += taken;
                 written
@@ -122,7 +122,7 @@ impl AsyncRead for Connection {
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.patiently(context, bytes.len(), written)
+        self.unless_stalled(context, bytes.len(), written)
     }
 
     fn poll_write_vectored(
@@ -131,7 +131,7 @@ impl AsyncWrite for Connection {
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
-        self.patiently(context, pieces.iter().map(|piece| piece.len()).sum(), written)
+        self.unless_stalled(context, pieces.iter().map(|piece| piece.len()).sum(), written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_client_with_too_many_connections_is_told_is_as_long_as_it_says() {
+    fn the_answer_to_too_many_connections_is_as_long_as_it_says() {
         let text = std::str::from_utf8(TOO_MANY).expect("text");
         let (head, body) = text.split_once("\r\n\r\n").expect("a head");
         assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{}", body.len());

@@ -1,5 +1,5 @@
-//! The pages that people read the API in: `/redoc` (ReDoc), `/docs` (Swagger UI), and the document that both show,
-//! `/openapi.json`. Everything comes from this binary; nothing is loaded from elsewhere.
+//! The API's documentation: `/redoc` (ReDoc), `/docs` (Swagger UI), and the document that both show, `/openapi.json`.
+//! Everything is part of this binary; nothing is loaded from elsewhere.
 
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
@@ -17,10 +17,10 @@ use utoipa_swagger_ui::Config;
 use super::problem::{Problem, kinds};
 use super::state::HttpState;
 
-/// The path of ReDoc's script. Its version is part of it, so that a browser may keep the script for ever.
+/// The path has ReDoc's version, so that browsers can cache the script forever.
 const REDOC_SCRIPT_PATH: &str = "/redoc/redoc-2.5.4.js";
 
-/// ReDoc's page. It finds its settings in the element's attributes; an inline script would need a weaker policy.
+/// ReDoc reads its settings from the element's attributes; an inline script would need a weaker policy.
 const REDOC_PAGE: &str = r#"<!doctype html>
 <html lang="en">
   <head>
@@ -36,21 +36,21 @@ const REDOC_PAGE: &str = r#"<!doctype html>
 </html>
 "#;
 
-/// ReDoc's script without the one address of another server in it, its logo's, which the page's policy would refuse
-/// with an error in the console.
+/// ReDoc's script without the only URL in it that points elsewhere, its logo's. The page's policy would block that, with an
+/// error in the console.
 static REDOC_SCRIPT: LazyLock<String> =
     LazyLock::new(|| include_str!("../../assets/redoc/redoc.standalone.js").replace(REDOC_LOGO, "data:,"));
 const REDOC_LOGO: &str = "https://cdn.redoc.ly/redoc/logo-mini.svg";
 
-/// What the pages may do: run our scripts, ask us, and nothing else. ReDoc searches in a worker that it makes itself;
-/// both set styles from their scripts.
+/// Lets the pages run our scripts and call our server, and nothing else. ReDoc searches in a worker made from a blob; both
+/// set styles from their scripts.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
     img-src 'self' data:; font-src 'self' data:; connect-src 'self'; worker-src blob:; base-uri 'none'; \
     form-action 'none'; frame-ancestors 'none'";
 
 /// The pages' routes.
 pub(super) fn routes(openapi: &OpenApi) -> Result<Router<HttpState>, serde_json::Error> {
-    // Shared by all who read it, and not copied for each.
+    // Bytes are shared between answers, not copied.
     let document = Bytes::from(openapi.to_pretty_json()?);
     let json = move || {
         let document = document.clone();
@@ -74,13 +74,13 @@ async fn redoc_script() -> impl IntoResponse {
 /// One of Swagger UI's files.
 fn swagger_file(name: &str) -> Response {
     static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
-        // "none": else the page would send the document to a validator of another server.
+        // By default the page sends the document to a validator on another server.
         let config = Config::new(["/openapi.json"]).validator_url("none").try_it_out_enabled(true);
         Arc::new(config)
     });
     match utoipa_swagger_ui::serve(name, CONFIG.clone()) {
         Ok(Some(file)) => {
-            // They change with the binary alone, but have no version in their names.
+            // The files change only with the binary, but their names have no version.
             let cached = (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=600"));
             ([page_policy(), cached], [(header::CONTENT_TYPE, file.content_type)], shared(file.bytes)).into_response()
         }
@@ -92,7 +92,7 @@ fn swagger_file(name: &str) -> Response {
     }
 }
 
-/// What is part of the program is not copied.
+/// Avoids a copy of what is part of the binary.
 fn shared(bytes: Cow<'static, [u8]>) -> Bytes {
     match bytes {
         Cow::Borrowed(bytes) => Bytes::from_static(bytes),
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn redocs_script_names_its_logo_once_and_is_served_without_it() {
+    fn redocs_script_is_served_without_its_logos_url() {
         assert_eq!(include_str!("../../assets/redoc/redoc.standalone.js").matches(REDOC_LOGO).count(), 1);
         assert!(!REDOC_SCRIPT.contains(REDOC_LOGO));
         assert!(REDOC_PAGE.contains(REDOC_SCRIPT_PATH));

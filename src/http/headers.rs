@@ -1,4 +1,4 @@
-//! The headers that every answer carries, and which other sites may read answers (CORS).
+//! The security headers of every answer, the check of `Host`, and CORS.
 
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ const CORS_MAX_AGE: Duration = Duration::from_mins(10);
 /// The longest host: a name of 253 characters (RFC 1035, section 2.3.4) and a port, with some room.
 const HOST_MAX_BYTES: usize = 300;
 
-/// What every answer forbids a browser unless it says otherwise itself: JSON is not a page, so it loads nothing, is
-/// shown in no frame and names no referrer.
+/// Restrictions for browsers, unless an answer sets its own: JSON is no page, so it loads nothing, appears in no frame and
+/// sends no referrer.
 const DEFAULTS: [(HeaderName, HeaderValue); 5] = [
-    // Nearly everything is somebody's own; what is not says so itself.
+    // Nearly every answer is private; the others set their own.
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
@@ -32,13 +32,13 @@ const DEFAULTS: [(HeaderName, HeaderValue); 5] = [
     ),
 ];
 
-/// What of the paths is about organizations, and so depends on who asks.
+/// Paths of organizations, whose answers depend on the caller.
 const OF_ORGANIZATIONS: &str = "/org/";
 
-/// Adds the headers that are not there.
+/// Adds the defaults that an answer does not set itself.
 pub(super) fn harden(response: &mut Response, uri: &Uri) {
     let headers = response.headers_mut();
-    // At once, and for those that other layers add.
+    // One allocation, with room for the headers of other layers.
     headers.reserve(2 * DEFAULTS.len());
     for (name, value) in DEFAULTS {
         headers.entry(name).or_insert(value);
@@ -48,8 +48,8 @@ pub(super) fn harden(response: &mut Response, uri: &Uri) {
     }
 }
 
-/// Whether a request says once, and in a form that can be one, which host it is for (RFC 9112, section 3.2). Whoever stands
-/// between, such as a cache, may understand a doubtful one otherwise than we do.
+/// Refuses a request without exactly one well-formed `Host` (RFC 9112, section 3.2). Intermediaries, such as caches, may read
+/// an ambiguous one differently.
 pub(super) fn check_host(request: &Request) -> Result<(), Problem> {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let is_clear = match (hosts.next(), hosts.next()) {
@@ -68,8 +68,8 @@ fn is_host(host: &[u8]) -> bool {
     !name.is_empty() && host.len() <= HOST_MAX_BYTES && host.iter().all(is_allowed)
 }
 
-/// Lets pages of these origins call the API; `*` is all of them. Tokens travel in a header that a page must set by
-/// itself, so cookies (credentials) are never allowed.
+/// Lets pages of these origins call the API; `*` allows all. Pages set the token's header themselves, so credentials
+/// (cookies) are never allowed.
 pub(super) fn cors(origins: &[HeaderValue]) -> CorsLayer {
     let allowed = if origins.iter().any(|origin| origin == "*") {
         AllowOrigin::any()
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_says_once_which_host_it_is_for() {
+    fn a_request_needs_exactly_one_well_formed_host() {
         for host in ["a.example", "A.example:8000", "127.0.0.1:8000", "[::1]:8000", "localhost", "a_b"] {
             assert!(is_clear(&[host], Version::HTTP_11), "{host}");
         }

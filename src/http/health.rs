@@ -1,4 +1,4 @@
-//! `/`, `/health/*` and `/metrics`: for those who run the server.
+//! `/`, `/health/*` and `/metrics`, for operators.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use super::state::{HttpState, Services};
 use crate::repo::{Database, ping};
 use crate::service::storage::StorageCondition;
 
-/// How long MongoDB may take to answer before the server says that it is not ready.
+/// How long MongoDB may take to answer before the server reports that it is not ready.
 const PING_LIMIT: Duration = Duration::from_secs(2);
 
-/// What `/health/ready` can answer besides its success.
+/// The problems of `/health/ready`.
 pub(super) const READY_PROBLEMS: &[Kind] = &[kinds::DATABASE_UNAVAILABLE];
 
 /// The server runs.
@@ -82,9 +82,8 @@ pub(super) async fn ready(services: Services, State(state): State<HttpState>) ->
         StorageCondition::Low => "low",
         StorageCondition::Unknown => "unknown",
     };
-    // Together, so that many who ask cost MongoDB no more than one.
-    let is_there = state.pings.get((), || is_there(services.database.clone())).await;
-    if is_there {
+    // Shared, so that many probes cost MongoDB no more than one.
+    if state.pings.get((), || is_up(services.database.clone())).await {
         Ok(Json(Readiness { status: "ready", storage }))
     } else {
         Err(Problem::new(kinds::DATABASE_UNAVAILABLE))
@@ -92,8 +91,8 @@ pub(super) async fn ready(services: Services, State(state): State<HttpState>) ->
 }
 
 /// Whether MongoDB answers in time.
-async fn is_there(database: Database) -> bool {
-    // In a task of its own, because at the limit only the handle may be dropped (see `super::detach`, which waits longer).
+async fn is_up(database: Database) -> bool {
+    // In a task of its own: at the limit only its handle may be dropped, never the driver's future (see `super::detach`).
     let asked = tokio::spawn(async move { ping(&database).await });
     matches!(timeout(PING_LIMIT, asked).await, Ok(Ok(Ok(()))))
 }

@@ -1,21 +1,21 @@
-//! Where something is: the `Location` of what was created.
+//! The `Location` of a new resource.
 
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// What stays as it is in a segment of a path (RFC 3986, section 2.3).
+/// Not encoded in a path segment (RFC 3986, section 2.3).
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Says that what was created is at this path.
+/// Sets the header.
 pub(super) fn insert(response: &mut Response, path: &str) {
-    // A path that was requested, and percent-encoding, are ASCII.
+    // Cannot fail: a requested path and percent-encoding are ASCII.
     if let Ok(location) = HeaderValue::from_str(path) {
         response.headers_mut().insert(header::LOCATION, location);
     }
 }
 
-/// The path of something that stands beneath another path.
+/// The path of a resource beneath another one.
 pub(super) fn beneath(path: &str, segment: &str) -> String {
     format!("{path}/{}", utf8_percent_encode(segment, UNRESERVED))
 }

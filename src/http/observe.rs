@@ -1,4 +1,4 @@
-//! The layer around everything: gives a request its id, its log line and its metrics.
+//! The outermost layer: gives a request its id, its log line and its metrics.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,23 +14,23 @@ use uuid::Uuid;
 /// The header that carries the request's id, in both directions.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The span's field that a handler fills in when it knows on whose behalf it works.
+/// The span's field that a handler fills in once it knows the organization.
 pub(super) const ORGANIZATION_ID: &str = "organization_id";
 
-/// A client's own id is taken when it has at most so many characters, of `A-Z a-z 0-9 - _`.
+/// A client's own id is accepted up to this length, in `A-Z a-z 0-9 - _`.
 const REQUEST_ID_MAX_CHARS: usize = 64;
 
 /// The id of a request, among its extensions.
 #[derive(Debug, Clone)]
 pub(super) struct RequestId(pub(super) Arc<str>);
 
-/// Gives a request its id, its one log line and its metrics.
+/// The layer itself.
 pub(super) async fn watch(mut request: Request, next: Next) -> Response {
     let id = RequestId(given_id(&request).unwrap_or_else(|| Uuid::now_v7().to_string().into()));
     let method = known_method(request.method());
-    // The route, never the path: a path can hold a name, and there is no end to the number of paths.
+    // The route, never the path: a path can hold a name, and the number of paths is unbounded.
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
-    // At the highest level, so that no RUST_LOG takes the id away from the lines inside.
+    // At the highest level, so that no RUST_LOG strips the id from the lines inside.
     let span = error_span!("request", request_id = %id.0, { ORGANIZATION_ID } = field::Empty);
     request.extensions_mut().insert(id.clone());
     let started = Instant::now();
@@ -55,8 +55,7 @@ fn given_id(request: &Request) -> Option<Arc<str>> {
     is_plain.then(|| id.into())
 }
 
-/// A method of HTTP by its name. Whatever else a client invents is one and the same to the metrics, which would grow
-/// with every new word.
+/// The method's name for the metrics, which must not grow with every method that a client makes up.
 fn known_method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -70,7 +69,7 @@ fn known_method(method: &Method) -> &'static str {
     }
 }
 
-/// To the microsecond: more digits than that are noise in a log.
+/// Rounded to the microsecond; more digits are noise in a log.
 fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1_000_000.0).round() / 1_000.0
 }

@@ -1,5 +1,5 @@
-//! Sends an answer piece by piece. Until the last piece is taken, what the answer holds is held: the right to be at work, and the
-//! bytes. Between two pieces other requests get their turn, because packing a large piece takes the thread for long.
+//! Sends an answer in pieces. Its shares of requests and of bytes are held until the last piece is taken. Other requests get a
+//! turn between pieces, because compressing a large answer at once would block the thread.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -13,33 +13,33 @@ use super::bytes::UntilSent;
 use crate::domain::Network;
 use crate::shares::Share;
 
-/// The largest piece: gzip takes about a millisecond for so many bytes.
+/// The largest piece, which gzip compresses in about a millisecond.
 const PIECE_BYTES: usize = 32 << 10;
 
-/// What an answer holds until it is sent; dropped with the body.
+/// Shares that an answer holds until it is sent.
 struct Held {
     _request: Option<Share<Network>>,
     _bytes: Option<UntilSent>,
 }
 
-/// An answer's body that is on its way.
+/// The body of an answer on its way.
 struct Sending {
     body: Body,
-    /// What is left of a large piece.
+    /// What is left of a large frame.
     rest: Bytes,
-    /// Whether others get their turn first.
+    /// Whether to yield before the next piece.
     is_others_turn: bool,
     held: Option<Held>,
 }
 
-/// Makes an answer hold the right to be at work until it is sent. Small answers are not worth it: they are on their way at once.
+/// Makes an answer hold its shares until it is sent. Small answers are sent at once and need not.
 pub(super) fn hold_until_sent(mut response: Response, request: Option<Share<Network>>) -> Response {
     let bytes = response.extensions_mut().remove::<UntilSent>();
     let length = response.body().size_hint().upper();
     if bytes.is_none() && length.is_some_and(|length| length <= PIECE_BYTES as u64) {
         return response;
     }
-    // A stream, which nobody knows the length of, has a share of its own, and may go on for long.
+    // A body of unknown length is a stream, which may take long and has a share of its own.
     let request = request.filter(|_| length.is_some());
     let held = Some(Held { _request: request, _bytes: bytes });
     response.map(|body| Body::new(Sending { body, rest: Bytes::new(), is_others_turn: false, held }))

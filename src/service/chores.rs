@@ -1,5 +1,5 @@
-//! What services do without being asked. Each service offers its own (`chores`); the server does all of them until it stops,
-//! each at its own pace, so that none waits for another.
+//! Background work. Each service offers its chores; the server runs all of them until it stops, each at its own pace, so
+//! that none waits for another.
 
 use std::time::Duration;
 
@@ -11,18 +11,18 @@ use uuid::Uuid;
 
 use crate::repo::RepoError;
 
-/// One kind of such work.
+/// A kind of background work.
 pub struct Chore {
-    /// What it does, for the log: "cannot <what>".
+    /// For the log: "cannot <what>".
     what: &'static str,
     work: Box<dyn Fn() -> BoxFuture<'static, Result<(), RepoError>> + Send + Sync>,
     until_due: Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>,
-    /// Whether it is done once more when the server stops.
-    is_last_word: bool,
+    /// Whether to run once more when the server stops.
+    runs_at_stop: bool,
 }
 
 impl Chore {
-    /// What a service does every so often; not at the same moment on all servers.
+    /// Runs about every `period`, with jitter, so that servers do not run it at the same moment.
     pub(super) fn every<S, F>(period: Duration, what: &'static str, service: &S, work: fn(S) -> F) -> Self
     where
         S: Clone + Send + Sync + 'static,
@@ -35,7 +35,7 @@ impl Chore {
         Self::when(what, service, pause, work)
     }
 
-    /// What a service does when it says that it is due.
+    /// Runs whenever `until_due` has ended.
     pub(super) fn when<S, D, F>(
         what: &'static str,
         service: &S,
@@ -52,23 +52,23 @@ impl Chore {
             what,
             work: Box::new(move || Box::pin(work(working.clone()))),
             until_due: Box::new(move || Box::pin(until_due(waiting.clone()))),
-            is_last_word: false,
+            runs_at_stop: false,
         }
     }
 
     /// The same, and once more when the server stops.
     #[must_use]
-    pub(super) fn with_last_word(self) -> Self {
-        Self { is_last_word: true, ..self }
+    pub(super) fn and_at_stop(self) -> Self {
+        Self { runs_at_stop: true, ..self }
     }
 
-    /// Does the work now, and whenever it is due, until the server stops; never breaks off in the middle.
+    /// Runs now, and then whenever due, until the server stops. Never stops in the middle of a run.
     pub async fn run(self, stop: &CancellationToken) {
         self.once().await;
         while stop.run_until_cancelled((self.until_due)()).await.is_some() {
             self.once().await;
         }
-        if self.is_last_word {
+        if self.runs_at_stop {
             self.once().await;
         }
     }

@@ -1,5 +1,5 @@
-//! Encrypts what others keep for this server: AES-256-GCM, under keys that every server with the same secret derives from
-//! it (HKDF, one key for each purpose).
+//! Encrypts what others keep for this server, with AES-256-GCM. All servers with the same secret derive the same keys from
+//! it (HKDF, one key per purpose).
 
 use std::sync::Arc;
 
@@ -8,13 +8,12 @@ use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
 use secrecy::{ExposeSecret, SecretString};
 
-/// How many bytes of what is sealed are its nonce.
+/// The nonce comes first in a sealed text.
 const NONCE_BYTES: usize = 12;
 
-/// How many bytes a key has.
 const KEY_BYTES: usize = 32;
 
-/// The length of a key, as the key derivation asks for it.
+/// The length of a key, for the key derivation.
 struct KeyBytes;
 
 impl KeyType for KeyBytes {
@@ -23,7 +22,7 @@ impl KeyType for KeyBytes {
     }
 }
 
-/// A key that is no other purpose's key.
+/// Derives the key for one purpose.
 pub(super) fn derive_key(secret: &SecretString, purpose: &[u8]) -> Result<[u8; KEY_BYTES], Unspecified> {
     let mut key = [0; KEY_BYTES];
     let derived = Salt::new(HKDF_SHA256, &[]).extract(secret.expose_secret().as_bytes());
@@ -38,19 +37,18 @@ pub(super) struct Sealer {
 }
 
 impl Sealer {
-    /// A sealer for one purpose.
     pub(super) fn new(secret: &SecretString, purpose: &[u8]) -> Result<Self, Unspecified> {
         let key = RandomizedNonceKey::new(&AES_256_GCM, &derive_key(secret, purpose)?)?;
         Ok(Self { key: Arc::new(key) })
     }
 
-    /// Seals something that opens only together with `bound_to`. `None` when the library fails.
+    /// Seals a text so that it opens only with the same `bound_to`. `None` when the library fails.
     pub(super) fn seal(&self, bound_to: &[u8], mut text: Vec<u8>) -> Option<Vec<u8>> {
         let nonce = self.key.seal_in_place_append_tag(Aad::from(bound_to), &mut text).ok()?;
         Some([nonce.as_ref().as_slice(), &text].concat())
     }
 
-    /// Opens what was sealed so; `None` when it was not, or was altered.
+    /// Opens a sealed text. `None` when it was altered, or sealed with another key or `bound_to`.
     pub(super) fn open(&self, bound_to: &[u8], mut sealed: Vec<u8>) -> Option<Vec<u8>> {
         let (nonce, text) = sealed.split_at_mut_checked(NONCE_BYTES)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;

@@ -1,9 +1,8 @@
-//! One answer for all who ask the same at the same time, and never an old one: whoever asks is answered by a lookup that
-//! began after they asked.
+//! Shares one lookup among concurrent callers that ask for the same key, and never serves a stale answer: every caller gets
+//! that of a lookup which began after its call.
 //!
-//! While one lookup is on its way, those who come wait for the next, which serves all of them. So a client that sends a
-//! hundred requests at once costs two or three lookups of its token instead of a hundred, and a token that was ended is
-//! refused just as soon as without this.
+//! While a lookup runs, new callers wait for the next one, which serves them all. So a client that sends a hundred requests
+//! at once costs two or three lookups of its token instead of a hundred, and an ended token is refused just as soon.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -12,24 +11,23 @@ use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 
 use tokio::sync::Mutex;
 
-/// The lookups on their way, by what they look up.
+/// The running lookups.
 #[derive(Debug)]
 pub(crate) struct SharedLookups<K, V> {
-    /// Counts arrivals and beginnings, so that their order can be told.
+    /// Orders arrivals and beginnings.
     clock: AtomicU64,
     asked: SyncMutex<HashMap<K, Arc<Answer<V>>>>,
 }
 
-/// The last answer, and when its lookup began. Locked while the next is looked up.
+/// The last answer and when its lookup began. Locked during the next lookup.
 type Answer<V> = Mutex<Option<(u64, V)>>;
 
 impl<K: Eq + Hash + Clone, V: Clone> SharedLookups<K, V> {
-    /// Nobody has asked yet.
     pub(crate) fn new() -> Self {
         Self { clock: AtomicU64::new(0), asked: SyncMutex::default() }
     }
 
-    /// The answer of a lookup that began after this call did: of this one, or of somebody else's.
+    /// The answer of a lookup that began after this call, by this caller or another.
     pub(crate) async fn get<F: Future<Output = V>>(&self, key: K, look_up: impl FnOnce() -> F) -> V {
         let arrived = self.tick();
         let answer = self.lock().entry(key.clone()).or_default().clone();
@@ -48,7 +46,7 @@ impl<K: Eq + Hash + Clone, V: Clone> SharedLookups<K, V> {
         value
     }
 
-    /// Drops an answer that nobody waits for any more.
+    /// Drops an answer that nobody waits for.
     fn forget(&self, key: &K, answer: Arc<Answer<V>>) {
         let mut asked = self.lock();
         drop(answer);
@@ -62,7 +60,7 @@ impl<K: Eq + Hash + Clone, V: Clone> SharedLookups<K, V> {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<K, Arc<Answer<V>>>> {
-        // Whoever panicked did so between two whole states of the map.
+        // Nothing panics while it holds the lock.
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -75,7 +73,7 @@ mod tests {
 
     use super::*;
 
-    /// A lookup that answers how many there were, when it is let go.
+    /// A lookup that waits for the gate and returns its own number.
     async fn counted(count: &AtomicU64, gate: &Semaphore) -> u64 {
         let number = count.fetch_add(1, Ordering::SeqCst) + 1;
         gate.acquire().await.expect("open").forget();
@@ -83,18 +81,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_comes_while_a_lookup_is_on_its_way_is_served_by_the_next_one() {
+    async fn callers_that_arrive_during_a_lookup_share_the_next_one() {
         let (lookups, count, gate) = (SharedLookups::new(), AtomicU64::new(0), Semaphore::new(0));
         let ask = |key: &'static str| lookups.get(key, || counted(&count, &gate));
         let all = join_all((0..51).map(|_| ask("a")));
         tokio::pin!(all);
-        // All have come, and the first one's lookup is on its way.
+        // All have arrived, and the first one's lookup is running.
         tokio::select! { biased; _ = &mut all => panic!("the gate is closed"), () = yield_now() => {} }
         gate.add_permits(2);
         let (first, others) = all.await.split_first().map(|(first, others)| (*first, others.to_vec())).expect("51");
         assert_eq!((first, others), (1, vec![2; 50]));
         gate.add_permits(2);
-        assert_eq!((ask("a").await, ask("b").await), (3, 4), "an old answer is no answer");
+        assert_eq!((ask("a").await, ask("b").await), (3, 4), "an old answer is not reused");
         assert!(lookups.lock().is_empty(), "nothing is kept");
     }
 }

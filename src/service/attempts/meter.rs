@@ -1,7 +1,7 @@
-//! One limit: so many attempts a minute for each key, kept for a bounded number of keys.
+//! One rate limit per key, with a bounded number of keys.
 //!
-//! An attempt fills its key's bucket, which leaks as much in a minute as it holds (the generic cell rate algorithm of ITU-T
-//! I.371). So all that is kept of a key is when its bucket is empty, and a bucket that is empty need not be kept.
+//! A leaky bucket: an attempt fills its key's bucket, and a full bucket leaks away within a minute (the generic cell rate
+//! algorithm of ITU-T I.371). All there is to store of a key is when its bucket will be empty, and empty ones need no entry.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -11,15 +11,15 @@ use std::time::Duration;
 /// The time in which a full bucket leaks away.
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// How many keys are kept: about a megabyte. More come only from somebody who has as many networks; then those are forgotten
-/// that have the least in their buckets, which are such a flood's own. To make the server forget a bucket that is full, it
-/// would have to fill as many others just as far, in the minute in which that one leaks away by itself.
+/// The most keys, about a megabyte. Only a flood from as many networks exceeds it; then the emptiest buckets are forgotten,
+/// which are the flood's own. To have a full bucket forgotten, it would have to fill as many others just as far within the
+/// minute in which that bucket empties anyway.
 const MAX_KEYS: usize = 50_000;
 
-/// After how many attempts the empty buckets are forgotten.
+/// Every so many attempts, the empty buckets are forgotten.
 const SWEEP_EVERY: u32 = 1_000;
 
-/// So many attempts a minute for each key. A key is a hash, so that no email stays in memory.
+/// Limits attempts per minute and key. Keys are hashes, so that no email stays in memory.
 #[derive(Debug)]
 pub(super) struct Meter {
     /// The time in which one attempt leaks away.
@@ -35,58 +35,51 @@ struct State {
 }
 
 impl Meter {
-    /// So many attempts a minute.
+    /// Allows `attempts` per minute.
     pub(super) fn per_minute(attempts: u64) -> Self {
         let nanoseconds = MINUTE.as_nanos() / u128::from(attempts.max(1));
         let each = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
         Self { each, state: Mutex::default() }
     }
 
-    /// Counts an attempt, if there is room for it.
-    ///
-    /// # Errors
-    /// There is none; the value says after what time there is.
+    /// Counts an attempt if there is room for it; the error says how long until there is.
     pub(super) fn count(&self, key: u64, now: Duration) -> Result<(), Duration> {
         let mut state = self.lock();
         let filled = self.one_more(&state, key, now);
-        if let Some(wait) = too_full(filled, now) {
-            return Err(wait);
-        }
+        fits(filled, now)?;
         state.set(key, filled, now);
         Ok(())
     }
 
-    /// Counts an attempt in any case: whoever hammers keeps its own bucket full, and is let in when it pauses.
-    ///
-    /// # Errors
-    /// There is no room for it; the value says after what time there is, for whoever waits so long.
+    /// Counts an attempt even if there is no room for it. Hammering keeps the bucket full, so only a pause helps; the error
+    /// says how long.
     pub(super) fn count_anyway(&self, key: u64, now: Duration) -> Result<(), Duration> {
         let mut state = self.lock();
         let filled = self.one_more(&state, key, now);
         state.set(key, filled.min(now + MINUTE), now);
-        too_full(filled, now).map_or(Ok(()), |_| Err(self.each))
+        fits(filled, now).map_err(|_| self.each)
     }
 
     /// Whether there is room for an attempt. Counts nothing.
     pub(super) fn look(&self, key: u64, now: Duration) -> Result<(), Duration> {
-        let state = self.lock();
-        too_full(self.one_more(&state, key, now), now).map_or(Ok(()), Err)
+        fits(self.one_more(&self.lock(), key, now), now)
     }
 
-    /// When the bucket will be empty with one attempt more in it.
+    /// When the bucket will be empty after one more attempt.
     fn one_more(&self, state: &State, key: u64, now: Duration) -> Duration {
         state.buckets.get(&key).map_or(now, |empty_at| *empty_at.max(&now)) + self.each
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing that is done while it is locked can panic in the middle.
+        // Nothing panics while it holds the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// After what time a bucket that is so full has leaked enough; `None` when it holds no more than it may.
-fn too_full(empty_at: Duration, now: Duration) -> Option<Duration> {
-    empty_at.checked_sub(now + MINUTE).filter(|over| !over.is_zero())
+/// Whether a bucket holds no more than it may; the error says how long until enough has leaked.
+fn fits(empty_at: Duration, now: Duration) -> Result<(), Duration> {
+    let over = empty_at.saturating_sub(now + MINUTE);
+    if over.is_zero() { Ok(()) } else { Err(over) }
 }
 
 impl State {
@@ -108,7 +101,7 @@ impl State {
         }
     }
 
-    /// Forgets the empty buckets, and if that is not enough, the half that will be empty first.
+    /// Forgets the empty buckets, and if that is not enough, the emptier half.
     fn make_room(&mut self, now: Duration) {
         self.forget_until(now);
         if self.buckets.len() >= MAX_KEYS {
@@ -131,7 +124,7 @@ mod tests {
     const START: Duration = Duration::from_secs(1_000);
 
     #[test]
-    fn so_many_fit_and_then_one_each_time_that_one_leaked_away() {
+    fn a_full_bucket_takes_another_attempt_when_one_has_leaked_away() {
         let meter = Meter::per_minute(3);
         for _ in 0..3 {
             assert_eq!(meter.count(1, START), Ok(()));
@@ -146,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_hammers_is_let_in_when_it_pauses_and_not_before() {
+    fn hammering_is_refused_until_it_pauses() {
         let meter = Meter::per_minute(3);
         let tries = |seconds: f64| meter.count_anyway(1, START + Duration::from_secs_f64(seconds));
         assert_eq!((0..3).flat_map(|_| tries(0.0)).count(), 3);
@@ -157,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fastest_that_can_be_set_is_no_limit_and_the_slowest_is_one() {
+    fn the_highest_rate_is_no_limit_and_the_lowest_is_one_a_minute() {
         let meter = Meter::per_minute(u64::from(u32::MAX) * 100);
         assert!((0..10_000).all(|_| meter.count(1, START).is_ok()));
         let meter = Meter::per_minute(1);
@@ -178,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_keys_neither_grows_nor_forgets_who_is_refused() {
+    fn a_flood_of_keys_neither_grows_the_table_nor_frees_a_full_bucket() {
         let meter = Meter::per_minute(10);
         for _ in 0..10 {
             assert_eq!(meter.count(0, START), Ok(()));

@@ -1,31 +1,31 @@
-//! How often who may attempt what: all limits of that kind, in one table.
+//! Rate limits, all in one table.
 //!
-//! A network is an IPv4 address, or the /64 of an IPv6 address; a site is an IPv4 address, or the /48 ([`Network`]).
+//! A network is an IPv4 address or an IPv6 /64; a site is an IPv4 address or an IPv6 /48 ([`Network`]).
 //!
-//! | attempt | counted for | a minute |
+//! | attempt | counted for | per minute |
 //! | --- | --- | --- |
 //! | a login, a restoration | the email at this network | `LOGIN_ATTEMPTS_PER_MINUTE` |
-//! | | the network, over emails that have not lately logged in there | 10 times as many |
-//! | | the network, over emails that have | 10 times as many |
-//! | | the site, over emails that have not lately logged in at this network | 40 times as many |
-//! | | the email, over networks from which it has not lately logged in | 10 times as many |
-//! | the present password in an update | the admin | `LOGIN_ATTEMPTS_PER_MINUTE` |
+//! | | the network, all emails that have not recently logged in there | 10 times as many |
+//! | | the network, all emails that have | 10 times as many |
+//! | | the site, all emails that have not recently logged in at this network | 40 times as many |
+//! | | the email, all networks from which it has not recently logged in | 10 times as many |
+//! | the current password in an update | the admin | `LOGIN_ATTEMPTS_PER_MINUTE` |
 //! | a creation | the network | `CREATIONS_PER_MINUTE` |
 //! | | the site | 4 times as many |
-//! | a new email in an update, another name in one | the organization, for each | `CREATIONS_PER_MINUTE` |
-//! | a name that no organization has | the network of whoever is not its admin | `UNKNOWN_NAMES_PER_MINUTE` |
+//! | a new email or a new name in an update | the organization, each counted on its own | `CREATIONS_PER_MINUTE` |
+//! | a name that no organization has | the network, without a token | `UNKNOWN_NAMES_PER_MINUTE` |
 //! | | the site | 4 times as many |
-//! | | the organization whose token came along where one must | `UNKNOWN_NAMES_PER_MINUTE` |
+//! | | the organization, where a token is required | `UNKNOWN_NAMES_PER_MINUTE` |
 //!
-//! **Nobody locks out somebody else.** What strangers elsewhere can fill, the row of an email over all networks and that of a
-//! site, does not count where the email has lately logged in (`familiar`); there, only whoever shares the network can use up
-//! what the email has. Checks in an update are counted apart from logins, per admin: a stolen token is no way to try more
-//! passwords than a login, and no way to keep the admin from logging in.
+//! **Nobody locks out anyone else.** Strangers elsewhere can exhaust the rows of an email over all networks and of a site, so
+//! neither applies where the email has recently logged in (`familiar`). There, only clients of the same network can use up an
+//! email's attempts. Password checks in updates are counted separately, per admin: a stolen token allows no more guesses than
+//! a login does, and cannot keep the admin from logging in.
 //!
-//! **Hammering makes it no better.** Whatever a network is refused counts for it all the same, so that one which goes on is
-//! let in only when it pauses. What it is refused counts for nobody else.
+//! **Hammering does not help.** A network's refused attempts count against it, so it gets in only after a pause. They count
+//! against nobody else.
 //!
-//! Each row is bounded in memory (`meter` says what is forgotten then). The limits are each server's own.
+//! Each row's memory is bounded (`meter` says what is forgotten). Each server counts for itself.
 
 mod familiar;
 mod meter;
@@ -44,13 +44,13 @@ use crate::domain::{AdminId, Email, Network, OrgId};
 use familiar::Familiar;
 use meter::Meter;
 
-/// How many times more logins a network has than one email there: many people share an address. Also how many times more
-/// an email has over all networks that it does not know.
+/// A network gets this many times the logins of one email there, because many people share an address. So does an email over
+/// all networks it has not used.
 const MANY: u64 = 10;
-/// How many times more a site has than one of its networks.
+/// A site gets this many times as much as one of its networks.
 const SITE: u64 = 4;
 
-/// How often a minute, as an operator decided.
+/// Attempts per minute, from the settings.
 #[derive(Debug, Clone, Copy)]
 pub struct Rates {
     /// Logins of one email at one network.
@@ -61,41 +61,41 @@ pub struct Rates {
     pub unknown_names: NonZeroU32,
 }
 
-/// Something was attempted more often than it may be.
+/// The limit of an attempt was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many attempts: {what:?}")]
 pub struct TooMany {
-    /// What was.
+    /// Which one.
     pub what: Attempt,
-    /// After what time there is room for the next one.
+    /// How long to wait for the next one.
     pub retry_after: Duration,
 }
 
-/// What is attempted.
+/// What is limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attempt {
-    /// To log in, or to restore an organization.
+    /// Logging in, or restoring an organization.
     LogIn,
-    /// To send the present password in an update.
+    /// Sending the current password in an update.
     CheckPassword,
-    /// To create an organization.
+    /// Creating an organization.
     Create,
-    /// To take another email, or another name.
+    /// Taking another email or name.
     Change,
-    /// To find an organization by a name that none has.
+    /// Looking up a name that no organization has.
     FindUnknown,
 }
 
-/// Who looks for an organization that is not its own.
+/// Who looks up an organization other than its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Seeker {
-    /// Anybody, from this network.
+    /// Anyone in this network.
     Visitor(Network),
     /// An organization's admin.
     Organization(OrgId),
 }
 
-/// All limits: one for each row of the table above.
+/// All limits: a meter for each row of the table above.
 #[derive(Debug)]
 pub struct Attempts {
     login_by_email_here: Meter,
@@ -116,7 +116,7 @@ pub struct Attempts {
 }
 
 impl Attempts {
-    /// Nobody has attempted anything yet.
+    /// Starts with nothing counted.
     #[must_use]
     pub fn new(rates: Rates, clock: SharedClock) -> Self {
         let meter = |rate: NonZeroU32, times: u64| Meter::per_minute(u64::from(rate.get()) * times);
@@ -146,12 +146,12 @@ impl Attempts {
         let here = self.key((email, network));
         let counted = if self.familiar.knows(email, network, now) {
             let counted = self.login_by_email_here.count(here, now).inspect_err(|_| {
-                // For the strangers there: who hammers one email must not use up what the others have who are at home.
+                // Charged to the strangers' budget: hammering one email must not use up that of the others known here.
                 let _full = self.login_by_network.count_anyway(network, now);
             });
             counted.and_then(|()| self.login_by_familiar_network.count(network, now))
         } else {
-            // From the narrowest to the widest: what is refused on the way fills nothing that others need.
+            // From the narrowest to the widest, so that a refusal uses up nothing that others need.
             (self.login_by_network.count_anyway(network, now))
                 .and_then(|()| self.login_by_email_here.count(here, now))
                 .and_then(|()| self.login_by_site.count(site, now))
@@ -160,12 +160,12 @@ impl Attempts {
         refused(Attempt::LogIn, counted)
     }
 
-    /// Remembers that an email has logged in from there.
+    /// Remembers that an email has logged in from a network.
     pub fn logged_in(&self, email: &Email, from: Network) {
         self.familiar.remember(self.key(email.as_str()), self.key(from), self.clock.elapsed());
     }
 
-    /// Counts a comparison with the password of an admin who has shown a token.
+    /// Counts a check of the password of an admin who has a token.
     pub fn check_password(&self, admin: AdminId) -> Result<(), TooMany> {
         refused(Attempt::CheckPassword, self.password_by_admin.count(self.key(admin), self.clock.elapsed()))
     }
@@ -177,18 +177,18 @@ impl Attempts {
         refused(Attempt::Create, counted.and_then(|()| self.creation_by_site.count(self.key(from.site()), now)))
     }
 
-    /// Counts an attempt of an organization to give its admin another email: whether it is taken tells whether somebody has it.
+    /// Counts a change of an admin's email: the answer shows whether somebody has that email.
     pub fn change_email(&self, org: OrgId) -> Result<(), TooMany> {
         refused(Attempt::Change, self.email_by_organization.count(self.key(org), self.clock.elapsed()))
     }
 
-    /// Counts an attempt of an organization to get another name, likewise.
+    /// Counts a change of an organization's name, for the same reason.
     pub fn change_name(&self, org: OrgId) -> Result<(), TooMany> {
         refused(Attempt::Change, self.name_by_organization.count(self.key(org), self.clock.elapsed()))
     }
 
-    /// Whether somebody may look for an organization that is not its own. Who asked for too many that do not exist is not
-    /// told of those either that do: the difference would be the answer.
+    /// Whether a seeker may look up another organization. After too many unknown names, existing ones are refused too: the
+    /// difference would give them away.
     pub fn may_seek(&self, seeker: Seeker) -> Result<(), TooMany> {
         let now = self.clock.elapsed();
         let by_seeker = self.unknown_name_by_seeker.look(self.key(seeker), now);
@@ -201,23 +201,23 @@ impl Attempts {
         )
     }
 
-    /// Counts that somebody was told that no organization has a name.
+    /// Counts a lookup of a name that no organization has.
     pub fn found_nothing(&self, seeker: Seeker) {
         let now = self.clock.elapsed();
-        // Those who asked at the same moment may fill it together.
+        // Concurrent lookups may overfill it.
         let _full = self.unknown_name_by_seeker.count_anyway(self.key(seeker), now);
         if let Seeker::Visitor(network) = seeker {
             let _full = self.unknown_name_by_site.count_anyway(self.key(network.site()), now);
         }
     }
 
-    /// A key that says nothing of what it is the key of.
+    /// A key that does not reveal what it stands for.
     fn key(&self, of: impl Hash) -> u64 {
         self.hash.hash_one(of)
     }
 }
 
-/// The one error, counted for those who watch the server.
+/// Makes the error, and counts it for the metrics.
 fn refused(what: Attempt, counted: Result<(), Duration>) -> Result<(), TooMany> {
     counted.map_err(|retry_after| {
         counter!("attempts_refused_total", "attempt" => what.name()).increment(1);
@@ -226,7 +226,7 @@ fn refused(what: Attempt, counted: Result<(), Duration>) -> Result<(), TooMany> 
 }
 
 impl Attempt {
-    /// Its name in the metrics.
+    /// The name in the metrics.
     fn name(self) -> &'static str {
         match self {
             Self::LogIn => "log_in",

@@ -1,4 +1,4 @@
-//! Each row of the table, and what attackers make of them.
+//! Each row of the table, and attacks on them.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::clock::ManualClock;
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// So many logins, twice as many creations and three times as many unknown names a minute.
+/// Limits of `logins`, twice as many creations and three times as many unknown names per minute.
 fn attempts(logins: u32) -> (Attempts, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::at_present());
     let rate = |times: u32| NonZeroU32::new(logins * times).expect("positive");
@@ -25,7 +25,7 @@ fn elsewhere(number: u32) -> Network {
     Network::of(Ipv4Addr::from_bits(0x0a00_0000 + number).into())
 }
 
-/// A /64 of one of the sites (/48) of a provider.
+/// A /64 in one of a provider's sites (/48).
 fn subscriber(site: u32, network: u32) -> Network {
     let provider = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).to_bits();
     Network::of(Ipv6Addr::from_bits(provider + (u128::from(site) << 80) + (u128::from(network) << 64)).into())
@@ -35,13 +35,13 @@ fn email(name: impl std::fmt::Display) -> Email {
     Email::from_stored(&format!("{name}@example.com"))
 }
 
-/// How many of so many attempts are allowed.
+/// How many of `number` attempts are allowed.
 fn allowed<T>(number: u32, attempt: impl FnMut(u32) -> Result<(), T>) -> usize {
     (0..number).flat_map(attempt).count()
 }
 
 #[test]
-fn an_email_at_a_network_is_limited_until_it_has_waited_and_another_is_not() {
+fn an_email_at_a_network_is_limited_until_it_waits_and_another_email_is_not() {
     let (attempts, clock) = attempts(3);
     let here = at("192.0.2.1");
     assert_eq!(allowed(3, |_| attempts.log_in(&email("a"), here)), 3);
@@ -71,24 +71,24 @@ fn a_site_is_limited_over_all_its_networks() {
 }
 
 #[test]
-fn what_a_network_is_refused_counts_for_it() {
+fn refused_attempts_count_for_their_network() {
     let (attempts, clock) = attempts(1);
     let here = at("192.0.2.1");
-    // One is allowed, and nine are refused by the limit of the email.
+    // One is allowed, and the email's limit refuses nine.
     assert_eq!(allowed(10, |_| attempts.log_in(&email("a"), here)), 1);
     assert!(attempts.log_in(&email("b"), here).is_err());
-    // Neither does it get better by going on.
+    // Hammering does not help.
     for _ in 0..100 {
         clock.advance(Duration::from_secs(5));
         assert!(attempts.log_in(&email("c"), here).is_err());
     }
     let wait = attempts.log_in(&email("c"), here).expect_err("refused").retry_after;
     clock.advance(wait);
-    assert_eq!(attempts.log_in(&email("c"), here), Ok(()), "whoever waits as it is told is let in");
+    assert_eq!(attempts.log_in(&email("c"), here), Ok(()), "let in after waiting as told");
 }
 
 #[test]
-fn nobody_is_locked_out_where_it_always_is_by_one_network_or_by_a_thousand() {
+fn nobody_is_locked_out_of_its_usual_network_by_one_attacker_or_a_thousand() {
     for networks in [1, 1_000] {
         let (attempts, clock) = attempts(10);
         let (victim, home) = (email("victim"), subscriber(1, 7));
@@ -97,7 +97,7 @@ fn nobody_is_locked_out_where_it_always_is_by_one_network_or_by_a_thousand() {
         for _ in 0..5 {
             clock.advance(MINUTE);
             for n in 0..networks * 20 {
-                // Strangers far away, and all over the site that the victim is in.
+                // Strangers far away, and in every network of the victim's site.
                 let _refused = attempts.log_in(&victim, elsewhere(n % networks));
                 let _refused = attempts.log_in(&victim, subscriber(1, 100 + n % networks));
             }
@@ -107,12 +107,12 @@ fn nobody_is_locked_out_where_it_always_is_by_one_network_or_by_a_thousand() {
 }
 
 #[test]
-fn those_who_are_at_home_in_a_network_are_not_locked_out_by_strangers_there() {
+fn strangers_in_a_network_do_not_lock_out_those_known_there() {
     let (attempts, _clock) = attempts(10);
     let office = at("192.0.2.1");
     attempts.logged_in(&email("a"), office);
     attempts.logged_in(&email("b"), office);
-    // Somebody there tries everybody's email, and then only one.
+    // A stranger there tries many emails, and one of the known ones over and over.
     for n in 0..1_000 {
         let _refused = attempts.log_in(&email(n), office);
         let _refused = attempts.log_in(&email("a"), office);
@@ -122,7 +122,7 @@ fn those_who_are_at_home_in_a_network_are_not_locked_out_by_strangers_there() {
 }
 
 #[test]
-fn guesses_over_many_networks_are_bounded() {
+fn guesses_from_many_networks_are_bounded() {
     let (attempts, clock) = attempts(10);
     let victim = email("victim");
     attempts.logged_in(&victim, at("192.0.2.1"));
@@ -135,7 +135,7 @@ fn guesses_over_many_networks_are_bounded() {
 }
 
 #[test]
-fn a_flood_of_networks_makes_nobody_forgotten() {
+fn a_flood_of_networks_makes_the_server_forget_nobody() {
     let (attempts, _clock) = attempts(10);
     let (victim, home) = (email("victim"), at("192.0.2.1"));
     attempts.logged_in(&victim, home);
@@ -144,8 +144,8 @@ fn a_flood_of_networks_makes_nobody_forgotten() {
         let _mostly_allowed = attempts.log_in(&email(n), elsewhere(n));
     }
     assert_eq!(allowed(200, |n| attempts.log_in(&victim, elsewhere(n))), 100);
-    assert_eq!(attempts.log_in(&victim, home), Ok(()), "its network is still known");
-    assert!(attempts.log_in(&email("guessed"), at("192.0.2.2")).is_err(), "what was full is still full");
+    assert_eq!(attempts.log_in(&victim, home), Ok(()), "its network is still remembered");
+    assert!(attempts.log_in(&email("guessed"), at("192.0.2.2")).is_err(), "a full bucket is still full");
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn new_emails_are_limited_per_organization() {
 }
 
 #[test]
-fn unknown_names_are_limited_for_each_seeker_and_known_ones_cost_nothing() {
+fn unknown_names_are_limited_for_each_seeker_and_known_ones_are_free() {
     let (attempts, clock) = attempts(10);
     let here = Seeker::Visitor(at("192.0.2.1"));
     let miss = |seeker| attempts.may_seek(seeker).map(|()| attempts.found_nothing(seeker));

@@ -63,6 +63,6 @@ impl OrgService {
         Chore::every(WRITE_USES_EVERY, "write down uses of old names", self, |this| async move {
             this.uses.write_down(&this.repos.orgs).await
         })
-        .with_last_word()
+        .and_at_stop()
     }
 }

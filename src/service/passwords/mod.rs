@@ -1,8 +1,7 @@
-//! bcrypt, away from the threads that serve: on low-priority threads of its own, in turns.
+//! bcrypt on low-priority threads of its own, so that it never blocks the threads that serve requests.
 //!
-//! Whoever has passwords waiting gets one turn in each round (`rounds`), and how many it may have waiting or at work
-//! follows the one rule for whatever is bounded ([`crate::shares`]). So nobody waits for more than what is at work and one
-//! turn of each other owner, whatever the others do.
+//! Owners take turns: each gets one job per round (`rounds`), and [`crate::shares`] divides the queue. So an owner waits for
+//! the running jobs and one turn of each other owner at most, whatever the others do.
 
 mod rounds;
 mod workers;
@@ -16,37 +15,33 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::domain::{Network, NewPassword, OrgId, PasswordAttempt, PasswordHash};
-use crate::shares::{Refused, Share, Shares};
+use crate::shares::{PATIENCE, Refused, Share, Shares};
 
 use workers::{Job, Workers};
 
-/// How many jobs there may be for each thread. An owner alone has half of them: at 0.2 s a job (cost 12) its last one waits
-/// about 3 s.
+/// Queued and running jobs for each thread. A single owner gets half: at 0.2 s a job (cost 12), its last one waits about 3 s.
 const JOBS_PER_THREAD: usize = 32;
 
-/// How long whoever is over its share waits for a place.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// The highest cost whose work is done for everybody: the highest that can be set. A stored hash of a higher one makes its
-/// own admin wait, and nobody else.
+/// Every comparison is padded up to this cost at most, the highest that can be configured. A stored hash of a higher cost
+/// slows down only its own admin.
 const EQUAL_COST_MAX: u32 = 16;
 
 /// The costs that bcrypt knows.
 const COSTS: std::ops::RangeInclusive<u32> = 4..=31;
 
-/// The longest attempt that bcrypt can tell from others, in bytes.
+/// bcrypt ignores the bytes after these.
 const BCRYPT_MAX_BYTES: usize = 72;
 
 /// Why a password was not hashed or compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordError {
-    /// Everybody together has too many waiting.
+    /// All owners together have too many jobs.
     #[error("the queue for password checks is full")]
     QueueFull,
-    /// The owner has as many waiting as it may.
+    /// The owner has as many jobs as it may.
     #[error("the owner has too many password checks waiting")]
     ShareUsedUp,
-    /// bcrypt failed, or its thread is gone.
+    /// bcrypt failed, or its thread died.
     #[error("bcrypt failed")]
     Failed,
 }
@@ -60,15 +55,14 @@ impl From<Refused> for PasswordError {
     }
 }
 
-/// On whose behalf a password is hashed or compared.
+/// Whose share of the queue a job takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum HashOwner {
-    /// Whoever logs in from this site, or wants an organization back.
+    /// Logins and restorations from this site.
     Visitor(Network),
-    /// Whoever creates organizations from this site: apart from those who log in there, so that a flood of creations from
-    /// one that many share keeps none of them out.
+    /// Creations from this site, apart from logins: a flood of them from a shared site must keep nobody there from logging in.
     Creator(Network),
-    /// An organization whose admin gets another password.
+    /// An organization whose admin updates its password.
     Organization(OrgId),
 }
 
@@ -76,11 +70,11 @@ pub enum HashOwner {
 #[derive(Clone)]
 pub struct PasswordHasher {
     workers: Arc<Workers>,
-    /// The jobs that wait or are at work.
+    /// Queued and running jobs.
     jobs: Arc<Shares<HashOwner>>,
     patience: Duration,
     cost: u32,
-    /// The cost whose work every comparison does: the highest that was seen, here or in a stored hash.
+    /// Every comparison does the work of this cost: the highest seen so far, configured or in a stored hash.
     equal_cost: Arc<AtomicU32>,
 }
 
@@ -105,10 +99,10 @@ impl PasswordHasher {
         self.run(owner, move || bcrypt::hash(password.expose(), cost).map(PasswordHash::new)).await
     }
 
-    /// Whether a password is the one of a hash. `None` stands for nobody: the same work, and never right. A stored text
-    /// that is no bcrypt hash is nobody's either.
+    /// Whether a password matches a hash. `None`, for an unknown user, takes the same work and never matches; nor does a
+    /// stored text that is no bcrypt hash.
     ///
-    /// `may_be_cut` is for hashes of the original, which cut passwords at 72 bytes; ours are never longer.
+    /// `may_be_cut` is for hashes of the original, which cut passwords to 72 bytes. Ours are never longer.
     #[expect(clippy::disallowed_methods, reason = "the one place that calls bcrypt")]
     pub async fn verify(
         &self,
@@ -136,7 +130,7 @@ impl PasswordHasher {
         Ok(is_right.await? && possible)
     }
 
-    /// Has a thread do this on somebody's behalf.
+    /// Queues work for a thread and waits for its result.
     async fn run<T: Send + 'static>(
         &self,
         owner: HashOwner,
@@ -152,11 +146,10 @@ impl PasswordHasher {
     }
 }
 
-/// What bcrypt gives.
 type Bcrypted<T> = Result<T, bcrypt::BcryptError>;
 
-/// Something for bcrypt to do, and who waits for it. It holds a share for as long as it is there, also when nobody waits
-/// any more: else those who come and go would fill the memory.
+/// A job for bcrypt. It keeps its share while it is queued, even if nobody waits for it any more; otherwise clients that
+/// come and go could fill the memory.
 struct Asked<T, W> {
     work: W,
     answer: oneshot::Sender<Bcrypted<T>>,
@@ -171,19 +164,19 @@ impl<T: Send, W: FnOnce() -> Bcrypted<T> + Send> Job for Asked<T, W> {
     fn run(self: Box<Self>) {
         let Self { work, answer, share } = *self;
         let done = work();
-        // First, so that whoever asks one thing after another does not find its own share in use.
+        // Before the answer, so that the next call of the same owner finds its share free.
         drop(share);
         let _unheard = answer.send(done);
     }
 }
 
-/// The cost that a hash says it has; `None` for what is no bcrypt hash.
+/// The cost that a hash states; `None` for a text that is no bcrypt hash.
 fn cost_of(hash: &PasswordHash) -> Option<u32> {
     bcrypt::HashParts::from_str(hash.expose()).ok().map(|parts| parts.get_cost()).filter(|cost| COSTS.contains(cost))
 }
 
-/// The costs of the hashes that must be made beside a comparison at `cost`, so that all is as much work as one at
-/// `equal_cost`. One more doubles the work: 2^c + (2^c + 2^(c+1) + … + 2^(e-1)) = 2^e.
+/// The costs of the extra hashes that make a comparison at `cost` as much work as one at `equal_cost`. Each step of the cost
+/// doubles the work: 2^c + (2^c + 2^(c+1) + … + 2^(e-1)) = 2^e.
 fn padding(cost: Option<u32>, equal_cost: u32) -> Range<u32> {
     cost.map_or(equal_cost..equal_cost + 1, |cost| cost..equal_cost)
 }
@@ -200,7 +193,7 @@ mod tests {
     /// `bcrypt.hashpw(b"original password", bcrypt.gensalt(4))`
     const PYTHONS: &str = "$2b$04$yuPD.ru7IfWBbnNP5s9Qz.RgMF4qQOQbGChd6rIuaagvY9x/i2JSm";
 
-    /// Whoever logs in from the network of this number.
+    /// A login from the network of this number.
     fn visitor(number: u16) -> HashOwner {
         HashOwner::Visitor(network(number))
     }
@@ -214,20 +207,23 @@ mod tests {
         hasher.verify(visitor(1), &PasswordAttempt::new(attempt), Some(hash), false).await.expect("room in the queue")
     }
 
+    async fn hashed(hasher: &PasswordHasher, password: &str) -> PasswordHash {
+        hasher.hash(visitor(1), &NewPassword::parse(password).expect("allowed")).await.expect("hashed")
+    }
+
     #[tokio::test]
-    async fn hashes_of_pythons_bcrypt_and_ours_are_known() {
+    async fn hashes_of_pythons_bcrypt_and_ours_match() {
         let hasher = PasswordHasher::start(5).expect("threads");
         let pythons = PasswordHash::new(PYTHONS.to_owned());
         assert!(is_right(&hasher, "original password", &pythons).await);
         assert!(!is_right(&hasher, "another password", &pythons).await);
-        let ours =
-            hasher.hash(visitor(1), &NewPassword::parse("correct horse").expect("long enough")).await.expect("hashed");
+        let ours = hashed(&hasher, "correct horse").await;
         assert!(ours.expose().starts_with("$2b$05$"));
         assert!(is_right(&hasher, "correct horse", &ours).await);
     }
 
     #[tokio::test]
-    async fn nobody_and_what_is_no_hash_are_never_right() {
+    async fn an_unknown_user_and_a_broken_hash_never_match() {
         let hasher = PasswordHasher::start(4).expect("threads");
         assert_eq!(hasher.verify(visitor(1), &PasswordAttempt::new("anything"), None, false).await, Ok(false));
         for text in [
@@ -242,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn every_comparison_is_the_same_work() {
+    fn every_comparison_does_the_same_work() {
         let work = |cost: u32| 1_u64 << cost;
         for equal_cost in 4..=16 {
             let padded = |cost: Option<u32>| cost.map_or(0, work) + padding(cost, equal_cost).map(work).sum::<u64>();
@@ -254,27 +250,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_work_is_that_of_the_highest_cost_that_was_seen() {
+    async fn the_work_is_that_of_the_highest_cost_seen() {
         let hasher = PasswordHasher::start(4).expect("threads");
-        let costly = PasswordHasher::start(6).expect("threads");
-        let hash =
-            costly.hash(visitor(1), &NewPassword::parse("correct horse").expect("long enough")).await.expect("hashed");
+        let hash = hashed(&PasswordHasher::start(6).expect("threads"), "correct horse").await;
         assert!(is_right(&hasher, "correct horse", &hash).await);
         assert_eq!(hasher.equal_cost.load(Ordering::Relaxed), 6);
-        assert!(padding(Some(20), EQUAL_COST_MAX).is_empty(), "more than that is one admin's alone");
+        assert!(padding(Some(20), EQUAL_COST_MAX).is_empty(), "a higher cost slows down one admin only");
     }
 
     #[tokio::test]
-    async fn a_longer_password_than_bcrypt_reads_is_right_only_for_the_originals_hashes() {
+    async fn a_password_longer_than_bcrypt_reads_matches_only_the_originals_hashes() {
         let hasher = PasswordHasher::start(4).expect("threads");
-        let hash =
-            hasher.hash(visitor(1), &NewPassword::parse(&"x".repeat(72)).expect("72 bytes")).await.expect("hashed");
+        let hash = hashed(&hasher, &"x".repeat(72)).await;
         let longer = PasswordAttempt::new(&"x".repeat(80));
         assert_eq!(hasher.verify(visitor(1), &longer, Some(&hash), false).await, Ok(false));
         assert_eq!(hasher.verify(visitor(1), &longer, Some(&hash), true).await, Ok(true));
     }
 
-    /// Something to do until it is let go.
+    /// A job that runs until it is released.
     struct Held {
         begin: Sender<()>,
         released: Arc<Mutex<Receiver<()>>>,
@@ -291,7 +284,7 @@ mod tests {
         }
     }
 
-    /// A hasher that waits for no place, and whose threads are all at work until the sender is dropped.
+    /// A hasher without patience whose threads are all busy until the sender is dropped.
     fn busy() -> (PasswordHasher, Sender<()>) {
         let hasher = PasswordHasher { patience: Duration::ZERO, ..PasswordHasher::start(4).expect("threads") };
         let (release, released) = channel();
@@ -308,7 +301,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_owner_has_at_most_half_and_only_all_together_fill_the_queue() {
+    async fn one_owner_gets_half_and_only_all_together_fill_the_queue() {
         let (hasher, release) = busy();
         let (all, attempt) = (u16::try_from(hasher.jobs.total()).expect("not as many"), PasswordAttempt::new("any"));
         // Polled once, a job is in the queue.
@@ -323,7 +316,7 @@ mod tests {
         }
         let refused = async |owner| hasher.verify(owner, &attempt, None, false).await.err();
         assert_eq!(refused(visitor(1)).await, Some(PasswordError::ShareUsedUp));
-        // Creations of the same network have their own share, and every other owner has one.
+        // Creations from the same network have a share of their own, as has every other owner.
         enqueue(HashOwner::Creator(network(1))).await;
         for number in 2..=all - all / 2 {
             enqueue(visitor(number)).await;
@@ -338,7 +331,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_nobody_waits_for_any_more_is_not_computed_and_gives_its_share_back() {
+    async fn an_abandoned_job_is_not_run_and_gives_its_share_back() {
         let (hasher, release) = busy();
         let is_done = Arc::new(Mutex::new(false));
         let mut job = Box::pin(hasher.run(visitor(1), {

@@ -1,26 +1,24 @@
-//! Turns: whoever has something waiting gets one turn in each round, however much it is.
+//! A round-robin queue: each owner gets one turn per round, however many jobs it has waiting.
 //!
-//! So what comes first of its owner waits for at most one turn of each other owner, and the second for at most two.
+//! So an owner's first job waits for at most one turn of each other owner, its second for at most two.
 
 use std::collections::{HashMap, VecDeque};
 
 use crate::shares::Owner;
 
-/// What waits, by whose it is.
 #[derive(Debug)]
 pub(super) struct Rounds<K: Owner, J> {
-    /// The owners of what waits, each once, in the order of their turns.
+    /// The owners with waiting jobs, each once, in the order of their turns.
     turns: VecDeque<K>,
     lines: HashMap<K, VecDeque<J>>,
 }
 
 impl<K: Owner, J> Rounds<K, J> {
-    /// Nothing waits.
     pub(super) fn new() -> Self {
         Self { turns: VecDeque::new(), lines: HashMap::new() }
     }
 
-    /// Puts something at the end of its owner's line.
+    /// Puts a job at the end of its owner's line.
     pub(super) fn push(&mut self, owner: K, job: J) {
         let line = self.lines.entry(owner).or_insert_with(|| {
             self.turns.push_back(owner);
@@ -29,7 +27,7 @@ impl<K: Owner, J> Rounds<K, J> {
         line.push_back(job);
     }
 
-    /// What is next. What nobody wants any more is dropped on the way, and costs its owner no turn.
+    /// The next job. Abandoned jobs are dropped on the way and cost their owner no turn.
     pub(super) fn next(&mut self, is_wanted: impl Fn(&J) -> bool) -> Option<J> {
         while let Some(owner) = self.turns.pop_front() {
             let Some(line) = self.lines.get_mut(&owner) else { continue };
@@ -54,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_has_much_waiting_takes_turns_with_the_others() {
+    fn an_owner_with_many_jobs_takes_turns_with_the_others() {
         let mut rounds = Rounds::new();
         for job in ["a1", "a2", "a3", "b1", "c1", "b2"] {
             rounds.push(job.chars().next().expect("an owner"), job);
@@ -64,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_wants_any_more_costs_no_turn() {
+    fn abandoned_jobs_cost_no_turn() {
         let mut rounds = Rounds::new();
         for job in ["a1-", "a2", "b1-", "b2-", "c1", "a3"] {
             rounds.push(job.chars().next().expect("an owner"), job);
@@ -74,7 +72,7 @@ mod tests {
         assert!(rounds.lines.is_empty() && rounds.turns.is_empty());
     }
 
-    /// What happened to one that waits: how many of its owner were before it, and the turns of each other owner since.
+    /// A waiting job: how many of its owner's were ahead of it, and the turns of each other owner since.
     struct Waiting {
         owner: u8,
         number: usize,
@@ -84,7 +82,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nobody_waits_for_more_than_a_turn_of_each_other_for_each_of_its_own(
+        fn each_own_turn_costs_at_most_one_turn_of_each_other_owner(
             steps in prop::collection::vec(prop::option::weighted(0.6, 0_u8..5), 0..300),
         ) {
             let (mut rounds, mut waiting) = (Rounds::new(), Vec::<Waiting>::new());

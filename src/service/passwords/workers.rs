@@ -1,4 +1,4 @@
-//! The threads that bcrypt runs on: one for each core, of low priority, and before them a line in which owners take turns.
+//! The threads that bcrypt runs on, one for each core, and the queue in front of them, in which owners take turns.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -7,12 +7,11 @@ use std::thread;
 use super::HashOwner;
 use super::rounds::Rounds;
 
-/// Something to do that somebody waits for.
+/// Work that somebody waits for.
 pub(super) trait Job: Send {
     /// Whether somebody still does.
     fn is_wanted(&self) -> bool;
 
-    /// Does it.
     fn run(self: Box<Self>);
 }
 
@@ -33,7 +32,6 @@ struct State {
 }
 
 impl Workers {
-    /// Starts them.
     pub(super) fn start() -> std::io::Result<Self> {
         let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let state = Mutex::new(State { jobs: Rounds::new(), is_closed: false });
@@ -45,12 +43,11 @@ impl Workers {
         Ok(workers)
     }
 
-    /// How many there are.
     pub(super) fn count(&self) -> usize {
         self.threads
     }
 
-    /// Has one of them do this, when it is its owner's turn.
+    /// Queues a job for its owner's next turn.
     pub(super) fn push(&self, owner: HashOwner, job: Box<dyn Job>) {
         self.line.lock().jobs.push(owner, job);
         self.line.changed.notify_one();
@@ -65,7 +62,7 @@ impl Drop for Workers {
 }
 
 impl Line {
-    /// The next job, as soon as there is one; `None` when there will be none any more.
+    /// Waits for the next job. `None` once the queue is closed and empty.
     fn next(&self) -> Option<Box<dyn Job>> {
         let mut state = self.lock();
         loop {
@@ -78,15 +75,14 @@ impl Line {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing that is done while it is locked can panic in the middle.
+        // Nothing panics while it holds the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What each thread does until there is nothing more to come.
 fn work(line: &Line) {
-    // On Linux a thread has a priority of its own; lower than that of the threads that serve, so that logins use
-    // idle cores without making anybody else wait. Elsewhere, and where it is not allowed, it is merely slower.
+    // On Linux each thread has its own priority. Below that of the serving threads, logins use idle cores and slow nobody
+    // down. Elsewhere, or where it is not allowed, other requests merely wait longer.
     if cfg!(target_os = "linux") {
         let _unchanged = rustix::process::nice(10);
     }

@@ -1,13 +1,12 @@
-//! Whether MongoDB's disk has room for more: asked by everything that adds data, told by a look every few seconds. The one
-//! place that holds this.
+//! Guards MongoDB's disk. Everything that adds data asks here first; a look at the disk every few seconds decides.
 //!
-//! mongod ends itself when its disk is full (an assertion fails: `Write to oplog failed`), and all tenants are without it
-//! until somebody makes room. So the last few per cent are kept for what it has to write whoever adds nothing: the journal
-//! since the last checkpoint, the checkpoint itself, the oplog, and the deletions that make room.
+//! mongod aborts when its disk is full (an assertion fails: `Write to oplog failed`), and no tenant has a database until
+//! somebody makes room. So the last few percent are reserved for what mongod must write even if nobody adds data: the
+//! journal since the last checkpoint, the checkpoint, the oplog, and the deletions that make room.
 //!
-//! Between two looks the writes themselves are counted against the room that the last one found, so that no tenant is fast
-//! enough to fill the rest unseen. Each server counts its own; that the disk fills faster than that, it sees at the next look,
-//! and then counts each byte for more. Changes of organizations' names and logins add nothing that matters, and never ask.
+//! Between looks, writes are counted against the room that the last one found, so that no tenant can fill the rest unseen.
+//! Each server counts only its own writes. If the disk fills faster than that, the next look sees it, and each byte counts
+//! for more from then on. Renames and logins write next to nothing and never ask.
 
 mod room;
 
@@ -25,45 +24,46 @@ use crate::repo::storage::DiskSpace;
 use crate::repo::{RepoError, StorageRepo};
 use room::{Room, Spending};
 
-/// Which part of the room may be taken before another look: small, because it may cost more than was ever seen.
+/// The part of the room (one in 16) that writes may take without asking for another look. Small, because a byte may cost
+/// more than was ever seen.
 const EASY_PART: u64 = 16;
 /// The pause between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// The pause between two looks when much is written.
+/// The pause between two looks under heavy writing.
 const LOOK_SOON: Duration = Duration::from_millis(250);
-/// Looks take at most one part in so many of the time; in a hurry one in [`HURRIED_SHARE`]. They are slow where the master
-/// database alone may be asked, and has thousands of collections.
+/// Looks take at most 1/50 of the time, in a hurry 1/4. They are slow where only the master database may be asked and it has
+/// thousands of collections.
 const SHARE: u32 = 50;
 const HURRIED_SHARE: u32 = 4;
 /// How long a write waits for a look that may find room for it.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Until when everything may come: what [`Shared::growth_until`] holds while nothing is known.
+/// The value of [`Shared::growth_until`] while nothing is known: no limit.
 const FOR_EVER: u64 = u64::MAX;
-/// The same while nothing may come.
+/// Its value while the disk is low.
 const NEVER: u64 = 0;
 
-/// How MongoDB's disk is.
+/// The state of MongoDB's disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StorageCondition {
     /// There is room.
     Ok,
-    /// There is less than the mark: nothing may be added.
+    /// Less than the mark is free: no data may be added.
     Low,
-    /// MongoDB does not tell, or nobody asks: nothing is refused.
+    /// MongoDB does not say, or nobody asks: nothing is refused.
     Unknown,
 }
 
-/// MongoDB's disk has no room for what a write would add.
+/// MongoDB's disk has no room for a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("MongoDB's disk is nearly full")]
 pub struct StorageLow;
 
-/// Keeps MongoDB's disk from being filled.
+/// Admits writes while MongoDB's disk has room for them.
 #[derive(Debug, Clone)]
 pub struct Storage(Arc<Shared>);
 
-/// Bytes that were let in. Dropped without a word, they were not written.
+/// Admitted bytes. Dropping this without [`LetIn::keep`] says that they were not written.
 #[derive(Debug)]
 #[must_use]
 pub struct LetIn<'s> {
@@ -72,12 +72,12 @@ pub struct LetIn<'s> {
 }
 
 impl LetIn<'_> {
-    /// They were written, or may have been.
+    /// The bytes were written, or may have been.
     pub fn keep(mut self) {
         self.bytes = 0;
     }
 
-    /// So many of them were not written.
+    /// `bytes` of them were not written.
     pub fn return_part(&mut self, bytes: u64) {
         let part = bytes.min(self.bytes);
         if part > 0 {
@@ -96,35 +96,35 @@ impl Drop for LetIn<'_> {
 #[derive(Debug)]
 struct Shared {
     repo: StorageRepo,
-    /// How much of the disk must be free, in per cent; 0 for no such mark.
+    /// The percentage of the disk that must stay free; 0 turns the guard off.
     min_free_percent: u64,
-    /// How many bytes of documents were let in since the start, those that were not written after all excepted.
+    /// The bytes of documents admitted since the start, without those that were not written after all.
     let_in: AtomicU64,
-    /// Up to how many everything may come without a further thought; a small part of the way to the next.
+    /// Below this count, writes ask for no look.
     easy_until: AtomicU64,
-    /// Up to how many something that adds data may come; tells the condition too.
+    /// Up to this count, writes may add data. Stands for the condition as well.
     growth_until: AtomicU64,
-    /// Up to how many something that adds nothing may be written anew.
+    /// Up to this count, documents may be rewritten.
     rewrites_until: AtomicU64,
     looks: Mutex<Looks>,
-    /// Tells whoever looks that it should be soon.
+    /// Asks for a look soon.
     is_wanted: Notify,
-    /// Tells those who wait for a look that there was one.
+    /// Wakes the writes that wait for a look.
     was_looked: Notify,
 }
 
-/// What whoever looks remembers.
+/// What is remembered from look to look.
 #[derive(Debug, Default)]
 struct Looks {
     /// How long the last look took.
     took: Duration,
     spending: Spending,
-    /// What the log has said.
+    /// The condition that was logged last.
     logged: Option<StorageCondition>,
 }
 
 impl Storage {
-    /// Keeps so many per cent of the disk free; 0 for none.
+    /// Keeps a percentage of the disk free; 0 turns the guard off.
     #[must_use]
     pub fn new(repo: StorageRepo, min_free_percent: u8) -> Self {
         Self(Arc::new(Shared {
@@ -140,7 +140,7 @@ impl Storage {
         }))
     }
 
-    /// How the disk is.
+    /// The disk's state at the last look.
     #[must_use]
     pub fn condition(&self) -> StorageCondition {
         match self.0.growth_until.load(Ordering::Relaxed) {
@@ -150,7 +150,7 @@ impl Storage {
         }
     }
 
-    /// Lets in a write of so many bytes that adds data.
+    /// Admits a write that adds data.
     pub async fn let_grow(&self, bytes: u64) -> Result<LetIn<'_>, StorageLow> {
         let (let_in, count) = self.count(bytes);
         if count <= self.0.easy_until.load(Ordering::Relaxed) {
@@ -167,26 +167,26 @@ impl Storage {
         self.after_a_look(bytes).await.ok_or(StorageLow)
     }
 
-    /// Lets in a write of so many bytes that adds nothing to what is there. It takes room all the same, in the journal and in
-    /// the oplog, so below half of the mark it is refused as well.
+    /// Admits a write that replaces data without adding any. It still takes room in the journal and the oplog, so below half
+    /// of the mark it is refused too.
     pub fn let_rewrite(&self, bytes: u64) -> Result<LetIn<'_>, StorageLow> {
         let (let_in, count) = self.count(bytes);
         if count <= self.0.rewrites_until.load(Ordering::Relaxed) { Ok(let_in) } else { Err(StorageLow) }
     }
 
-    /// Lets in something that adds nobody knows how much.
+    /// Admits work whose size is not known in advance.
     pub fn let_begin(&self) -> Result<(), StorageLow> {
         if self.condition() == StorageCondition::Low { Err(StorageLow) } else { Ok(()) }
     }
 
-    /// Looks at the disk, more often the fuller it is.
+    /// Looks at the disk, more often when much is written.
     #[must_use]
     pub fn chore(&self) -> Chore {
         let until_due = |this: Self| async move { this.look_is_due().await };
         Chore::when("look for room on MongoDB's disk", self, until_due, |this| async move { this.look().await })
     }
 
-    /// Waits until it is time for another look; for ever where there is nothing to look for.
+    /// Waits until the next look is due; forever when the guard is off.
     async fn look_is_due(&self) {
         if self.0.min_free_percent == 0 {
             return std::future::pending().await;
@@ -194,11 +194,11 @@ impl Storage {
         let took = self.looks().took;
         let soon = LOOK_SOON.max(took * HURRIED_SHARE);
         sleep(soon).await;
-        // Whether somebody wants it or its time has come: both are reasons.
+        // Either a write asks for it, or its time has come.
         let _elapsed = timeout(LOOK_EVERY.max(took * SHARE).saturating_sub(soon), self.0.is_wanted.notified()).await;
     }
 
-    /// Asks MongoDB how much room there is. Where it cannot be asked, what is known goes on to hold.
+    /// Asks MongoDB how much room there is. If that fails, the last finding stays in force.
     pub async fn look(&self) -> Result<(), RepoError> {
         if self.0.min_free_percent == 0 {
             return Ok(());
@@ -217,7 +217,7 @@ impl Storage {
         found.map(drop)
     }
 
-    /// Acts by what a look found, which began when so much had been let in.
+    /// Applies what a look found; `let_in` is the count when it began.
     fn adopt(&self, looks: &mut Looks, space: Option<DiskSpace>, let_in: u64) {
         let was_low = self.condition() == StorageCondition::Low;
         let room = space.map(|space| Room::of(space, self.0.min_free_percent, &looks.spending, was_low));
@@ -233,33 +233,33 @@ impl Storage {
         looks.log(self.condition(), space);
     }
 
-    /// Lets in so many bytes if the next look finds room for them.
+    /// Admits a write if the next look finds room for it.
     async fn after_a_look(&self, bytes: u64) -> Option<LetIn<'_>> {
         let looked = self.0.was_looked.notified();
         tokio::pin!(looked);
-        // From here on no look is missed.
+        // Misses no look from here on.
         looked.as_mut().enable();
         self.0.is_wanted.notify_one();
-        // Without a look in time, what is known holds.
+        // Without a look in time, the last one decides.
         let _elapsed = timeout(PATIENCE, looked).await;
         let (let_in, count) = self.count(bytes);
         (count <= self.0.growth_until.load(Ordering::Relaxed)).then_some(let_in)
     }
 
-    /// Counts so many bytes as let in, for as long as they are; gives how many are with them.
+    /// Counts bytes as admitted while the guard lives. Also returns the new count.
     fn count(&self, bytes: u64) -> (LetIn<'_>, u64) {
         let before = self.0.let_in.fetch_add(bytes, Ordering::Relaxed);
         (LetIn { storage: self, bytes }, before.saturating_add(bytes))
     }
 
     fn looks(&self) -> MutexGuard<'_, Looks> {
-        // Numbers, of which each alone is right.
+        // Plain numbers, each valid on its own.
         self.0.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Looks {
-    /// Says how the disk is, if the log does not know yet.
+    /// Logs a changed condition.
     fn log(&mut self, condition: StorageCondition, space: Option<DiskSpace>) {
         let before = self.logged.replace(condition);
         if before == Some(condition) {
@@ -268,16 +268,13 @@ impl Looks {
         let free_bytes = space.map(|space| space.free_bytes);
         match (condition, before) {
             (StorageCondition::Low, _) => {
-                warn!(free_bytes, "MongoDB's disk is nearly full; refusing what adds data");
+                warn!(free_bytes, "MongoDB's disk is nearly full; refusing writes that add data");
             }
-            (StorageCondition::Ok, Some(StorageCondition::Low)) => {
-                info!(free_bytes, "MongoDB's disk has room again");
-            }
+            (StorageCondition::Ok, Some(StorageCondition::Low)) => info!(free_bytes, "MongoDB's disk has room again"),
             (StorageCondition::Ok, _) => info!(free_bytes, "MongoDB's disk has room"),
-            (StorageCondition::Unknown, _) => warn!(
-                "MongoDB does not tell how much room its disk has; nothing keeps it from being filled \
-                 (MIN_FREE_STORAGE_PERCENT)"
-            ),
+            (StorageCondition::Unknown, _) => {
+                warn!("MongoDB does not report its disk's size; MIN_FREE_STORAGE_PERCENT has no effect");
+            }
         }
     }
 }

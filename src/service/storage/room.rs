@@ -1,51 +1,50 @@
-//! How much may still be written, by how much is free and by what writing was seen to take. Asks nobody.
+//! How much may still be written, from how much is free and what earlier writes cost. Does no I/O.
 
 use std::time::{Duration, Instant};
 
 use crate::domain::document::MAX_DOCUMENT_BYTES;
 use crate::repo::storage::DiskSpace;
 
-/// How many bytes of the disk a byte of a document can take at first: in its collection, in the oplog, and in the journal
-/// until the next checkpoint. Measured: 2.8, with data that cannot be compressed (MongoDB 6.0.5).
+/// Bytes of disk for each byte of a document, to begin with: its collection, the oplog, and the journal until the next
+/// checkpoint. Measured: 2.8, with incompressible data (MongoDB 6.0.5).
 const LEAST_COST: u64 = 3;
-/// How many it can take with as many indexes over it as there may be. It counts where the disk was seen to fill so fast, be it
-/// by indexes, by other servers or by other programs.
+/// The most, with as many indexes as there may be. Applied where the disk was seen to fill that fast, whether through
+/// indexes, other servers or other programs.
 const MOST_COST: u64 = 25;
-/// What the largest document takes; batches of an import are smaller.
+/// The disk that the largest document takes; an import's batches are smaller.
 const LARGEST_WRITE: u64 = LEAST_COST * MAX_DOCUMENT_BYTES as u64;
-/// From how many bytes of documents on it can be seen what they cost.
+/// Fewer bytes of documents say nothing about their cost.
 const TELLING_BYTES: u64 = 1 << 20;
-/// How long it takes at least until all that was written shows on the disk: MongoDB's pause between two checkpoints
-/// (`storage.syncPeriodSecs`).
+/// By then everything written shows on the disk: MongoDB's interval between checkpoints (`storage.syncPeriodSecs`).
 const SETTLED_AFTER: Duration = Duration::from_mins(1);
 
-/// What was written and what it took, as far as looks at the disk could tell.
+/// What was written and what it cost, as seen by looks at the disk.
 #[derive(Debug, Default)]
 pub(super) struct Spending {
     /// When the last look began.
     last: Option<Instant>,
-    /// How many bytes of documents had been let in then.
+    /// Bytes of documents admitted by then.
     let_in: u64,
-    /// How many bytes of documents may not show on the disk yet.
+    /// Bytes of documents that may not show on the disk yet.
     unsettled: u64,
-    /// How many bytes of the disk were taken in the same time.
+    /// Bytes of disk that were taken in the same time.
     spent: u64,
-    /// How many were free then.
+    /// Bytes of disk that were free at the last look.
     free_bytes: Option<u64>,
 }
 
-/// How many bytes of documents may still come.
+/// How many bytes of documents may still be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Room {
-    /// By what adds data.
+    /// By writes that add data.
     pub(super) growth: u64,
-    /// By what adds nothing and is written anew all the same.
+    /// By writes that replace data.
     pub(super) rewrites: u64,
 }
 
 impl Spending {
-    /// Notes what was written since the look before, and what it took. Both fade away in the time in which all that was written
-    /// comes to show on the disk.
+    /// Records what was written since the last look, and what it cost. Both fade at the rate at which writes settle on the
+    /// disk.
     pub(super) fn note(&mut self, at: Instant, let_in: u64, free_bytes: Option<u64>) {
         let passed = self.last.map_or(Duration::ZERO, |last| at.saturating_duration_since(last));
         let left = u64::try_from(SETTLED_AFTER.saturating_sub(passed).as_millis()).unwrap_or_default();
@@ -56,7 +55,7 @@ impl Spending {
         (self.last, self.let_in, self.free_bytes) = (Some(at), let_in, free_bytes);
     }
 
-    /// How many bytes of the disk a byte of a document costs, as far as it was seen.
+    /// The observed bytes of disk for each byte of a document.
     fn cost(&self) -> u64 {
         if self.unsettled < TELLING_BYTES {
             return LEAST_COST;
@@ -66,11 +65,11 @@ impl Spending {
 }
 
 impl Room {
-    /// What a disk has, on which a part must stay free and some bytes of documents may not show yet.
+    /// The room on a disk of which `min_free_percent` must stay free.
     ///
-    /// These count once more, but for no more than the mark has itself: MongoDB writes most of them long before it must.
-    /// A disk with no room for the largest write is low. What was low must have a point more than the mark, so that it does not
-    /// come and go. Rewrites have the upper half of what is kept free.
+    /// Unsettled bytes are subtracted, but never more than the mark: MongoDB writes most of them long before it must. A disk
+    /// without room for the largest write is low. A low disk must rise a percentage point above the mark, so that it does
+    /// not flap. Rewrites may use the upper half of the reserve.
     pub(super) fn of(space: DiskSpace, min_free_percent: u64, spending: &Spending, was_low: bool) -> Self {
         let (point, cost) = (space.total_bytes / 100, spending.cost());
         let mark = point * min_free_percent;
@@ -101,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_above_the_mark_may_be_filled_by_a_third() {
+    fn a_third_of_the_space_above_the_mark_is_room_for_documents() {
         let quiet = Spending::default();
         assert_eq!(room(3_500, &quiet, false), (1_000, 1_083));
         assert_eq!(room(551, &quiet, false), (17, 100));
@@ -111,20 +110,20 @@ mod tests {
     }
 
     #[test]
-    fn what_may_not_show_yet_counts_once_more_and_never_for_more_than_the_mark() {
+    fn unsettled_writes_are_subtracted_but_never_more_than_the_mark() {
         assert_eq!(room(3_500, &after_writes(100, 300), false).0, 900);
         assert_eq!(room(3_500, &after_writes(9_000, 9_000), false).0, 833);
     }
 
     #[test]
-    fn where_the_disk_fills_faster_there_is_room_for_less() {
+    fn a_disk_that_fills_faster_has_less_room() {
         assert_eq!(room(3_500, &after_writes(2, 20), false).0, (3_000 - 20) / 10);
         assert_eq!(room(3_500, &after_writes(2, 2_000), false).0, (3_000 - 50) / 25);
-        assert_eq!(room(3_500, &after_writes(0, 2_000), false).0, 1_000, "that was somebody else");
+        assert_eq!(room(3_500, &after_writes(0, 2_000), false).0, 1_000, "somebody else's writes");
     }
 
     #[test]
-    fn what_was_low_must_have_a_point_more() {
+    fn a_low_disk_must_rise_a_point_above_the_mark() {
         let quiet = Spending::default();
         assert_eq!(room(599, &quiet, true).0, 0);
         assert_eq!(room(599, &quiet, false).0, 33);
@@ -132,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_and_what_it_took_fade_away_within_a_minute() {
+    fn writes_and_their_cost_fade_within_a_minute() {
         let (mut spending, start) = (Spending::default(), Instant::now());
         let mut after = |seconds, let_in, free| {
             spending.note(start + Duration::from_secs(seconds), let_in, Some(free));
@@ -140,7 +139,7 @@ mod tests {
         };
         assert_eq!(after(0, 60_000, 900_000), (60_000, 0));
         assert_eq!(after(30, 60_000, 600_000), (30_000, 300_000));
-        assert_eq!(after(45, 160_000, 700_000), (122_500, 225_000), "what was freed is not spent");
+        assert_eq!(after(45, 160_000, 700_000), (122_500, 225_000), "freed space is not spent");
         assert_eq!(after(200, 160_000, 700_000), (0, 0));
     }
 }
