@@ -11,7 +11,7 @@ use bson::{Document, doc};
 use mongodb::Database;
 use mongodb::raw_batch_cursor::RawBatchCursor;
 
-use super::error::{RepoError, code, index_of};
+use super::error::{RepoError, code};
 use crate::chaos;
 
 /// How long a command that changes the catalog may run inside MongoDB. Well below the lease
@@ -117,7 +117,7 @@ fn check_concern(reply: &Document) -> Result<(), RepoError> {
     match reply.get_document("writeConcernError") {
         Ok(concern) => {
             let number = concern.get_i32("code").unwrap_or_default();
-            Err(RepoError::OutcomeUnknown { summary: format!("write concern: {number}") })
+            Err(RepoError::unknown(format!("write concern: {number}")))
         }
         Err(_absent) => Ok(()),
     }
@@ -135,26 +135,22 @@ fn place_of(error: &Document) -> usize {
 
 fn of_write(error: &Document) -> RepoError {
     let number = error.get_i32("code").unwrap_or_default();
-    match number {
-        code::COLLECTION_UUID_MISMATCH => {
-            RepoError::CollectionMismatch { actual: error.get_str("actualCollection").ok().map(ToOwned::to_owned) }
-        }
-        code::DUPLICATE_KEY => RepoError::Duplicate { index: index_of(error.get_str("errmsg").unwrap_or_default()) },
-        code::DOCUMENT_VALIDATION_FAILURE => {
-            let info = error.get_document("errInfo").cloned().unwrap_or_default();
-            RepoError::DocumentRefused { info: Box::new(info) }
-        }
-        _ => match RepoError::from_code(number, error.get_str("codeName").unwrap_or_default()) {
-            // The command was understood, so what is refused is this document: an index of some kind cannot have it, say.
-            RepoError::Refused { summary } => RepoError::NotAccepted { summary },
-            other => other,
-        },
+    if number == code::DOCUMENT_VALIDATION_FAILURE {
+        let info = error.get_document("errInfo").cloned().unwrap_or_default();
+        return RepoError::DocumentRefused { info: Box::new(info) };
+    }
+    let text = |field| error.get_str(field).unwrap_or_default();
+    match RepoError::from_code(number, text("codeName"), text("errmsg"), error.get_str("actualCollection").ok()) {
+        // The command was understood, so what is refused is this document: an index of some kind cannot have it, say.
+        RepoError::Refused { summary } => RepoError::NotAccepted { summary },
+        other => other,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::repo::Effect;
 
     #[test]
     fn a_reply_that_says_ok_but_holds_an_error_is_an_error() {
@@ -165,7 +161,7 @@ mod tests {
         let duplicate = doc! { "ok": 1, "writeErrors": [{ "code": 11000, "errmsg": "x index: _id_ dup key: {}" }] };
         assert!(matches!(check(duplicate), Err(RepoError::Duplicate { index }) if index == "_id_"));
         let unconfirmed = doc! { "ok": 1, "writeConcernError": { "code": 64 } };
-        assert!(matches!(check(unconfirmed), Err(RepoError::OutcomeUnknown { .. })));
+        assert!(check(unconfirmed).is_err_and(|error| error.effect() == Effect::Unknown));
         assert!(check(doc! { "ok": 1 }).is_ok());
     }
 }

@@ -26,7 +26,7 @@ use mongodb::Collection;
 
 pub use admins::AdminRepo;
 pub use connect::{ConnectError, Databases, ping};
-pub use error::RepoError;
+pub use error::{Effect, RepoError};
 pub use idempotency::IdempotencyRepo;
 pub use inventory::InventoryRepo;
 pub use mongodb::Database;

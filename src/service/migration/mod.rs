@@ -26,7 +26,7 @@ use crate::clock::SharedClock;
 use crate::domain::{ChangeId, ChangeKind, Org, OrgId, OrgState, Slug};
 use crate::repo::documents::ChangeDocument;
 use crate::repo::journal::{ChangeRef, lease};
-use crate::repo::{RepoError, Repos};
+use crate::repo::{Effect, RepoError, Repos};
 
 use step::take;
 
@@ -113,10 +113,7 @@ impl MigrationService {
             Ok(Some(at)) => Ok(at),
             Ok(None) => Err(self.why_not_begun(org.id, change.kind).await?),
             Err(RepoError::Duplicate { .. }) => Err(ChangeError::NameTaken),
-            // The driver reports its second attempt; the first may have been heard.
-            Err(cause @ (RepoError::OutcomeUnknown { .. } | RepoError::Unavailable { .. })) => {
-                Err(undecided(change)(cause))
-            }
+            Err(cause) if cause.effect() == Effect::Unknown => Err(undecided(change)(cause)),
             Err(other) => Err(other.into()),
         }
     }
@@ -153,7 +150,7 @@ impl MigrationService {
     ) -> Result<(), RepoError> {
         self.renew(at, (kind, step)).await?;
         match take(kind, step, attempt()).await {
-            Err(unknown @ RepoError::OutcomeUnknown { .. }) => {
+            Err(unknown) if unknown.effect() == Effect::Unknown => {
                 take(kind, Step::Renew, self.repos.orgs.renew_uncertain(at, step.name())).await?;
                 match take(kind, step, attempt()).await {
                     // These say what became of the first attempt, or that the second one did its work.
