@@ -97,7 +97,8 @@ pub async fn survey(config: &Config) -> Result<Survey, OpenError> {
 /// safely can. Servers may run on the same database meanwhile.
 pub async fn doctor(config: &Config, clock: SharedClock, is_fixing: bool) -> Result<Report, OpenError> {
     let slow = |_elapsed| RepoError::unasked("no answer in time");
-    let repos = Repos::new(&timeout(REACH_LIMIT, reach(config, &Files::of(config))).await.map_err(slow)??);
+    let databases = timeout(REACH_LIMIT, reach(config, &Files::of(config))).await.map_err(slow)??;
+    let repos = Repos::new(&databases, config.timings);
     let migration = MigrationService::new(repos.clone(), clock, config.request_timeout);
     let doctor = DoctorService::new(repos, migration);
     Ok(if is_fixing { doctor.treat().await? } else { doctor.examine().await? })
@@ -288,7 +289,7 @@ fn wire(
     hasher: PasswordHasher,
     sealers: Sealers,
 ) -> (Services, Vec<Chore>) {
-    let repos = Repos::new(&databases);
+    let repos = Repos::new(&databases, config.timings);
     let tokens = TokenService::new(&config.jwt_secret, config.token_lifetime, clock.clone());
     let migration = MigrationService::new(repos.clone(), clock.clone(), config.request_timeout);
     let rates = Rates {

@@ -11,9 +11,11 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
+use crate::chaos;
 use crate::domain::Quotas;
 use crate::repo::connect::is_connection_string;
 use crate::service::Registration;
+use crate::timings::Timings;
 
 /// The fewest bytes of a signing secret: as many as HS256's hash has (RFC 7518, section 3.2).
 const SECRET_MIN_BYTES: usize = 32;
@@ -101,6 +103,8 @@ pub struct Config {
     pub cors_allowed_origins: Vec<HeaderValue>,
     /// The networks of the proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// How long servers wait for each other, which nobody sets but tests.
+    pub timings: Timings,
 }
 
 impl Config {
@@ -187,6 +191,7 @@ impl Config {
             registration,
             cors_allowed_origins,
             trusted_proxies,
+            timings: chaos::timings(),
         })
     }
 }

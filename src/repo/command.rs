@@ -14,12 +14,6 @@ use mongodb::raw_batch_cursor::RawBatchCursor;
 use super::error::{RepoError, code};
 use crate::chaos;
 
-/// How long a command that changes the catalog may run inside MongoDB. Well below the lease
-/// ([`super::journal::lease`]), so that a command cannot outlive its sender's right to send it.
-fn ddl_max_time() -> Duration {
-    chaos::time("CHAOS_DDL_MS", Duration::from_secs(3))
-}
-
 /// How long a write of documents may run inside MongoDB.
 const WRITE_MAX_TIME: Duration = Duration::from_secs(5);
 
@@ -31,12 +25,16 @@ fn majority() -> Document {
     doc! { "w": "majority", "j": true, "wtimeout": 5_000 }
 }
 
-/// Runs a command that changes the catalog, with the time limit and the write concern that all of them have.
+/// Runs a command that changes the catalog, with this time limit and the write concern of everything.
 ///
 /// # Errors
 /// As [`run`]; [`RepoError::CollectionBusy`] when something else held the collection for too long.
-pub(crate) async fn run_ddl(database: &Database, mut command: Document) -> Result<Document, RepoError> {
-    command.insert("maxTimeMS", millis(ddl_max_time()));
+pub(crate) async fn run_ddl(
+    database: &Database,
+    limit: Duration,
+    mut command: Document,
+) -> Result<Document, RepoError> {
+    command.insert("maxTimeMS", millis(limit));
     command.insert("writeConcern", majority());
     run(database, command).await.map_err(RepoError::of_ddl)
 }
