@@ -60,6 +60,9 @@ pub enum OpenError {
     /// The database's records contradict each other.
     #[error(transparent)]
     Takeover(#[from] TakeoverError),
+    /// An index that is not ours stands in the way of one of ours.
+    #[error("{0}; remove it, and the server makes it anew: db.{1}.dropIndex(\"{2}\")")]
+    IndexConflict(RepoError, &'static str, &'static str),
 }
 
 impl OpenError {
@@ -93,8 +96,9 @@ pub async fn survey(config: &Config) -> Result<Survey, OpenError> {
 /// Reaches MongoDB and finds out what is wrong with the database; changes nothing, unless it is told to put right what it
 /// safely can. Servers may run on the same database meanwhile.
 pub async fn doctor(config: &Config, clock: SharedClock, is_fixing: bool) -> Result<Report, OpenError> {
-    let slow = |_elapsed| RepoError::Unavailable { summary: "no answer in time".to_owned() };
-    let repos = Repos::new(&timeout(REACH_LIMIT, reach(config, &Files::of(config))).await.map_err(slow)??);
+    let slow = |_elapsed| RepoError::unasked("no answer in time");
+    let databases = timeout(REACH_LIMIT, reach(config, &Files::of(config))).await.map_err(slow)??;
+    let repos = Repos::new(&databases, config.timings);
     let migration = MigrationService::new(repos.clone(), clock, config.request_timeout);
     let doctor = DoctorService::new(repos, migration);
     Ok(if is_fixing { doctor.treat().await? } else { doctor.examine().await? })
@@ -116,7 +120,10 @@ async fn open(config: &Config, files: &Files) -> Result<Databases, OpenError> {
     if organizations + admins > 0 {
         info!(organizations, admins, "took over what the original wrote");
     }
-    indexes::ensure(&databases.master).await?;
+    indexes::ensure(&databases.master).await.map_err(|error| match error {
+        RepoError::IndexConflict { collection, index } => OpenError::IndexConflict(error, collection, index),
+        other => other.into(),
+    })?;
     Ok(databases)
 }
 
@@ -282,7 +289,7 @@ fn wire(
     hasher: PasswordHasher,
     sealers: Sealers,
 ) -> (Services, Vec<Chore>) {
-    let repos = Repos::new(&databases);
+    let repos = Repos::new(&databases, config.timings);
     let tokens = TokenService::new(&config.jwt_secret, config.token_lifetime, clock.clone());
     let migration = MigrationService::new(repos.clone(), clock.clone(), config.request_timeout);
     let rates = Rates {

@@ -14,6 +14,8 @@ mod faults {
     use mongodb::event::command::CommandEvent;
     use rustix::process::{Signal, getpid, kill_process};
 
+    use crate::timings::Timings;
+
     /// `CHAOS_KILL_AT=<point>` or `<point>#<n>`: dies there, the n-th time. `CHAOS_STOP_AT`: stops there (SIGSTOP), until
     /// somebody continues it; several points are separated by commas.
     static ORDERS: LazyLock<Vec<(String, u32, Signal)>> = LazyLock::new(|| {
@@ -71,9 +73,17 @@ mod faults {
         }
     }
 
-    /// A time, or what `<variable>` says in milliseconds.
-    pub(crate) fn time(name: &str, usual: Duration) -> Duration {
-        variable(name).and_then(|text| text.parse().ok()).map_or(usual, Duration::from_millis)
+    /// The usual times, but for those that a variable says in milliseconds.
+    pub(crate) fn timings() -> Timings {
+        let usual = Timings::default();
+        let time = |name, usual| variable(name).and_then(|text| text.parse().ok()).map_or(usual, Duration::from_millis);
+        Timings {
+            lease: time("CHAOS_LEASE_MS", usual.lease),
+            catalog_command: time("CHAOS_DDL_MS", usual.catalog_command),
+            cooling: time("CHAOS_COOLING_MS", usual.cooling),
+            reconcile_every: time("CHAOS_RECONCILE_MS", usual.reconcile_every),
+            scrub_every: time("CHAOS_SCRUB_MS", usual.scrub_every),
+        }
     }
 
     /// Whether a protection is given up.
@@ -101,7 +111,7 @@ mod faults {
 
 #[cfg(not(feature = "chaos"))]
 mod faults {
-    use std::time::Duration;
+    use crate::timings::Timings;
 
     /// Nothing: there are no points.
     #[inline]
@@ -111,10 +121,9 @@ mod faults {
     #[inline]
     pub(crate) const fn reach(_kind: &str, _step: &str, _side: &str) {}
 
-    /// The usual time.
-    #[inline]
-    pub(crate) const fn time(_name: &str, usual: Duration) -> Duration {
-        usual
+    /// The usual times.
+    pub(crate) fn timings() -> Timings {
+        Timings::default()
     }
 
     /// Every protection is there.

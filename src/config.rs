@@ -12,9 +12,11 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
+use crate::chaos;
 use crate::domain::Quotas;
 use crate::repo::connect::is_connection_string;
 use crate::service::Registration;
+use crate::timings::Timings;
 
 /// A signing secret must be as long as HS256's hash (RFC 7518, section 3.2).
 const SECRET_MIN_BYTES: usize = 32;
@@ -107,6 +109,8 @@ pub struct Config {
     pub cors_allowed_origins: Vec<HeaderValue>,
     /// The proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpNet>,
+    /// How long servers wait for each other, which nobody sets but tests.
+    pub timings: Timings,
 }
 
 impl Config {
@@ -150,6 +154,7 @@ impl Config {
             registration: reader.registration(),
             cors_allowed_origins: reader.list("CORS_ALLOWED_ORIGINS", ORIGINS_EXPECTED, origin),
             trusted_proxies: reader.list("TRUSTED_PROXIES", PROXIES_EXPECTED, network),
+            timings: chaos::timings(),
         };
         if reader.errors.is_empty() { Ok(config) } else { Err(reader.errors) }
     }

@@ -19,3 +19,4 @@ pub mod repo;
 pub mod service;
 pub mod shares;
 pub mod telemetry;
+pub mod timings;

@@ -11,14 +11,8 @@ use bson::{Document, doc};
 use mongodb::Database;
 use mongodb::raw_batch_cursor::RawBatchCursor;
 
-use super::error::{RepoError, code, index_of};
+use super::error::{RepoError, code};
 use crate::chaos;
-
-/// How long a command that changes the catalog may run inside MongoDB. Well below the lease
-/// ([`super::journal::lease`]), so that a command cannot outlive its sender's right to send it.
-fn ddl_max_time() -> Duration {
-    chaos::time("CHAOS_DDL_MS", Duration::from_secs(3))
-}
 
 /// How long a write of documents may run inside MongoDB.
 const WRITE_MAX_TIME: Duration = Duration::from_secs(5);
@@ -31,12 +25,16 @@ fn majority() -> Document {
     doc! { "w": "majority", "j": true, "wtimeout": 5_000 }
 }
 
-/// Runs a command that changes the catalog, with the time limit and the write concern that all of them have.
+/// Runs a command that changes the catalog, with this time limit and the write concern of everything.
 ///
 /// # Errors
 /// As [`run`]; [`RepoError::CollectionBusy`] when something else held the collection for too long.
-pub(crate) async fn run_ddl(database: &Database, mut command: Document) -> Result<Document, RepoError> {
-    command.insert("maxTimeMS", millis(ddl_max_time()));
+pub(crate) async fn run_ddl(
+    database: &Database,
+    limit: Duration,
+    mut command: Document,
+) -> Result<Document, RepoError> {
+    command.insert("maxTimeMS", millis(limit));
     command.insert("writeConcern", majority());
     run(database, command).await.map_err(RepoError::of_ddl)
 }
@@ -117,7 +115,7 @@ fn check_concern(reply: &Document) -> Result<(), RepoError> {
     match reply.get_document("writeConcernError") {
         Ok(concern) => {
             let number = concern.get_i32("code").unwrap_or_default();
-            Err(RepoError::OutcomeUnknown { summary: format!("write concern: {number}") })
+            Err(RepoError::unknown(format!("write concern: {number}")))
         }
         Err(_absent) => Ok(()),
     }
@@ -135,26 +133,22 @@ fn place_of(error: &Document) -> usize {
 
 fn of_write(error: &Document) -> RepoError {
     let number = error.get_i32("code").unwrap_or_default();
-    match number {
-        code::COLLECTION_UUID_MISMATCH => {
-            RepoError::CollectionMismatch { actual: error.get_str("actualCollection").ok().map(ToOwned::to_owned) }
-        }
-        code::DUPLICATE_KEY => RepoError::Duplicate { index: index_of(error.get_str("errmsg").unwrap_or_default()) },
-        code::DOCUMENT_VALIDATION_FAILURE => {
-            let info = error.get_document("errInfo").cloned().unwrap_or_default();
-            RepoError::DocumentRefused { info: Box::new(info) }
-        }
-        _ => match RepoError::from_code(number, error.get_str("codeName").unwrap_or_default()) {
-            // The command was understood, so what is refused is this document: an index of some kind cannot have it, say.
-            RepoError::Refused { summary } => RepoError::NotAccepted { summary },
-            other => other,
-        },
+    if number == code::DOCUMENT_VALIDATION_FAILURE {
+        let info = error.get_document("errInfo").cloned().unwrap_or_default();
+        return RepoError::DocumentRefused { info: Box::new(info) };
+    }
+    let text = |field| error.get_str(field).unwrap_or_default();
+    match RepoError::from_code(number, text("codeName"), text("errmsg"), error.get_str("actualCollection").ok()) {
+        // The command was understood, so what is refused is this document: an index of some kind cannot have it, say.
+        RepoError::Refused { summary } => RepoError::NotAccepted { summary },
+        other => other,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::repo::Effect;
 
     #[test]
     fn a_reply_that_says_ok_but_holds_an_error_is_an_error() {
@@ -165,7 +159,7 @@ mod tests {
         let duplicate = doc! { "ok": 1, "writeErrors": [{ "code": 11000, "errmsg": "x index: _id_ dup key: {}" }] };
         assert!(matches!(check(duplicate), Err(RepoError::Duplicate { index }) if index == "_id_"));
         let unconfirmed = doc! { "ok": 1, "writeConcernError": { "code": 64 } };
-        assert!(matches!(check(unconfirmed), Err(RepoError::OutcomeUnknown { .. })));
+        assert!(check(unconfirmed).is_err_and(|error| error.effect() == Effect::Unknown));
         assert!(check(doc! { "ok": 1 }).is_ok());
     }
 }

@@ -14,7 +14,6 @@ pub(crate) mod code {
     pub(crate) const INDEX_NOT_FOUND: i32 = 27;
     pub(crate) const NAMESPACE_EXISTS: i32 = 48;
     pub(crate) const MAX_TIME_MS_EXPIRED: i32 = 50;
-    pub(crate) const WRITE_CONCERN_TIMEOUT: i32 = 64;
     pub(crate) const WRITE_CONFLICT: i32 = 112;
     pub(crate) const DOCUMENT_VALIDATION_FAILURE: i32 = 121;
     pub(crate) const COLLECTION_UUID_MISMATCH: i32 = 361;
@@ -34,12 +33,21 @@ pub(crate) mod code {
     /// Measured on MongoDB 6.0.5: what was written until then stays.
     pub(crate) const BATCH_BROKEN: &[i32] = &[MAX_TIME_MS_EXPIRED, 11601, 10334, 13548, 17419];
     /// Codes that say "ask another member" or "ask again": the state change and shutdown errors of the Server
-    /// Discovery and Monitoring specification, and network time-outs inside the cluster.
-    pub(crate) const UNAVAILABLE: &[i32] =
-        &[6, 7, 89, 91, 189, 262, 9001, 10058, 10107, 11600, 11602, 13435, 13436, 133, 134];
+    /// Discovery and Monitoring specification, network time-outs inside the cluster, and a write concern's time-out (64).
+    pub(crate) const UNANSWERED: &[i32] =
+        &[6, 7, 64, 89, 91, 189, 262, 9001, 10058, 10107, 11600, 11602, 13435, 13436, 133, 134];
 }
 
-/// Why a storage operation did not give its answer.
+/// What a command that failed has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing.
+    Nothing,
+    /// Nobody knows: it may have happened, or may happen yet.
+    Unknown,
+}
+
+/// Why a storage operation did not give its answer. [`Self::effect`] says what it did all the same.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RepoError {
     /// A unique index refused the write.
@@ -48,19 +56,19 @@ pub enum RepoError {
         /// The index's name.
         index: String,
     },
-    /// The collection of this UUID is not where the command looked; nothing was done.
+    /// The collection of this UUID is not where the command looked.
     #[error("the collection is not the expected one")]
     CollectionMismatch {
         /// The name under which the UUID exists in this database now, if at all.
         actual: Option<String>,
     },
-    /// A collection of this name exists already; nothing was done.
+    /// A collection of this name exists already.
     #[error("the collection exists already")]
     NamespaceExists,
-    /// There is no collection of this name; nothing was done.
+    /// There is no collection of this name.
     #[error("the collection does not exist")]
     NamespaceNotFound,
-    /// A transaction, an index build or another change held the collection; nothing was done.
+    /// A transaction, an index build or another change held the collection.
     #[error("the collection is held by something else ({summary})")]
     CollectionBusy {
         /// The code and its name.
@@ -69,9 +77,11 @@ pub enum RepoError {
     /// The change was taken over or finished by another server; this one must stop.
     #[error("the change was taken over by another server")]
     TakenOver,
-    /// MongoDB could not be asked, or could not answer.
-    #[error("MongoDB is not available ({summary})")]
-    Unavailable {
+    /// MongoDB gave no answer, or not the one to this command.
+    #[error("MongoDB gave no answer ({summary})")]
+    Unanswered {
+        /// What the command did.
+        effect: Effect,
         /// What the driver met, without data.
         summary: String,
     },
@@ -81,59 +91,50 @@ pub enum RepoError {
         /// What the driver met, without data.
         summary: String,
     },
-    /// The write may or may not have happened.
-    #[error("the outcome of a write is unknown ({summary})")]
-    OutcomeUnknown {
-        /// What the driver met, without data.
-        summary: String,
-    },
-    /// A command of many writes has no reply that says what became of each: any of them may have happened. A smaller one
-    /// can have one.
+    /// A command of many writes has no reply that says what became of each. A smaller one can have one.
     #[error("the outcome of many writes is unknown ({summary})")]
     BatchBroken {
         /// What the driver met, without data.
         summary: String,
     },
     /// An index that is not ours stands in the way of one of ours.
-    #[error(
-        "the index {index} of the collection {collection} is not as it must be; remove it, and the server makes it \
-         anew: db.{collection}.dropIndex(\"{index}\")"
-    )]
+    #[error("the index {index} of the collection {collection} is not as it must be")]
     IndexConflict {
         /// The collection.
         collection: &'static str,
         /// The index's name.
         index: &'static str,
     },
-    /// MongoDB gave the operation up because it took too long or met another one; nothing was done.
+    /// MongoDB gave the operation up because it took too long or met another one.
     #[error("MongoDB gave the operation up ({summary})")]
     GivenUp {
         /// The code and its name.
         summary: String,
     },
-    /// The collection's validator refused the document; nothing was done.
+    /// The collection's validator refused the document.
     #[error("the collection's validator refused the document")]
     DocumentRefused {
         /// MongoDB's `errInfo`: the rules that were broken. Holds values of the document, so it is never logged.
         info: Box<bson::Document>,
     },
-    /// The document is larger than MongoDB stores; nothing was done.
+    /// The document is larger than MongoDB stores.
     #[error("the document is too large")]
     DocumentTooLarge,
     /// A cursor or a running command ended because its collection was renamed, or its server changed; asking anew helps.
-    /// A write may have happened all the same.
     #[error("the query was ended ({summary})")]
     QueryEnded {
+        /// What the command did. Measured on MongoDB 6.0.5: a delete that met a rename is carried out, and then answered so.
+        effect: Effect,
         /// The code and its name.
         summary: String,
     },
-    /// There is no index of that name; nothing was done.
+    /// There is no index of that name.
     #[error("the index does not exist")]
     IndexNotFound,
-    /// An index of that name or of these keys is there with other options; nothing was done.
+    /// An index of that name or of these keys is there with other options.
     #[error("another such index exists")]
     IndexExists,
-    /// MongoDB does not accept what was asked for; nothing was done.
+    /// MongoDB does not accept what was asked for.
     #[error("MongoDB does not accept this ({summary})")]
     NotAccepted {
         /// The code and its name.
@@ -149,7 +150,7 @@ pub enum RepoError {
         /// What is wrong with it; names fields, never values.
         reason: String,
     },
-    /// The user in the connection string may not do this; nothing was done.
+    /// The user in the connection string may not do this.
     #[error("the user in MONGO_URI may not do this ({summary})")]
     Unauthorized {
         /// The code and its name.
@@ -164,22 +165,18 @@ pub enum RepoError {
 }
 
 impl RepoError {
-    /// Whether another attempt can succeed without anybody's doing: MongoDB is away, or busy.
-    #[must_use]
-    pub fn is_temporary(&self) -> bool {
+    /// What the command did, and whether another attempt can succeed without anybody's doing.
+    const fn nature(&self) -> (Effect, bool) {
         match self {
-            Self::Unavailable { .. }
-            | Self::Unreachable { .. }
-            | Self::OutcomeUnknown { .. }
-            | Self::BatchBroken { .. }
-            | Self::CollectionBusy { .. }
-            | Self::QueryEnded { .. }
-            | Self::GivenUp { .. } => true,
+            Self::Unanswered { effect, .. } | Self::QueryEnded { effect, .. } => (*effect, true),
+            Self::BatchBroken { .. } => (Effect::Unknown, true),
+            // This attempt did nothing, but its change goes on elsewhere.
+            Self::TakenOver => (Effect::Unknown, false),
+            Self::Unreachable { .. } | Self::CollectionBusy { .. } | Self::GivenUp { .. } => (Effect::Nothing, true),
             Self::Duplicate { .. }
             | Self::CollectionMismatch { .. }
             | Self::NamespaceExists
             | Self::NamespaceNotFound
-            | Self::TakenOver
             | Self::IndexConflict { .. }
             | Self::DocumentRefused { .. }
             | Self::DocumentTooLarge
@@ -188,17 +185,46 @@ impl RepoError {
             | Self::NotAccepted { .. }
             | Self::Undecodable { .. }
             | Self::Unauthorized { .. }
-            | Self::Refused { .. } => false,
+            | Self::Refused { .. } => (Effect::Nothing, false),
         }
     }
 
-    /// The same failure of a read: it changed nothing, so its outcome is not unknown.
+    /// What the command did.
+    #[must_use]
+    pub const fn effect(&self) -> Effect {
+        self.nature().0
+    }
+
+    /// Whether another attempt can succeed without anybody's doing: MongoDB is away, or busy.
+    #[must_use]
+    pub const fn is_temporary(&self) -> bool {
+        self.nature().1
+    }
+
+    /// Whether MongoDB has not decided about the command: it was not heard, or nobody knows what became of it.
+    #[must_use]
+    pub fn is_undecided(&self) -> bool {
+        self.effect() == Effect::Unknown || matches!(self, Self::Unanswered { .. } | Self::Unreachable { .. })
+    }
+
+    /// Nobody knows what a write did.
+    pub(crate) fn unknown(summary: impl Into<String>) -> Self {
+        Self::Unanswered { effect: Effect::Unknown, summary: summary.into() }
+    }
+
+    /// MongoDB was not asked, or its answer does not matter any more.
+    pub(crate) fn unasked(summary: impl Into<String>) -> Self {
+        Self::Unanswered { effect: Effect::Nothing, summary: summary.into() }
+    }
+
+    /// The same failure of a read, which changes nothing.
     #[must_use]
     pub(crate) fn of_read(error: impl Into<Self>) -> Self {
-        match error.into() {
-            Self::OutcomeUnknown { summary } => Self::Unavailable { summary },
-            other => other,
+        let mut error = error.into();
+        if let Self::Unanswered { effect, .. } | Self::QueryEnded { effect, .. } = &mut error {
+            *effect = Effect::Nothing;
         }
+        error
     }
 
     /// The same failure of a command of many writes. MongoDB (measured on 6.0.5) says nothing of any of them and closes the
@@ -223,22 +249,23 @@ impl RepoError {
         }
     }
 
-    /// Sorts an error code that MongoDB answered.
-    pub(crate) fn from_code(number: i32, name: &str) -> Self {
+    /// Sorts an error that MongoDB answered: its code and its name, its text, and where it says that the collection is.
+    pub(crate) fn from_code(number: i32, name: &str, message: &str, actual: Option<&str>) -> Self {
         let summary = format!("{number} {name}");
         match number {
+            code::COLLECTION_UUID_MISMATCH => Self::CollectionMismatch { actual: actual.map(ToOwned::to_owned) },
+            code::DUPLICATE_KEY => Self::Duplicate { index: index_of(message) },
             code::UNAUTHORIZED => Self::Unauthorized { summary },
             code::NAMESPACE_EXISTS => Self::NamespaceExists,
             code::NAMESPACE_NOT_FOUND => Self::NamespaceNotFound,
             code::MAX_TIME_MS_EXPIRED | code::WRITE_CONFLICT => Self::GivenUp { summary },
             code::INDEX_BUILD_IN_PROGRESS => Self::CollectionBusy { summary },
             code::INDEX_NOT_FOUND => Self::IndexNotFound,
-            number if code::CURSOR_ENDED.contains(&number) => Self::QueryEnded { summary },
+            number if code::CURSOR_ENDED.contains(&number) => Self::QueryEnded { effect: Effect::Unknown, summary },
             number if code::INDEX_CONFLICT.contains(&number) => Self::IndexExists,
             number if code::NOT_ACCEPTED.contains(&number) => Self::NotAccepted { summary },
             number if code::TOO_LARGE.contains(&number) => Self::DocumentTooLarge,
-            code::WRITE_CONCERN_TIMEOUT => Self::OutcomeUnknown { summary },
-            number if code::UNAVAILABLE.contains(&number) => Self::Unavailable { summary },
+            number if code::UNANSWERED.contains(&number) => Self::unknown(summary),
             _ => Self::Refused { summary },
         }
     }
@@ -247,33 +274,24 @@ impl RepoError {
 impl From<DriverError> for RepoError {
     fn from(error: DriverError) -> Self {
         match error.kind.as_ref() {
-            ErrorKind::Command(command) if command.code == code::COLLECTION_UUID_MISMATCH => {
-                let actual = error
-                    .server_response()
-                    .and_then(|reply| reply.get_str("actualCollection").ok())
-                    .map(ToOwned::to_owned);
-                Self::CollectionMismatch { actual }
-            }
-            ErrorKind::Command(command) if command.code == code::DUPLICATE_KEY => {
-                Self::Duplicate { index: index_of(&command.message) }
-            }
-            ErrorKind::Command(command) => Self::from_code(command.code, &command.code_name),
-            ErrorKind::Write(WriteFailure::WriteError(write)) if write.code == code::DUPLICATE_KEY => {
-                Self::Duplicate { index: index_of(&write.message) }
+            ErrorKind::Command(command) => {
+                let actual = error.server_response().and_then(|reply| reply.get_str("actualCollection").ok());
+                Self::from_code(command.code, &command.code_name, &command.message, actual)
             }
             ErrorKind::Write(WriteFailure::WriteError(write)) => {
-                Self::from_code(write.code, write.code_name.as_deref().unwrap_or_default())
+                Self::from_code(write.code, write.code_name.as_deref().unwrap_or_default(), &write.message, None)
             }
             ErrorKind::Write(WriteFailure::WriteConcernError(concern)) => {
-                Self::OutcomeUnknown { summary: format!("write concern: {} {}", concern.code, concern.code_name) }
+                Self::unknown(format!("write concern: {} {}", concern.code, concern.code_name))
             }
             // The driver repeats reads and single-document writes once by itself. What is left after that is a
             // connection that broke twice: for a write, nobody knows what happened.
-            ErrorKind::Io(io) => Self::OutcomeUnknown { summary: format!("connection: {}", io.kind()) },
+            ErrorKind::Io(io) => Self::unknown(format!("connection: {}", io.kind())),
+            // These are told only when no attempt got as far as MongoDB: the driver prefers the error of one that did.
             ErrorKind::ServerSelection { .. } => Self::Unreachable { summary: "no server could be reached".into() },
-            ErrorKind::ConnectionPoolCleared { .. } => Self::Unavailable { summary: "connection pool cleared".into() },
-            ErrorKind::DnsResolve { .. } => Self::Unavailable { summary: "the host name does not resolve".into() },
-            ErrorKind::Authentication { .. } => Self::Unavailable { summary: "authentication failed".into() },
+            ErrorKind::ConnectionPoolCleared { .. } => Self::unasked("connection pool cleared"),
+            ErrorKind::DnsResolve { .. } => Self::unasked("the host name does not resolve"),
+            ErrorKind::Authentication { .. } => Self::unasked("authentication failed"),
             ErrorKind::InvalidArgument { .. } => Self::Refused { summary: "invalid argument".into() },
             ErrorKind::InvalidTlsConfig { .. } => Self::Refused { summary: "invalid TLS configuration".into() },
             ErrorKind::IncompatibleServer { .. } => Self::Refused { summary: "incompatible server".into() },
@@ -286,7 +304,7 @@ impl From<DriverError> for RepoError {
 /// The index that a duplicate key error is about. The text is
 /// `E11000 duplicate key error collection: db.coll index: email_1 dup key: { email: "…" }`; only the index's
 /// name is taken out of it.
-pub(crate) fn index_of(message: &str) -> String {
+fn index_of(message: &str) -> String {
     message
         .split_once(" index: ")
         .and_then(|(_, rest)| rest.split_once(" dup key"))
@@ -306,6 +324,46 @@ pub(crate) fn bson_uuid(uuid: Uuid) -> bson::Uuid {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_code_says_what_the_command_did_and_whether_to_try_again() {
+        use Effect::{Nothing, Unknown};
+        let away = [6, 7, 64, 89, 91, 189, 262, 9001, 10058, 10107, 11600, 11602, 13435, 13436, 133, 134];
+        let table: [(&str, Effect, bool, &[i32]); 14] = [
+            ("Unauthorized", Nothing, false, &[13]),
+            ("NamespaceNotFound", Nothing, false, &[26]),
+            ("IndexNotFound", Nothing, false, &[27]),
+            ("NamespaceExists", Nothing, false, &[48]),
+            ("CollectionMismatch", Nothing, false, &[361]),
+            ("Duplicate", Nothing, false, &[11000]),
+            ("IndexExists", Nothing, false, &[85, 86]),
+            ("NotAccepted", Nothing, false, &[2, 9, 14, 67, 171, 197, 51091]),
+            ("DocumentTooLarge", Nothing, false, &[10334, 17419]),
+            ("Refused", Nothing, false, &[1, 121, 999_999]),
+            ("GivenUp", Nothing, true, &[50, 112]),
+            ("CollectionBusy", Nothing, true, &[12587]),
+            ("QueryEnded", Unknown, true, &[43, 175, 237]),
+            ("Unanswered", Unknown, true, &away),
+        ];
+        for (kind, effect, is_temporary, codes) in table {
+            for code in codes {
+                let error = RepoError::from_code(*code, "Name", "", None);
+                assert!(format!("{error:?}").starts_with(kind), "{code}: {error:?}");
+                assert_eq!((error.effect(), error.is_temporary()), (effect, is_temporary), "{code}");
+                assert_eq!(error.is_undecided(), effect == Unknown, "{code}");
+                let of_read = RepoError::of_read(error);
+                assert_eq!((of_read.effect(), of_read.is_temporary()), (Nothing, is_temporary), "{code}");
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_knows_what_became_of_a_write_whose_connection_broke() {
+        let cut = || DriverError::from(std::io::Error::other("cut"));
+        assert_eq!(RepoError::from(cut()).effect(), Effect::Unknown);
+        assert_eq!(RepoError::of_read(cut()).effect(), Effect::Nothing);
+        assert_eq!(RepoError::of_batch(cut()).effect(), Effect::Unknown);
+    }
 
     #[test]
     fn a_duplicate_key_error_gives_up_its_index_and_not_its_value() {

@@ -10,9 +10,9 @@ use mongodb::Collection;
 use mongodb::options::ReturnDocument;
 use serde::Deserialize;
 
+use super::command::millis;
 use super::documents::decode;
 use super::error::RepoError;
-use super::journal::lease;
 use super::{Database, exactly_one};
 
 /// The collection of idempotency keys.
@@ -61,11 +61,20 @@ pub struct Attempted {
 #[derive(Debug, Clone)]
 pub struct IdempotencyRepo {
     collection: Collection<Document>,
+    /// How long an attempt has, from the last time that it was renewed, before another may look what became of it: as
+    /// long as a change has twice. One that
+    /// stalls for longer is fenced as a change is: by the generation of the organization that it read before it had the key.
+    pub lease: Duration,
 }
 
 impl IdempotencyRepo {
-    pub(crate) fn new(database: &Database) -> Self {
-        Self { collection: database.collection(IDEMPOTENCY_KEYS) }
+    pub(crate) fn new(database: &Database, lease: Duration) -> Self {
+        Self { collection: database.collection(IDEMPOTENCY_KEYS), lease }
+    }
+
+    /// When the time of an attempt that begins now is over, as an expression for the database to compute.
+    fn lease_end(&self) -> Document {
+        doc! { "$add": ["$$NOW", millis(self.lease)] }
     }
 
     /// Takes a request on, if nobody else works on it and it was not answered; gives what is stored now, which tells by
@@ -98,7 +107,7 @@ impl IdempotencyRepo {
             "expires_at": when_new(doc! { "$add": ["$$NOW", millis(KEPT_FOR)] }.into(), "$expires_at".into()),
             "attempt": when_new(1_i64.into(), doc! { "$cond": ["$is_abandoned", { "$add": ["$attempt", 1_i64] }, "$attempt"] }.into()),
             "holder": when_taken(holder.into(), "$holder"),
-            "lease_until": when_taken(lease_end().into(), "$lease_until"),
+            "lease_until": when_taken(self.lease_end().into(), "$lease_until"),
         };
         let pipeline = vec![
             doc! { "$set": { "is_new": is_new, "is_abandoned": is_abandoned } },
@@ -153,7 +162,7 @@ impl IdempotencyRepo {
 
     /// Gives an attempt that goes on more time.
     pub async fn renew(&self, key: &Code, holder: ObjectId) -> Result<(), RepoError> {
-        let renew = vec![doc! { "$set": { "lease_until": lease_end() } }];
+        let renew = vec![doc! { "$set": { "lease_until": self.lease_end() } }];
         exactly_one(self.collection.update_one(held(key, holder), renew).await?.matched_count)
     }
 
@@ -204,21 +213,4 @@ fn given_back() -> Document {
 
 fn binary(code: &Code) -> Bson {
     Bson::Binary(Binary { subtype: BinarySubtype::Generic, bytes: code.to_vec() })
-}
-
-/// How long an attempt has, from the last time that it was renewed, before another may look what became of it: as long as a
-/// change has twice. One that stalls for longer is fenced as a change is: by the generation of the organization that it
-/// read before it had the key.
-#[must_use]
-pub fn key_lease() -> Duration {
-    2 * lease()
-}
-
-/// When the time of an attempt that begins now is over, as an expression for the database to compute.
-fn lease_end() -> Document {
-    doc! { "$add": ["$$NOW", millis(key_lease())] }
-}
-
-fn millis(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }

@@ -3,16 +3,12 @@
 use std::time::Duration;
 
 use bson::{Document, doc};
-use mongodb::error::ErrorKind;
 use mongodb::{IndexModel, options::IndexOptions};
 
 use super::Database;
 use super::documents::{ADMINS, ORGANIZATIONS};
 use super::error::RepoError;
 use super::idempotency::IDEMPOTENCY_KEYS;
-
-/// `IndexOptionsConflict` and `IndexKeySpecsConflict`: there is an index of that name or of those keys that is not ours.
-const INDEX_CONFLICTS: [i32; 2] = [85, 86];
 
 struct Wanted {
     collection: &'static str,
@@ -61,14 +57,11 @@ pub async fn ensure(database: &Database) -> Result<(), RepoError> {
         let options =
             IndexOptions::builder().name(name.to_owned()).unique(is_unique).expire_after(expire_after).build();
         let model = IndexModel::builder().keys(keys).options(options).build();
-        if let Err(error) = database.collection::<Document>(collection).create_index(model).await {
-            return Err(match error.kind.as_ref() {
-                ErrorKind::Command(command) if INDEX_CONFLICTS.contains(&command.code) => {
-                    RepoError::IndexConflict { collection, index: name }
-                }
-                _ => error.into(),
-            });
-        }
+        let made = database.collection::<Document>(collection).create_index(model).await;
+        made.map_err(|error| match error.into() {
+            RepoError::IndexExists => RepoError::IndexConflict { collection, index: name },
+            other => other,
+        })?;
     }
     Ok(())
 }

@@ -3,28 +3,19 @@
 //! Every step of a change is one conditional update of one document, with the change's id and fence in its filter,
 //! so that a holder who was overtaken changes nothing. Leases go by the database's clock (`$$NOW`).
 
-use std::time::Duration;
-
 use bson::{Bson, DateTime, Document, doc, oid::ObjectId};
 
+use super::command::millis;
 use super::documents::{ChangeDocument, NameDocument, ORGANIZATIONS, OrgDocument, decode};
 use super::error::RepoError;
 use super::names::{cooled, kept, live, unless_empty, without};
 use super::orgs::OrgRepo;
 use super::{exactly_one, names};
-use crate::chaos;
 use crate::domain::change::HISTORY_AGE;
 use crate::domain::{ChangeKind, Org, OrgId, OrgState, Slug};
 
 /// How many changes that are over are kept for an organization.
 const HISTORY_MAX: i32 = 100;
-
-/// How long a server may work on a change without renewing its right to it. Longer than any single command of a
-/// change can live (its `maxTimeMS` plus the write concern's time-out).
-#[must_use]
-pub fn lease() -> Duration {
-    chaos::time("CHAOS_LEASE_MS", Duration::from_secs(15))
-}
 
 /// The right to go on with one change: all three must still match for a step to happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +64,7 @@ impl OrgRepo {
         };
         let at = ChangeRef::of(document, change);
         // An upsert of a pipeline rather than an insert, because only a pipeline can ask the database's clock.
-        let whole = doc! { "$mergeObjects": [{ "$literal": encode(document)? }, { "change": recorded(change)? }] };
+        let whole = doc! { "$mergeObjects": [{ "$literal": encode(document)? }, { "change": self.recorded(change)? }] };
         let pipeline = vec![doc! { "$replaceWith": whole }];
         self.collection.update_one(doc! { "_id": document.id }, pipeline).upsert(true).await?;
         Ok(at)
@@ -108,7 +99,7 @@ impl OrgRepo {
         let set = doc! {
             "state": encode_state(to)?,
             "generation": { "$add": ["$generation", 1_i64] },
-            "change": recorded(change)?,
+            "change": self.recorded(change)?,
             "old_names": unless_empty(live("$old_names")),
             "cooling": unless_empty(live("$cooling")),
         };
@@ -129,7 +120,7 @@ impl OrgRepo {
         let set = doc! {
             "change.fence": { "$add": ["$change.fence", 1_i64] },
             "change.holder": { "$literal": holder },
-            "change.lease_until": lease_end(),
+            "change.lease_until": self.lease_end(),
         };
         let result = self
             .collection
@@ -142,13 +133,13 @@ impl OrgRepo {
     /// Renews the right to go on with a change, and notes the step that it is for. Comes immediately before every
     /// command that changes the catalog.
     pub async fn renew(&self, at: ChangeRef, step: &str) -> Result<(), RepoError> {
-        self.step(filter_of(at), vec![doc! { "$set": renewed(step) }]).await
+        self.step(filter_of(at), vec![doc! { "$set": self.renewed(step) }]).await
     }
 
     /// The same after the answer of a command was lost: it may still be on its way, so the name that the change gives up
     /// will have to cool down.
     pub async fn renew_uncertain(&self, at: ChangeRef, step: &str) -> Result<(), RepoError> {
-        let mut set = renewed(step);
+        let mut set = self.renewed(step);
         set.insert("change.is_uncertain", true);
         self.step(filter_of(at), vec![doc! { "$set": set }]).await
     }
@@ -176,7 +167,7 @@ impl OrgRepo {
         set.insert("updated_at", now);
         if from.slug != to.slug {
             set.insert("name_since", "$$NOW");
-            set.insert("cooling", unless_empty(cooled(&from.slug, Some(&to.slug))));
+            set.insert("cooling", unless_empty(cooled(self.timings.cooling, &from.slug, Some(&to.slug))));
             let old_names = match change.kind {
                 // Nobody asks for what is deleted.
                 ChangeKind::Delete => doc! { "$literal": [] },
@@ -211,7 +202,7 @@ impl OrgRepo {
         let (before, meanwhile, _) = states(change);
         let mut set = over(before, Some(why))?;
         if from.slug != to.slug {
-            set.insert("cooling", unless_empty(cooled(&to.slug, None)));
+            set.insert("cooling", unless_empty(cooled(self.timings.cooling, &to.slug, None)));
         }
         let pipeline = vec![doc! { "$set": set }, without_change(), names::claimed()];
         self.step(in_state(at, meanwhile)?, pipeline).await
@@ -219,7 +210,7 @@ impl OrgRepo {
 
     /// Turns a creation into its removal; from here on it can only go.
     pub async fn mark_deleting(&self, at: ChangeRef) -> Result<(), RepoError> {
-        let mark = vec![doc! { "$set": { "state": "deleting", "change.lease_until": lease_end() } }];
+        let mark = vec![doc! { "$set": { "state": "deleting", "change.lease_until": self.lease_end() } }];
         self.step(filter_of(at), mark).await
     }
 
@@ -227,6 +218,21 @@ impl OrgRepo {
     pub async fn remove(&self, at: ChangeRef) -> Result<(), RepoError> {
         let result = self.collection.delete_one(in_state(at, OrgState::Deleting)?).await?;
         exactly_one(result.deleted_count)
+    }
+
+    /// When a lease that begins now ends, as an expression for the database to compute.
+    fn lease_end(&self) -> Document {
+        doc! { "$add": ["$$NOW", millis(self.timings.lease)] }
+    }
+
+    /// A change as it is recorded: its lease and its beginning by the database's clock.
+    fn recorded(&self, change: &ChangeDocument) -> Result<Document, RepoError> {
+        let times = doc! { "lease_until": self.lease_end(), "started_at": "$$NOW" };
+        Ok(doc! { "$mergeObjects": [{ "$literal": encode(change)? }, times] })
+    }
+
+    fn renewed(&self, step: &str) -> Document {
+        doc! { "change.lease_until": self.lease_end(), "change.step": { "$literal": step } }
     }
 
     async fn step(&self, filter: Document, pipeline: Vec<Document>) -> Result<(), RepoError> {
@@ -250,16 +256,6 @@ fn moved(change: &ChangeDocument) -> Result<(&NameDocument, &NameDocument), Repo
     names.ok_or_else(|| RepoError::Refused { summary: "a change without its names".to_owned() })
 }
 
-/// A change as it is recorded: its lease and its beginning by the database's clock.
-fn recorded(change: &ChangeDocument) -> Result<Document, RepoError> {
-    let times = doc! { "lease_until": lease_end(), "started_at": "$$NOW" };
-    Ok(doc! { "$mergeObjects": [{ "$literal": encode(change)? }, times] })
-}
-
-fn renewed(step: &str) -> Document {
-    doc! { "change.lease_until": lease_end(), "change.step": { "$literal": step } }
-}
-
 /// What is set by the end of every change: the state after it, and what is remembered of it.
 fn over(state: OrgState, error: Option<&str>) -> Result<Document, RepoError> {
     let mut entry = doc! {
@@ -274,7 +270,7 @@ fn over(state: OrgState, error: Option<&str>) -> Result<Document, RepoError> {
     if let Some(error) = error {
         entry.insert("error", doc! { "$literal": error });
     }
-    let age = i64::try_from(HISTORY_AGE.as_millis()).unwrap_or(i64::MAX);
+    let age = millis(HISTORY_AGE);
     let young = doc! { "$gt": ["$$this.finished_at", { "$subtract": ["$$NOW", age] }] };
     let remembered = doc! { "$filter": { "input": { "$ifNull": ["$history", []] }, "cond": young } };
     let history = doc! { "$slice": [{ "$concatArrays": [remembered, [entry]] }, -HISTORY_MAX] };
@@ -309,11 +305,6 @@ fn in_state(at: ChangeRef, state: OrgState) -> Result<Document, RepoError> {
 
 fn filter_of(at: ChangeRef) -> Document {
     doc! { "_id": at.org_id.0, "change.id": at.change_id, "change.fence": at.fence }
-}
-
-/// When a lease that begins now ends, as an expression for the database to compute.
-fn lease_end() -> Document {
-    doc! { "$add": ["$$NOW", i64::try_from(lease().as_millis()).unwrap_or(i64::MAX)] }
 }
 
 /// A document as BSON. In a pipeline it must stand inside `$literal`, because a text that begins with `$` (every

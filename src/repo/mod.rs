@@ -26,7 +26,7 @@ use mongodb::Collection;
 
 pub use admins::AdminRepo;
 pub use connect::{ConnectError, Databases, ping};
-pub use error::RepoError;
+pub use error::{Effect, RepoError};
 pub use idempotency::IdempotencyRepo;
 pub use inventory::InventoryRepo;
 pub use mongodb::Database;
@@ -34,6 +34,8 @@ pub use orgs::OrgRepo;
 pub use storage::StorageRepo;
 pub use tenant_data::TenantDataRepo;
 pub use tenants::TenantRepo;
+
+use crate::timings::Timings;
 
 /// How long a read may run inside MongoDB; the driver itself has no overall limit.
 pub(crate) const READ_MAX_TIME: Duration = Duration::from_secs(5);
@@ -69,21 +71,24 @@ pub struct Repos {
     pub inventory: InventoryRepo,
     /// The disk that all of it is on.
     pub storage: StorageRepo,
+    /// How long servers wait for each other.
+    pub timings: Timings,
 }
 
 impl Repos {
     /// The repositories over this database.
     #[must_use]
-    pub fn new(databases: &Databases) -> Self {
+    pub fn new(databases: &Databases, timings: Timings) -> Self {
         let Databases { master, tenants } = databases;
         Self {
-            orgs: OrgRepo::new(master),
+            orgs: OrgRepo::new(master, timings),
             admins: AdminRepo::new(master),
-            tenants: TenantRepo::new(master),
-            data: TenantDataRepo::new(tenants),
-            idempotency: IdempotencyRepo::new(master),
+            tenants: TenantRepo { limit: timings.catalog_command, ..TenantRepo::new(master) },
+            data: TenantDataRepo::new(tenants, timings.catalog_command),
+            idempotency: IdempotencyRepo::new(master, 2 * timings.lease),
             inventory: InventoryRepo::new(master),
             storage: StorageRepo::new(master),
+            timings,
         }
     }
 

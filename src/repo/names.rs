@@ -5,21 +5,14 @@ use std::time::Duration;
 
 use bson::{Bson, DateTime, Document, doc};
 
+use super::command::millis;
 use super::documents::NameDocument;
 use super::error::RepoError;
 use super::orgs::OrgRepo;
-use crate::chaos;
 use crate::domain::{OrgId, Slug};
 
 /// A day in milliseconds, in which MongoDB counts.
 pub(super) const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
-
-/// How long a name stays reserved that a change gave up which was taken over, or a command of which was never answered.
-/// Longer than a server can be thought to stall between renewing its lease and sending a command, plus the longest that
-/// such a command can live: one that arrives later could move the collection of a name that was taken again.
-fn cooling_time() -> Duration {
-    chaos::time("CHAOS_COOLING_MS", Duration::from_mins(1))
-}
 
 impl OrgRepo {
     /// Frees a name if it was only kept or cooling down and its time is over.
@@ -101,12 +94,11 @@ pub(super) fn kept(from: &NameDocument, to: &str, days: i64) -> Document {
     doc! { "$concatArrays": [others, [entry]] }
 }
 
-/// The names that cool down after a change of which a command may still be on its way: this one too. One that the
-/// organization got itself does not cool any more.
-pub(super) fn cooled(slug: &str, got: Option<&str>) -> Document {
+/// The names that cool down after a change of which a command may still be on its way: this one too, for so long. One that
+/// the organization got itself does not cool any more.
+pub(super) fn cooled(time: Duration, slug: &str, got: Option<&str>) -> Document {
     let may_arrive = doc! { "$or": [{ "$gt": ["$change.fence", 1_i64] }, { "$eq": ["$change.is_uncertain", true] }] };
-    let time = i64::try_from(cooling_time().as_millis()).unwrap_or(i64::MAX);
-    let entry = doc! { "slug": { "$literal": slug }, "until": { "$add": ["$$NOW", time] } };
+    let entry = doc! { "slug": { "$literal": slug }, "until": { "$add": ["$$NOW", millis(time)] } };
     let still = match got {
         Some(got) => without(live("$cooling"), got),
         None => live("$cooling"),

@@ -13,16 +13,18 @@ use super::error::{RepoError, bson_uuid};
 use super::journal::abandoned;
 use super::{Database, READ_MAX_TIME, exists};
 use crate::domain::{Change, ChangeId, Org, OrgId, Slug, TenantCollection};
+use crate::timings::Timings;
 
 /// The organizations.
 #[derive(Debug, Clone)]
 pub struct OrgRepo {
     pub(super) collection: Collection<Document>,
+    pub(super) timings: Timings,
 }
 
 impl OrgRepo {
-    pub(crate) fn new(database: &Database) -> Self {
-        Self { collection: database.collection(ORGANIZATIONS) }
+    pub(crate) fn new(database: &Database, timings: Timings) -> Self {
+        Self { collection: database.collection(ORGANIZATIONS), timings }
     }
 
     /// The organization that this name belongs to, in whatever state and in whatever way: as its name, as an old one, or

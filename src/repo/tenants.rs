@@ -1,6 +1,7 @@
 //! Tenant collections: made with their owner's tag, moved and dropped by UUID, never by name alone.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bson::{Document, doc};
 use mongodb::results::CollectionSpecification;
@@ -11,6 +12,7 @@ use super::error::{RepoError, bson_uuid};
 use super::inventory::{Catalog, CatalogEntry};
 use super::{Database, READ_MAX_TIME};
 use crate::domain::{OwnerTag, TenantCollection};
+use crate::timings::Timings;
 
 /// A collection as the catalog knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,12 +26,14 @@ pub struct CollectionInfo {
 /// The tenant collections, which live in the master database.
 #[derive(Debug, Clone)]
 pub struct TenantRepo {
-    database: Database,
+    pub(super) database: Database,
+    /// How long a command that changes the catalog may run.
+    pub(super) limit: Duration,
 }
 
 impl TenantRepo {
     pub(crate) fn new(database: &Database) -> Self {
-        Self { database: database.clone() }
+        Self { database: database.clone(), limit: Timings::default().catalog_command }
     }
 
     pub(crate) fn database_name(&self) -> &str {
@@ -99,7 +103,7 @@ impl TenantRepo {
     /// [`RepoError::NamespaceExists`] when there is a collection of this name, whosoever made it.
     pub async fn create(&self, name: &str, owner: OwnerTag) -> Result<(), RepoError> {
         let command = doc! { "create": name, "validator": { "$comment": owner.to_string() } };
-        run_ddl(&self.database, command).await.map(drop)
+        run_ddl(&self.database, self.limit, command).await.map(drop)
     }
 
     /// Moves a collection to another name. Its documents, indexes, validator and UUID stay; the documents are not
@@ -117,7 +121,7 @@ impl TenantRepo {
             "collectionUUID": bson_uuid(collection.uuid),
         };
         let admin = self.database.client().database("admin");
-        run_ddl(&admin, command).await.map(drop)
+        run_ddl(&admin, self.limit, command).await.map(drop)
     }
 
     /// Drops a collection, by its UUID, wherever it is now. One that is gone already is no error.
@@ -129,7 +133,7 @@ impl TenantRepo {
         // A collection moves at most once while we look: whoever could move it further holds no lease.
         for _ in 0..3 {
             let command = doc! { "drop": &name, "collectionUUID": bson_uuid(collection.uuid) };
-            match run_ddl(&self.database, command).await {
+            match run_ddl(&self.database, self.limit, command).await {
                 Ok(_) | Err(RepoError::NamespaceNotFound | RepoError::CollectionMismatch { actual: None }) => {
                     return Ok(());
                 }
@@ -155,7 +159,7 @@ impl TenantRepo {
             "collectionUUID": bson_uuid(collection.uuid),
             "validator": { "$comment": owner.to_string() },
         };
-        run_ddl(&self.database, command).await.map(drop)
+        run_ddl(&self.database, self.limit, command).await.map(drop)
     }
 
     /// Whether this MongoDB honours `collectionUUID`: an insert with a random UUID into a name that does not exist
@@ -173,7 +177,7 @@ impl TenantRepo {
             // An older server does not know the field (40415), or ignores it and makes the collection.
             Err(RepoError::Refused { .. }) => Ok(false),
             Ok(_) => {
-                run_ddl(&self.database, doc! { "drop": &name }).await?;
+                run_ddl(&self.database, self.limit, doc! { "drop": &name }).await?;
                 Ok(false)
             }
             Err(other) => Err(other),

@@ -19,7 +19,7 @@ use super::org::ChangeIds;
 use super::sealer::{Sealer, derive_key};
 use crate::chaos;
 use crate::domain::{ChangeId, Email, OrgId, new_id};
-use crate::repo::idempotency::{Attempted, Code, IdempotencyRepo, key_lease};
+use crate::repo::idempotency::{Attempted, Code, IdempotencyRepo};
 use crate::repo::{RepoError, Repos};
 
 /// How many keys one owner has at most at a time; each is kept for a day.
@@ -173,7 +173,7 @@ impl IdempotencyService {
 
     async fn keep_renewing(&self, attempt: &Attempt) -> Infallible {
         loop {
-            sleep(key_lease() / 3).await;
+            sleep(self.repo.lease / 3).await;
             match self.repo.renew(&attempt.key, attempt.holder).await {
                 Ok(()) => {}
                 Err(RepoError::TakenOver) => pending().await,

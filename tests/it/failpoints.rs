@@ -17,7 +17,7 @@ const MAX_TIME_MS_EXPIRED: i32 = 50;
 async fn server_and_its_mongod() -> (Server, Mongod) {
     let mongod = Mongod::with_fail_points().await;
     let database = empty_database(&mongod).await;
-    (Server::over(&mongod, database, &[]).await, mongod)
+    (Server::with_short_leases(&mongod, database, &[]).await, mongod)
 }
 
 /// What must be as it was after a change that did not happen. The generations and the history count attempts as well.

@@ -7,16 +7,16 @@ use bson::{DateTime, Document, doc, oid::ObjectId};
 use mongodb::Database;
 use serde_json::json;
 use tenantry::domain::OrgId;
+use tenantry::repo::RepoError;
 use tenantry::repo::documents::{CredentialsChange, CredentialsDocument};
 use tenantry::repo::journal::ChangeRef;
-use tenantry::repo::{Databases, RepoError, Repos};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::support::mongo::{self, Mongod};
 use crate::support::server::{by_name, empty_database};
-use crate::support::{Answer, PASSWORD, Server, eventually};
+use crate::support::{Answer, PASSWORD, Server, eventually, repos};
 
 /// How many connections MongoDB has ever accepted.
 async fn connections_created(server: &Server) -> i32 {
@@ -236,7 +236,7 @@ async fn create_until(server: &Server, client: u32, stop: &Cell<bool>) -> [Vec<(
 async fn a_mongodb_that_is_killed_under_load_loses_nothing_that_was_acknowledged() {
     let mut mongod = Mongod::started().await;
     let database = empty_database(&mongod).await;
-    let server = Server::over(&mongod, database, &[("REQUEST_TIMEOUT_SECONDS", "8")]).await;
+    let server = Server::with_short_leases(&mongod, database, &[("REQUEST_TIMEOUT_SECONDS", "8")]).await;
     let stop = Cell::new(false);
     let clients = futures_util::future::join_all((0..6).map(|client| create_until(&server, client, &stop)));
     let at_least = |number: u64| {
@@ -323,7 +323,7 @@ async fn a_rename_whose_collection_has_moved_only_goes_forward() {
     let refuse = doc! { "collMod": "admins", "validator": { "claimed_by": { "$exists": false } } };
     database.run_command(refuse).await.expect("refusing");
 
-    let second = Server::over(mongod, database.clone(), &[]).await;
+    let second = Server::with_short_leases(mongod, database.clone(), &[]).await;
     let is_tried = async || {
         let tried = doc! { "change.fence": { "$gte": 2_i64 } };
         organizations.count_documents(tried).await.expect("a count") == 1
@@ -361,7 +361,7 @@ async fn steps_of_a_change_that_arrive_after_it_is_over_do_nothing() {
     let server = Server::start().await;
     let acme = server.tenant("acme").await;
     let email = |email: &str| json!({ "organization_name": "acme", "email": email });
-    let admins = Repos::new(&Databases::both(&server.database)).admins;
+    let admins = repos(&server.database).admins;
     let organization = server.documents("organizations").find_one(doc! {}).await.expect("asked").expect("there");
     let admin = server.documents("admins").find_one(doc! {}).await.expect("asked").expect("there");
     let (org_id, admin_id) = (organization.get_object_id("_id"), admin.get_object_id("_id"));
@@ -393,7 +393,7 @@ async fn steps_of_a_change_that_arrive_after_it_is_over_do_nothing() {
 async fn a_server_that_gives_a_change_up_takes_no_claim_from_the_one_that_goes_on_with_it() {
     let server = Server::start().await;
     server.tenant("acme").await;
-    let admins = Repos::new(&Databases::both(&server.database)).admins;
+    let admins = repos(&server.database).admins;
     let admin = server.documents("admins").find_one(doc! {}).await.expect("asked").expect("there");
     let admin_id = admin.get_object_id("_id").expect("an id");
     let change = CredentialsChange {
@@ -449,7 +449,7 @@ async fn a_change_of_credentials_that_are_set_is_not_undone() {
     // And a MongoDB that refuses whatever the next server tries with the admin.
     let refuse = doc! { "collMod": "admins", "validator": { "email": "nobody's" } };
     database.run_command(refuse).await.expect("refusing");
-    let second = Server::over(mongod, database.clone(), &[]).await;
+    let second = Server::with_short_leases(mongod, database.clone(), &[]).await;
     let tried = doc! { "change.fence": { "$gte": 2_i64 } };
     let organizations = database.collection::<Document>("organizations");
     eventually("it is tried", async || organizations.count_documents(tried.clone()).await.expect("a count") == 1).await;

@@ -8,7 +8,7 @@ use tracing::{error, info};
 use super::{Problem, kinds};
 use crate::domain::{Quota, QuotaReached};
 use crate::extjson::ReadError;
-use crate::repo::RepoError;
+use crate::repo::{Effect, RepoError};
 use crate::service::attempts::Attempt;
 use crate::service::org::NotAdmitted;
 use crate::service::{AuthError, ChangeError, DataError, OrgError, PasswordError, TooMany};
@@ -18,27 +18,10 @@ impl From<RepoError> for Problem {
     fn from(error: RepoError) -> Self {
         error!(%error, "the store failed");
         Self::new(match error {
-            RepoError::Unavailable { .. }
-            | RepoError::Unreachable { .. }
-            | RepoError::QueryEnded { .. }
-            | RepoError::GivenUp { .. } => kinds::DATABASE_UNAVAILABLE,
-            RepoError::OutcomeUnknown { .. } | RepoError::BatchBroken { .. } | RepoError::TakenOver => {
-                kinds::OUTCOME_UNKNOWN
-            }
+            error if error.effect() == Effect::Unknown => kinds::OUTCOME_UNKNOWN,
             RepoError::CollectionBusy { .. } => kinds::ORGANIZATION_BUSY,
-            RepoError::Duplicate { .. }
-            | RepoError::CollectionMismatch { .. }
-            | RepoError::NamespaceExists
-            | RepoError::NamespaceNotFound
-            | RepoError::IndexConflict { .. }
-            | RepoError::Undecodable { .. }
-            | RepoError::Unauthorized { .. }
-            | RepoError::DocumentRefused { .. }
-            | RepoError::DocumentTooLarge
-            | RepoError::IndexNotFound
-            | RepoError::IndexExists
-            | RepoError::NotAccepted { .. }
-            | RepoError::Refused { .. } => kinds::INTERNAL_ERROR,
+            error if error.is_temporary() => kinds::DATABASE_UNAVAILABLE,
+            _ => kinds::INTERNAL_ERROR,
         })
     }
 }

@@ -67,7 +67,7 @@ impl TenantDataRepo {
     pub async fn drop_index(&self, at: &TenantCollection, name: &str) -> Result<(), RepoError> {
         let mut drop = command("dropIndexes", at);
         drop.insert("index", name);
-        run_ddl(&self.database, drop).await.map(|_reply| ())
+        run_ddl(&self.database, self.limit, drop).await.map(|_reply| ())
     }
 }
 

@@ -7,6 +7,8 @@ mod reads;
 mod validator;
 mod writes;
 
+use std::time::Duration;
+
 use bson::{Document, doc};
 
 pub use indexes::StoredIndex;
@@ -24,11 +26,13 @@ use crate::domain::TenantCollection;
 #[derive(Debug, Clone)]
 pub struct TenantDataRepo {
     database: Database,
+    /// How long a command that changes the catalog may run.
+    limit: Duration,
 }
 
 impl TenantDataRepo {
-    pub(crate) fn new(database: &Database) -> Self {
-        Self { database: database.clone() }
+    pub(crate) fn new(database: &Database, limit: Duration) -> Self {
+        Self { database: database.clone(), limit }
     }
 }
 

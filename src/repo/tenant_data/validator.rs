@@ -61,7 +61,7 @@ impl TenantDataRepo {
         }
         let mut modify = command("collMod", at);
         modify.extend(doc! { "validator": validator, "validationLevel": "strict", "validationAction": "error" });
-        run_ddl(&self.database, modify).await.map(|_reply| ())
+        run_ddl(&self.database, self.limit, modify).await.map(|_reply| ())
     }
 }
 

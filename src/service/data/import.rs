@@ -9,13 +9,13 @@ use bson::oid::ObjectId;
 use bson::raw::RawDocumentBuf;
 use tracing::info;
 
-use super::place::{Before, Place, refusal};
+use super::place::{Place, refusal};
 use super::writes::is_passing;
 use super::{DataError, DataService};
 use crate::domain::Tenant;
 use crate::domain::document::NewDocument;
-use crate::repo::RepoError;
 use crate::repo::tenant_data::Validator;
+use crate::repo::{Effect, RepoError};
 
 /// How many bytes of refusals a batch may come to, as far as the schema tells: MongoDB's account of a refusal quotes the rules
 /// that were broken. Its reply can have 16 MiB; the rest is room for the documents, which it quotes too, and it is all in this
@@ -48,7 +48,7 @@ pub struct Imported {
 #[derive(Debug)]
 struct Part<'d> {
     documents: Vec<(usize, &'d NewDocument)>,
-    before: Before,
+    before: Effect,
 }
 
 impl DataService {
@@ -109,7 +109,7 @@ impl Import {
 
     /// Adds documents that there is room for.
     async fn add(&mut self, documents: Vec<(usize, &NewDocument)>, done: &mut Imported) {
-        let mut parts = vec![Part { documents, before: Before::DidNothing }];
+        let mut parts = vec![Part { documents, before: Effect::Nothing }];
         while let Some(mut part) = parts.pop() {
             if part.documents.len() > self.batch {
                 parts.push(Part { documents: part.documents.split_off(self.batch), before: part.before });
@@ -133,7 +133,7 @@ impl Import {
             Ok(errors) => self.sort(part, errors, done).await,
             Err(RepoError::BatchBroken { summary }) => {
                 info!(summary, documents = batch.len(), "nobody knows what became of a batch; sending half of it");
-                part.before = Before::IsUncertain;
+                part.before = Effect::Unknown;
                 self.batch = (batch.len() / 2).max(1);
                 Ok(())
             }
@@ -183,7 +183,7 @@ impl Import {
         errors: &[(usize, RepoError)],
     ) -> Result<HashSet<ObjectId>, DataError> {
         // Whatever refuses a document now, an attempt before may have added it.
-        let there = errors.iter().filter(|(_, error)| part.before == Before::IsUncertain && !is_passing(error));
+        let there = errors.iter().filter(|(_, error)| part.before == Effect::Unknown && !is_passing(error));
         let there: Vec<&NewDocument> =
             there.filter_map(|(index, _)| part.documents.get(*index).map(|(_, document)| *document)).collect();
         self.mine(&there).await
@@ -191,7 +191,7 @@ impl Import {
 
     /// How many of the documents whose import is cut were added all the same.
     async fn count_mine(&mut self, parts: &[Part<'_>]) -> usize {
-        let uncertain = parts.iter().filter(|part| part.before == Before::IsUncertain);
+        let uncertain = parts.iter().filter(|part| part.before == Effect::Unknown);
         let uncertain: Vec<&NewDocument> =
             uncertain.flat_map(|part| part.documents.iter().map(|(_, document)| *document)).collect();
         self.mine(&uncertain).await.map_or(0, |mine| mine.len())

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::place::{Before, Place, refusal};
+use super::place::{Place, refusal};
 use super::{DataError, DataService};
 use crate::domain::index::Index;
 use crate::domain::{Org, Tenant, TenantCollection};
-use crate::repo::RepoError;
 use crate::repo::tenant_data::StoredIndex;
+use crate::repo::{Effect, RepoError};
 
 /// The most indexes of one organization, the one over `_id` included: each is a file that MongoDB keeps open.
 pub const MAX_INDEXES: usize = 20;
@@ -80,7 +80,7 @@ impl DataService {
             match self.repo.drop_index(&place.collection, name).await {
                 Ok(()) => return Ok(()),
                 Err(RepoError::IndexNotFound) if was_lost => return Ok(()),
-                Err(error) => was_lost |= self.locator.after_write(&mut place, error).await? == Before::IsUncertain,
+                Err(error) => was_lost |= self.locator.after_write(&mut place, error).await? == Effect::Unknown,
             }
         }
     }

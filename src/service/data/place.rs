@@ -9,7 +9,7 @@ use tracing::debug;
 
 use super::DataError;
 use crate::domain::{Invalid, Org, OrgId, Tenant, TenantCollection};
-use crate::repo::{OrgRepo, RepoError};
+use crate::repo::{Effect, OrgRepo, RepoError};
 use crate::shares::Share;
 
 /// How often in a row a collection may have moved away from under a command. Each move takes the server that moves it
@@ -81,15 +81,6 @@ impl Drop for Place {
     }
 }
 
-/// Whether a write that is to be repeated may have happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Before {
-    /// It did nothing.
-    DidNothing,
-    /// Nobody knows.
-    IsUncertain,
-}
-
 /// Finds collections again.
 #[derive(Debug, Clone)]
 pub(super) struct Locator {
@@ -104,26 +95,20 @@ impl Locator {
     /// What to do after a read failed: `Ok` is to repeat it at the place as it is now.
     pub(super) async fn after_read(&self, place: &mut Place, error: RepoError) -> Result<(), DataError> {
         match error {
-            RepoError::Unavailable { .. } if place.losses < MAX_LOSSES => {
-                place.losses += 1;
-                Ok(())
-            }
             RepoError::GivenUp { .. } => Err(DataError::TooSlow),
-            error => self.follow(place, error).await,
+            error => self.after_write(place, error).await.map(drop),
         }
     }
 
     /// What to do after a write failed: `Ok` is to repeat it at the place as it is now.
-    pub(super) async fn after_write(&self, place: &mut Place, error: RepoError) -> Result<Before, DataError> {
+    /// Gives what the failed one did.
+    pub(super) async fn after_write(&self, place: &mut Place, error: RepoError) -> Result<Effect, DataError> {
+        let effect = error.effect();
         match error {
-            RepoError::Unavailable { .. } | RepoError::OutcomeUnknown { .. } if place.losses < MAX_LOSSES => {
-                place.losses += 1;
-                Ok(Before::IsUncertain)
-            }
-            // Measured on MongoDB 6.0.5: a delete that met a rename is carried out, and then answered with this error.
-            error @ RepoError::QueryEnded { .. } => self.follow(place, error).await.map(|()| Before::IsUncertain),
-            error => self.follow(place, error).await.map(|()| Before::DidNothing),
+            RepoError::Unanswered { .. } if place.losses < MAX_LOSSES => place.losses += 1,
+            error => self.follow(place, error).await?,
         }
+        Ok(effect)
     }
 
     /// Goes after a collection that was not where the command looked for it.
@@ -177,7 +162,7 @@ pub(super) fn refusal(error: RepoError) -> DataError {
             DataError::invalid(Invalid::new("not_accepted", why), "")
         }
         RepoError::CollectionBusy { .. } => DataError::Moving,
-        RepoError::OutcomeUnknown { .. } | RepoError::BatchBroken { .. } => DataError::OutcomeUnknown(error),
+        error if error.effect() == Effect::Unknown => DataError::OutcomeUnknown(error),
         error => DataError::Repo(error),
     }
 }

@@ -11,13 +11,13 @@ use bson::raw::RawDocumentBuf;
 use tracing::warn;
 
 use super::admission::bytes_of;
-use super::place::{Before, Place, refusal};
+use super::place::{Place, refusal};
 use super::{DataError, DataService};
 use crate::domain::document::{DocumentId, EntityTag, MergePatch, NewDocument, Precondition, Version, own_members};
 use crate::domain::{Amount, Invalid, Tenant};
 use crate::off_thread::off_thread;
-use crate::repo::RepoError;
 use crate::repo::tenant_data::Guard;
+use crate::repo::{Effect, RepoError};
 
 /// How often a write without a condition begins anew because somebody else was faster. Each time somebody else succeeded, so
 /// this ends only where far more write one document than can.
@@ -39,14 +39,14 @@ impl DataService {
 
     /// Adds a document, until the outcome is certain.
     async fn store(&self, tenant: &Tenant, document: &NewDocument) -> Result<(), DataError> {
-        let (mut place, mut before) = (self.enter(tenant).await?, Before::DidNothing);
+        let (mut place, mut before) = (self.enter(tenant).await?, Effect::Nothing);
         loop {
             let error = match self.repo.insert(&place.collection, document).await {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
             // Refused now, it may have been added by the first attempt.
-            if before == Before::IsUncertain && !is_passing(&error) {
+            if before == Effect::Unknown && !is_passing(&error) {
                 return self.recognize(&mut place, document, error).await;
             }
             self.repeat(&mut place, &mut before, error).await?;
@@ -125,10 +125,10 @@ impl DataService {
 
     /// Removes a document that is in the guarded state, until the outcome is certain; false when there is none in it.
     async fn erase(&self, place: &mut Place, id: &DocumentId, guard: &Guard) -> Result<bool, DataError> {
-        let mut before = Before::DidNothing;
+        let mut before = Effect::Nothing;
         loop {
             let error = match self.repo.remove(&place.collection, id, guard).await {
-                Ok(false) if before == Before::IsUncertain => {
+                Ok(false) if before == Effect::Unknown => {
                     // The first attempt removed it, or somebody else did, which comes to the same.
                     let is_gone = self.find(place, id).await?.is_none();
                     return if is_gone { Ok(true) } else { Err(DataError::OutcomeUnknown(overtaken())) };
@@ -146,17 +146,17 @@ impl DataService {
     /// Replaces a document that is in the guarded state, until the outcome is certain; false when there is none in it.
     async fn write(&self, place: &mut Place, document: &NewDocument, guard: &Guard) -> Result<bool, DataError> {
         self.sizes.note(place.tenant.org_id(), document.raw.as_bytes().len());
-        let mut before = Before::DidNothing;
+        let mut before = Effect::Nothing;
         loop {
             let error = match self.repo.replace(&place.collection, document, guard).await {
-                Ok(false) if before == Before::IsUncertain => {
+                Ok(false) if before == Effect::Unknown => {
                     return self.recognize(place, document, overtaken()).await.map(|()| true);
                 }
                 Ok(is_done) => {
                     place.found();
                     return Ok(is_done);
                 }
-                Err(error) if before == Before::IsUncertain && !is_passing(&error) => {
+                Err(error) if before == Effect::Unknown && !is_passing(&error) => {
                     return self.recognize(place, document, error).await.map(|()| true);
                 }
                 Err(error) => error,
@@ -169,17 +169,17 @@ impl DataService {
     pub(super) async fn repeat(
         &self,
         place: &mut Place,
-        before: &mut Before,
+        before: &mut Effect,
         error: RepoError,
     ) -> Result<(), DataError> {
-        let was_uncertain = *before == Before::IsUncertain;
+        let was_uncertain = *before == Effect::Unknown;
         match self.locator.after_write(place, error).await {
-            Ok(Before::IsUncertain) => {
+            Ok(Effect::Unknown) => {
                 warn!("nobody knows whether a write happened; sending it again");
-                *before = Before::IsUncertain;
+                *before = Effect::Unknown;
                 Ok(())
             }
-            Ok(Before::DidNothing) => Ok(()),
+            Ok(Effect::Nothing) => Ok(()),
             // That the repetition failed says nothing of the first attempt.
             Err(DataError::Repo(error)) if was_uncertain => Err(DataError::OutcomeUnknown(error)),
             Err(error) if was_uncertain => {
@@ -276,18 +276,10 @@ fn refuse_if_overtaken(expected: &Precondition) -> Result<(), DataError> {
 
 /// Whether a failure says nothing of the write itself: the collection was elsewhere, or MongoDB away.
 pub(super) fn is_passing(error: &RepoError) -> bool {
-    matches!(
-        error,
-        RepoError::CollectionMismatch { .. }
-            | RepoError::QueryEnded { .. }
-            | RepoError::Unavailable { .. }
-            | RepoError::Unreachable { .. }
-            | RepoError::OutcomeUnknown { .. }
-            | RepoError::BatchBroken { .. }
-    )
+    error.is_undecided() || matches!(error, RepoError::CollectionMismatch { .. })
 }
 
 /// The write was repeated, and by then somebody else had written.
 fn overtaken() -> RepoError {
-    RepoError::OutcomeUnknown { summary: "the answer was lost and the document has changed since".to_owned() }
+    RepoError::unknown("the answer was lost and the document has changed since")
 }

@@ -2,6 +2,7 @@
 //! [`super::DoctorService`].
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::Duration;
 
 use bson::DateTime;
 use uuid::Uuid;
@@ -15,6 +16,7 @@ use crate::repo::{RepoError, Repos};
 /// Everything that one look found.
 pub(super) struct Inventory {
     pub(super) now: DateTime,
+    pub(super) lease: Duration,
     pub(super) orgs: Vec<OrgRecord>,
     pub(super) admins: Vec<AdminRecord>,
     pub(super) catalog: Catalog,
@@ -40,6 +42,7 @@ impl Inventory {
         let open_files = repos.inventory.open_files().await?;
         let mut inventory = Self {
             now,
+            lease: repos.timings.lease,
             orgs,
             admins,
             catalog,

@@ -12,7 +12,6 @@ use super::inventory::{Inventory, about, is_at_rest, state_of};
 use crate::domain::{OrgState, Slug};
 use crate::repo::documents::{ChangeDocument, OrgDocument};
 use crate::repo::inventory::OrgRecord;
-use crate::repo::journal::lease;
 
 /// For how long a deletion may be overdue: servers look every few seconds, but none may have been running.
 const PURGE_PATIENCE: Duration = Duration::from_hours(1);
@@ -28,8 +27,8 @@ pub(super) fn examine(inventory: &Inventory, found: &mut Vec<Suspicion>) {
             Err(reason) => found.push(suspect(Code::OrganizationUnreadable, org, reason)),
             Ok(document) => {
                 found.extend(contradiction(document).map(|what| suspect(Code::OrganizationContradictory, org, what)));
-                found.extend(abandoned(inventory.now, org, document));
-                found.extend(stuck(inventory.now, org, document));
+                found.extend(abandoned(inventory, org, document));
+                found.extend(stuck(inventory, org, document));
                 found.extend(overdue(inventory.now, org, document));
                 found.extend(wrong_names(inventory.now, org, document));
             }
@@ -69,12 +68,12 @@ fn contradiction(org: &OrgDocument) -> Option<&'static str> {
 /// A change that nobody goes on with. Servers take a change over within seconds of the end of its lease, so one is only
 /// reported when twice that time has passed: before that, it is likely to be ended by itself. With or without fixing,
 /// because the doctor should find the same either way.
-fn abandoned(now: DateTime, org: &OrgRecord, document: &OrgDocument) -> Option<Suspicion> {
+fn abandoned(inventory: &Inventory, org: &OrgRecord, document: &OrgDocument) -> Option<Suspicion> {
     if is_at_rest(document) {
         return None;
     }
     let change: &ChangeDocument = document.change.as_ref()?;
-    if !is_over(change.lease_until, lease() * 2, now) {
+    if !is_over(change.lease_until, inventory.lease * 2, inventory.now) {
         return None;
     }
     let detail = format!("its {} has been waiting for a server since the step {:?}", change.kind.name(), change.step);
@@ -83,9 +82,9 @@ fn abandoned(now: DateTime, org: &OrgRecord, document: &OrgDocument) -> Option<S
 }
 
 /// A change that was taken over so often, and began so long ago, that something must keep every server from ending it.
-fn stuck(now: DateTime, org: &OrgRecord, document: &OrgDocument) -> Option<Suspicion> {
+fn stuck(inventory: &Inventory, org: &OrgRecord, document: &OrgDocument) -> Option<Suspicion> {
     let change = document.change.as_ref().filter(|_| !is_at_rest(document))?;
-    if change.fence < STUCK_ATTEMPTS || !is_over(change.started_at, lease() * STUCK_LEASES, now) {
+    if change.fence < STUCK_ATTEMPTS || !is_over(change.started_at, inventory.lease * STUCK_LEASES, inventory.now) {
         return None;
     }
     let detail = format!(

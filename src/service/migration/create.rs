@@ -4,9 +4,9 @@ use super::error::Refusal;
 use super::step::{Step, take};
 use super::{ChangeError, MigrationService, undecided};
 use crate::domain::{ChangeId, ChangeKind, Email, Org, OrgState, OwnerTag, Slug, TenantCollection};
-use crate::repo::RepoError;
 use crate::repo::documents::{AdminDocument, ChangeDocument, OrgDocument};
 use crate::repo::journal::ChangeRef;
+use crate::repo::{Effect, RepoError};
 
 /// How often a leftover that stands in the way is cleared before the collection's name counts as occupied.
 const MAX_LEFTOVERS: u8 = 3;
@@ -33,9 +33,7 @@ impl MigrationService {
                 self.undo_create(at, &org).await.map_err(undecided(&change))?;
                 Err(match refusal {
                     // Undone, so nothing is undecided any more.
-                    Refusal::Unfinished(error) => {
-                        ChangeError::Repo(RepoError::Unavailable { summary: error.to_string() })
-                    }
+                    Refusal::Unfinished(error) => ChangeError::Repo(RepoError::unasked(error.to_string())),
                     refusal => refusal.into_error(id),
                 })
             }
@@ -53,8 +51,7 @@ impl MigrationService {
         };
         claimed.map_err(|error| match error {
             RepoError::Duplicate { .. } => ChangeError::NameTaken,
-            // The driver reports its second attempt; the first may have been heard.
-            cause @ (RepoError::OutcomeUnknown { .. } | RepoError::Unavailable { .. }) => undecided(change)(cause),
+            cause if cause.effect() == Effect::Unknown => undecided(change)(cause),
             other => other.into(),
         })
     }

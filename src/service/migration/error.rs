@@ -74,23 +74,8 @@ impl From<RepoError> for Refusal {
             RepoError::CollectionBusy { .. } => Self::CollectionHeld,
             RepoError::CollectionMismatch { .. } | RepoError::NamespaceNotFound => Self::CollectionReplaced,
             RepoError::NamespaceExists => Self::CollectionOccupied,
-            RepoError::Duplicate { .. }
-            | RepoError::GivenUp { .. }
-            | RepoError::IndexConflict { .. }
-            | RepoError::Undecodable { .. }
-            | RepoError::DocumentRefused { .. }
-            | RepoError::DocumentTooLarge
-            | RepoError::IndexNotFound
-            | RepoError::IndexExists
-            | RepoError::NotAccepted { .. }
-            | RepoError::Unauthorized { .. }
-            | RepoError::Refused { .. } => Self::Refused(error),
-            RepoError::TakenOver
-            | RepoError::Unavailable { .. }
-            | RepoError::Unreachable { .. }
-            | RepoError::QueryEnded { .. }
-            | RepoError::OutcomeUnknown { .. }
-            | RepoError::BatchBroken { .. } => Self::Unfinished(error),
+            error if error.is_undecided() => Self::Unfinished(error),
+            error => Self::Refused(error),
         }
     }
 }

@@ -21,19 +21,14 @@ pub use moves::Rename;
 pub use step::Step;
 
 use super::Chore;
-use crate::chaos;
 use crate::clock::SharedClock;
 use crate::domain::{ChangeId, ChangeKind, Org, OrgId, OrgState, Slug};
 use crate::repo::documents::ChangeDocument;
-use crate::repo::journal::{ChangeRef, lease};
-use crate::repo::{RepoError, Repos};
+use crate::repo::journal::ChangeRef;
+use crate::repo::{Effect, RepoError, Repos};
+use crate::timings::Timings;
 
 use step::take;
-
-/// How often abandoned changes, and deletions whose time is over, are looked for.
-const RECONCILE_EVERY: Duration = Duration::from_secs(5);
-/// How often leftovers are looked for: it takes a look at every admin and every collection.
-const SCRUB_EVERY: Duration = Duration::from_hours(1);
 
 /// Carries changes out.
 #[derive(Debug, Clone)]
@@ -57,8 +52,7 @@ impl MigrationService {
     /// What this server does about changes, deletions and leftovers, whosever they are.
     #[must_use]
     pub fn chores(&self) -> [Chore; 3] {
-        let often = chaos::time("CHAOS_RECONCILE_MS", RECONCILE_EVERY);
-        let seldom = chaos::time("CHAOS_SCRUB_MS", SCRUB_EVERY);
+        let Timings { reconcile_every: often, scrub_every: seldom, .. } = self.repos.timings;
         [
             Chore::every(often, "look for abandoned changes", self, |this| async move {
                 this.resume_abandoned().await.map(drop)
@@ -113,10 +107,7 @@ impl MigrationService {
             Ok(Some(at)) => Ok(at),
             Ok(None) => Err(self.why_not_begun(org.id, change.kind).await?),
             Err(RepoError::Duplicate { .. }) => Err(ChangeError::NameTaken),
-            // The driver reports its second attempt; the first may have been heard.
-            Err(cause @ (RepoError::OutcomeUnknown { .. } | RepoError::Unavailable { .. })) => {
-                Err(undecided(change)(cause))
-            }
+            Err(cause) if cause.effect() == Effect::Unknown => Err(undecided(change)(cause)),
             Err(other) => Err(other.into()),
         }
     }
@@ -153,7 +144,7 @@ impl MigrationService {
     ) -> Result<(), RepoError> {
         self.renew(at, (kind, step)).await?;
         match take(kind, step, attempt()).await {
-            Err(unknown @ RepoError::OutcomeUnknown { .. }) => {
+            Err(unknown) if unknown.effect() == Effect::Unknown => {
                 take(kind, Step::Renew, self.repos.orgs.renew_uncertain(at, step.name())).await?;
                 match take(kind, step, attempt()).await {
                     // These say what became of the first attempt, or that the second one did its work.
@@ -178,7 +169,7 @@ impl MigrationService {
         loop {
             let asked = Instant::now();
             take(kind, Step::Renew, self.repos.orgs.renew(at, step.name())).await?;
-            if asked.elapsed() < lease() / 3 {
+            if asked.elapsed() < self.repos.timings.lease / 3 {
                 return Ok(());
             }
         }

@@ -98,7 +98,7 @@ impl MigrationService {
             Ok(()) => {
                 let done = self.repos.orgs.find(org.id).await.map_err(&undecided)?;
                 // Made, and gone since.
-                done.ok_or_else(|| undecided(RepoError::OutcomeUnknown { summary: "it is gone again".to_owned() }))
+                done.ok_or_else(|| undecided(RepoError::unknown("it is gone again")))
             }
             Err(Refusal::Unfinished(cause)) => Err(undecided(cause)),
             Err(refusal) => {
@@ -180,12 +180,12 @@ impl MigrationService {
             && let Some(found) = self.repos.tenants.find(&to.collection_name).await?
             && found.collection.uuid == collection.uuid
         {
-            return Err(RepoError::OutcomeUnknown { summary: "the collection has moved already".to_owned() });
+            return Err(RepoError::unknown("the collection has moved already"));
         }
         if let Some(credentials) = &change.credentials {
             let release = self.repos.admins.release(at, credentials.admin_id);
             if !take(change.kind, Step::ReleaseEmail, release).await? {
-                return Err(RepoError::OutcomeUnknown { summary: "the credentials are set already".to_owned() });
+                return Err(RepoError::unknown("the credentials are set already"));
             }
         }
         take(change.kind, Step::Undo, self.repos.orgs.undo_move(at, change, refusal.code())).await

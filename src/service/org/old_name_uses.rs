@@ -37,7 +37,7 @@ impl OldNameUses {
         for ((org_id, slug), uses) in counted {
             let written = match &result {
                 Ok(()) => orgs.count_uses(org_id, &slug, uses.count, DateTime::from_time_0_3(uses.last)).await,
-                Err(_) => Err(RepoError::Unavailable { summary: "not tried".to_owned() }),
+                Err(_) => Err(RepoError::unasked("not tried")),
             };
             if let Err(error) = written {
                 self.add((org_id, slug), uses);

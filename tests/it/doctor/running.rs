@@ -7,12 +7,11 @@ use bson::{doc, oid::ObjectId};
 use serde_json::json;
 use tenantry::domain::OrgId;
 use tenantry::repo::documents::AdminDocument;
-use tenantry::repo::{Databases, Repos};
 use uuid::Uuid;
 
 use super::{Patient, doctor};
 use crate::support::mongo::everything;
-use crate::support::{PASSWORD, Server};
+use crate::support::{PASSWORD, Server, repos};
 
 /// Creates, renames and deletes organizations and changes emails, until it is told to stop. Gives how many it made.
 async fn work(server: &Server, worker: usize, is_over: &AtomicBool) -> usize {
@@ -39,7 +38,7 @@ async fn work(server: &Server, worker: usize, is_over: &AtomicBool) -> usize {
 #[tokio::test]
 async fn a_repair_does_nothing_where_a_change_began_after_it_was_seen() {
     let patient = Patient::new().await;
-    let repos = Repos::new(&Databases::both(&patient.database));
+    let repos = repos(&patient.database);
     let seen = repos.orgs.find_document(OrgId(patient.acme)).await.expect("asked").expect("there");
     let mut admin = patient.admin_of(patient.acme).await;
     let seen_admin: AdminDocument = bson::deserialize_from_document(admin.clone()).expect("readable");

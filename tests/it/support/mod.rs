@@ -8,8 +8,29 @@ pub(crate) mod server;
 
 use std::time::{Duration, Instant};
 
+use mongodb::Database;
+use tenantry::repo::{Databases, Repos};
+use tenantry::timings::Timings;
+
 pub(crate) use client::Answer;
 pub(crate) use server::{PASSWORD, Server, Tenant};
+
+/// How long the tests' servers wait for each other. They look for work far more often than others, but give each other the
+/// usual time to finish it.
+pub(crate) fn timings() -> Timings {
+    Timings { reconcile_every: Duration::from_millis(200), ..Timings::default() }
+}
+
+/// The same with leases that tests can wait out, on machines that are not slow enough to overtake a server at work.
+pub(crate) fn short_leases() -> Timings {
+    let (lease, catalog_command) = (Duration::from_secs(3), Duration::from_secs(1));
+    Timings { lease, catalog_command, ..timings() }
+}
+
+/// The repositories of the servers over a database.
+pub(crate) fn repos(database: &Database) -> Repos {
+    Repos::new(&Databases::both(database), timings())
+}
 
 /// Whether the server at this address says that it is ready.
 pub(crate) async fn is_ready(client: &reqwest::Client, url: &str) -> bool {

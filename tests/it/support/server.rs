@@ -12,12 +12,13 @@ use tenantry::app::App;
 use tenantry::clock::ManualClock;
 use tenantry::config::Config;
 use tenantry::telemetry::start_metrics;
+use tenantry::timings::Timings;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::client::Call;
 use super::mongo::{Mongod, shared};
-use super::{Answer, eventually};
+use super::{Answer, eventually, short_leases, timings};
 
 /// The password of every admin that a test makes without saying another.
 pub(crate) const PASSWORD: &str = "a fine password";
@@ -66,13 +67,25 @@ impl Server {
 
     /// A server that is ready, over a database that may hold something already.
     pub(crate) async fn over(mongod: &Mongod, database: Database, settings: &[(&str, &str)]) -> Self {
-        let server = Self::unready(mongod, database, settings);
-        eventually("the server is ready", async || server.get("/health/ready").send().await.status == 200).await;
-        server
+        Self::launch(mongod, database, settings, timings()).ready().await
+    }
+
+    /// The same, whose leases run out while a test waits.
+    pub(crate) async fn with_short_leases(mongod: &Mongod, database: Database, settings: &[(&str, &str)]) -> Self {
+        Self::launch(mongod, database, settings, short_leases()).ready().await
+    }
+
+    async fn ready(self) -> Self {
+        eventually("the server is ready", async || self.get("/health/ready").send().await.status == 200).await;
+        self
     }
 
     /// A server whose MongoDB may be away.
     pub(crate) fn unready(mongod: &Mongod, database: Database, settings: &[(&str, &str)]) -> Self {
+        Self::launch(mongod, database, settings, timings())
+    }
+
+    fn launch(mongod: &Mongod, database: Database, settings: &[(&str, &str)], timings: Timings) -> Self {
         let mut given = HashMap::from([
             ("MONGO_URI", mongod.uri()),
             ("MASTER_DB_NAME", database.name().to_owned()),
@@ -87,7 +100,8 @@ impl Server {
             ("MIN_FREE_STORAGE_PERCENT", "0".to_owned()),
         ]);
         given.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
-        let config = Config::read(|name| given.get(name).cloned()).expect("settings");
+        let mut config = Config::read(|name| given.get(name).cloned()).expect("settings");
+        config.timings = timings;
         let clock = Arc::new(ManualClock::at_present());
         let app = App::bind(config, clock.clone(), METRICS.clone()).expect("a port");
         let url = format!("http://{}", app.address().expect("an address"));
