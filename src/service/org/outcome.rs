@@ -1,11 +1,10 @@
 //! What became of a change that nobody heard of any more.
 
 use super::{OrgError, OrgService};
-use crate::domain::{Caller, ChangeId, Org, OrgId, Progress};
+use crate::domain::{ChangeId, Org, OrgId, Progress};
 use crate::repo::RepoError;
-use crate::service::auth::AuthError;
 use crate::service::org::UpdatedOrg;
-use crate::service::tokens::TokenClaims;
+use crate::service::tokens::{Standing, TokenClaims};
 
 /// What became of a change.
 #[derive(Debug)]
@@ -36,16 +35,11 @@ impl OrgService {
     /// one that asks. Somebody whose token was ended otherwise is told nothing.
     pub async fn updated(&self, claims: TokenClaims, change_id: ChangeId) -> Result<UpdatedOrg, OrgError> {
         let change = self.repos.orgs.find_with_change(claims.org_id, change_id).await?.and_then(|(_, change)| change);
-        let found = self.repos.admins.find_with_org(claims.admin_id, claims.org_id).await?;
-        let found = found.filter(|(_, org)| org.state.is_visible() && org.token_epoch == claims.token_epoch);
-        let (admin, org) = found.ok_or(AuthError::InvalidToken)?;
-        let present = admin.credential_version;
-        let is_ended_by_it = present == claims.credential_version + 1
-            && change.and_then(|change| change.credential_version) == Some(present);
-        if present != claims.credential_version && !is_ended_by_it {
-            return Err(AuthError::InvalidToken.into());
-        }
-        let access_token = if is_ended_by_it { Some(self.tokens.issue(&admin, &org)?) } else { None };
-        Ok(UpdatedOrg { caller: Caller { admin, org }, access_token, change_id: Some(change_id), by: None })
+        let (caller, standing) = self.auth.recognize_after(claims, change.as_ref()).await?;
+        let access_token = match standing {
+            Standing::EndedByChange => Some(self.tokens.issue(&caller.admin, &caller.org)?),
+            Standing::Current => None,
+        };
+        Ok(UpdatedOrg { caller, access_token, change_id: Some(change_id), by: None })
     }
 }
