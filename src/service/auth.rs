@@ -6,9 +6,7 @@ use super::attempts::{Attempts, TooMany};
 use super::passwords::{HashOwner, PasswordError, PasswordHasher};
 use super::shared_lookups::SharedLookups;
 use super::tokens::{AccessToken, Standing, TokenClaims, TokenService};
-use crate::domain::{
-    Admin, AdminId, Caller, Change, Email, EmailQuery, Network, Org, OrgId, OrgState, PasswordAttempt,
-};
+use crate::domain::{Admin, AdminId, Caller, Change, EmailQuery, Network, Org, OrgId, OrgState, PasswordAttempt};
 use crate::repo::{AdminRepo, RepoError, Repos};
 
 /// Why somebody was not let in.
@@ -93,11 +91,6 @@ impl AuthService {
         let found = found.filter(|_| is_right).ok_or(AuthError::InvalidCredentials)?;
         self.attempts.logged_in(email.email(), from);
         Ok(found)
-    }
-
-    /// Counts an attempt to guess somebody's password in another way than by logging in.
-    pub fn count_guess(&self, email: &Email, from: Network) -> Result<(), AuthError> {
-        Ok(self.attempts.log_in(email, from)?)
     }
 
     /// What a token claims, if it is one of ours and its time is not over.
