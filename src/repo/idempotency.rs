@@ -1,14 +1,16 @@
 //! Which requests were answered how, for clients that repeat them: one document for each idempotency key, for a day.
 //!
-//! Nothing in it can be read: keys and bodies are kept as authentication codes, answers encrypted.
+//! Nothing in it can be read: keys and bodies are kept as authentication codes, answers encrypted. What the attempts at a
+//! request make is kept as the call names it, beside the fields of this file, and means nothing here.
 
 use std::time::Duration;
 
 use bson::spec::BinarySubtype;
-use bson::{Binary, Bson, Document, doc, oid::ObjectId};
+use bson::{Binary, Bson, Document, doc, oid::ObjectId, serialize_to_document};
 use mongodb::Collection;
 use mongodb::options::ReturnDocument;
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::command::millis;
 use super::documents::decode;
@@ -21,49 +23,45 @@ pub const IDEMPOTENCY_KEYS: &str = "idempotency_keys";
 /// How long an answer is kept.
 pub(super) const KEPT_FOR: Duration = Duration::from_hours(24);
 
-/// How many former attempts are remembered that may only be late. So many become known only while MongoDB fails again and
-/// again.
-const FORMER_MAX: i32 = 200;
-
 /// What identifies a request, or its body: an authentication code.
 pub type Code = [u8; 32];
 
+/// The time of one attempt with a key: until another attempt takes the key over, which then has another holder.
+#[derive(Debug, Clone, Copy)]
+pub struct Hold {
+    /// The key's code.
+    pub key: Code,
+    /// Whose it is.
+    pub holder: ObjectId,
+}
+
 /// A request that carries a key, as it is stored.
 #[derive(Debug, Clone, Deserialize)]
-pub struct KeyDocument {
+pub struct KeyDocument<Ids> {
     /// The body's code.
     pub fingerprint: Binary,
-    /// Who works on the request, or did.
+    /// The last attempt's.
     pub holder: ObjectId,
-    /// What it makes.
+    /// What the last attempt makes.
     #[serde(flatten)]
-    pub makes: Attempted,
-    /// Which attempt this is; the first is 1.
+    pub ids: Ids,
+    /// How many attempts there were.
     pub attempt: i64,
-    /// What former attempts were to make, the oldest first.
-    #[serde(default)]
-    pub former: Vec<Attempted>,
+    /// What the attempts before the last were to make, the oldest first.
+    #[serde(default = "Vec::new")]
+    pub former: Vec<Ids>,
     /// The answer; absent while there is none.
     #[serde(default)]
     pub answer: Option<Binary>,
-}
-
-/// What an attempt makes, or was to make.
-#[derive(Debug, Clone, Copy, Deserialize)]
-pub struct Attempted {
-    /// The organization.
-    pub org_id: ObjectId,
-    /// The change.
-    pub change_id: ObjectId,
 }
 
 /// The requests with idempotency keys.
 #[derive(Debug, Clone)]
 pub struct IdempotencyRepo {
     collection: Collection<Document>,
-    /// How long an attempt has, from the last time that it was renewed, before another may look what became of it: as
-    /// long as a change has twice. One that
-    /// stalls for longer is fenced as a change is: by the generation of the organization that it read before it had the key.
+    /// How long an attempt has, since it last renewed its lease, before another may look what became of it: twice as long as
+    /// a change has. One that stalls for longer is fenced as a change is: by the generation of the organization that it read
+    /// before it had the key.
     pub lease: Duration,
 }
 
@@ -77,47 +75,39 @@ impl IdempotencyRepo {
         doc! { "$add": ["$$NOW", millis(self.lease)] }
     }
 
-    /// Takes a request on, if nobody else works on it and it was not answered; gives what is stored now, which tells by
-    /// its holder whether it was taken on. A record whose day is over counts as none. It is kept on the owner's account.
-    pub async fn claim(
+    /// Takes a key for an attempt, if it is new, or was left by an attempt at the same request that neither renewed its lease
+    /// nor was answered. Gives what is stored now; its holder says whether the key was taken. A record whose day is over
+    /// counts as none. A new one is kept on the owner's account, with these ids.
+    pub async fn claim<Ids: Serialize + DeserializeOwned>(
         &self,
-        key: &Code,
+        hold: &Hold,
         owner: &Code,
         fingerprint: &Code,
-        holder: ObjectId,
-        first: Attempted,
-    ) -> Result<KeyDocument, RepoError> {
-        let is_new = doc! { "$not": [{ "$gt": ["$expires_at", "$$NOW"] }] };
+        ids: &Ids,
+    ) -> Result<KeyDocument<Ids>, RepoError> {
         let is_abandoned = doc! { "$and": [
             { "$eq": [{ "$type": "$answer" }, "missing"] },
             { "$lt": ["$lease_until", "$$NOW"] },
             { "$eq": ["$fingerprint", binary(fingerprint)] },
         ] };
-        let when_new = |value: Bson, otherwise: Bson| doc! { "$cond": ["$is_new", value, otherwise] };
-        let when_taken = |value: Bson, otherwise: &str| {
-            doc! { "$cond": [{ "$or": ["$is_new", "$is_abandoned"] }, value, otherwise] }
+        let taken = doc! { "holder": hold.holder, "lease_until": self.lease_end() };
+        let own = doc! {
+            "_id": binary(&hold.key), "owner": binary(owner), "fingerprint": binary(fingerprint), "attempt": 1_i64,
+            "expires_at": { "$add": ["$$NOW", millis(KEPT_FOR)] },
         };
-        let set = doc! {
-            "owner": when_new(binary(owner), "$owner".into()),
-            "fingerprint": when_new(binary(fingerprint), "$fingerprint".into()),
-            "org_id": when_new(first.org_id.into(), "$org_id".into()),
-            "change_id": when_new(first.change_id.into(), "$change_id".into()),
-            "answer": when_new("$$REMOVE".into(), "$answer".into()),
-            "former": when_new("$$REMOVE".into(), "$former".into()),
-            "expires_at": when_new(doc! { "$add": ["$$NOW", millis(KEPT_FOR)] }.into(), "$expires_at".into()),
-            "attempt": when_new(1_i64.into(), doc! { "$cond": ["$is_abandoned", { "$add": ["$attempt", 1_i64] }, "$attempt"] }.into()),
-            "holder": when_taken(holder.into(), "$holder"),
-            "lease_until": when_taken(self.lease_end().into(), "$lease_until"),
-        };
-        let pipeline = vec![
-            doc! { "$set": { "is_new": is_new, "is_abandoned": is_abandoned } },
-            doc! { "$set": set },
-            doc! { "$unset": ["is_new", "is_abandoned"] },
-        ];
-        let claim = || {
-            let claim = self.collection.find_one_and_update(doc! { "_id": binary(key) }, pipeline.clone());
-            let claim = claim.upsert(true).return_document(ReturnDocument::After);
-            async move { claim.await.map_err(RepoError::from) }
+        let new = doc! { "$mergeObjects": [{ "$literal": document(ids)? }, own, &taken] };
+        let next = doc! { "$mergeObjects": ["$$ROOT", { "attempt": { "$add": ["$attempt", 1_i64] } }, &taken] };
+        let stored = doc! { "$switch": {
+            "branches": [
+                { "case": { "$not": [{ "$gt": ["$expires_at", "$$NOW"] }] }, "then": new },
+                { "case": is_abandoned, "then": next },
+            ],
+            "default": "$$ROOT",
+        } };
+        let claim = || async {
+            let pipeline = vec![doc! { "$replaceWith": &stored }];
+            let claim = self.collection.find_one_and_update(doc! { "_id": binary(&hold.key) }, pipeline);
+            claim.upsert(true).return_document(ReturnDocument::After).await.map_err(RepoError::from)
         };
         let stored = match claim().await {
             // Two made it at once; the second finds what the first made.
@@ -132,15 +122,13 @@ impl IdempotencyRepo {
 
     /// How long an owner who has more than so many records must wait until one of them is over; `None` when it has not.
     pub async fn wait_for_room(&self, owner: &Code, most: u32) -> Result<Option<Duration>, RepoError> {
-        let is_live = doc! { "$expr": { "$gt": ["$expires_at", "$$NOW"] } };
+        let wait = doc! { "$subtract": ["$expires_at", "$$NOW"] };
         let pipeline = [
-            doc! { "$match": { "owner": binary(owner) } },
-            doc! { "$match": is_live },
+            doc! { "$match": { "owner": binary(owner), "$expr": { "$gt": ["$expires_at", "$$NOW"] } } },
             doc! { "$sort": { "expires_at": 1 } },
             doc! { "$limit": i64::from(most) + 1 },
-            doc! { "$group": { "_id": null, "count": { "$sum": 1_i64 }, "first": { "$min": "$expires_at" } } },
+            doc! { "$group": { "_id": null, "count": { "$sum": 1_i64 }, "wait": { "$min": wait } } },
             doc! { "$match": { "count": { "$gt": i64::from(most) } } },
-            doc! { "$project": { "wait": { "$subtract": ["$first", "$$NOW"] } } },
         ];
         let mut found = self.collection.aggregate(pipeline).await.map_err(RepoError::of_read)?;
         if !found.advance().await.map_err(RepoError::of_read)? {
@@ -150,64 +138,63 @@ impl IdempotencyRepo {
         Ok(Some(Duration::from_millis(wait.unwrap_or_default())))
     }
 
-    /// Sets the identities of what a further attempt makes anew. Those of the former one are kept: it may only be late.
-    pub async fn renumber(&self, key: &Code, holder: ObjectId, next: Attempted) -> Result<(), RepoError> {
-        let former = [doc! { "org_id": "$org_id", "change_id": "$change_id" }];
-        let former = doc! { "$concatArrays": [{ "$ifNull": ["$former", []] }, former.as_slice()] };
-        let former = doc! { "$slice": [former, -FORMER_MAX] };
-        let set = doc! { "former": former, "org_id": next.org_id, "change_id": next.change_id };
-        let renumber = vec![doc! { "$set": set }];
-        exactly_one(self.collection.update_one(held(key, holder), renumber).await?.matched_count)
+    /// Records what an attempt makes, and what those before it were to make: they may only be late.
+    pub async fn renumber<Ids: Serialize>(&self, hold: &Hold, ids: &Ids, former: &[Ids]) -> Result<(), RepoError> {
+        self.merge(hold, with_former(ids, former)?, Document::new()).await
     }
 
-    /// Gives an attempt that goes on more time.
-    pub async fn renew(&self, key: &Code, holder: ObjectId) -> Result<(), RepoError> {
-        let renew = vec![doc! { "$set": { "lease_until": self.lease_end() } }];
-        exactly_one(self.collection.update_one(held(key, holder), renew).await?.matched_count)
+    /// Takes an attempt back that did nothing: what those before it were to make counts again.
+    pub async fn withdraw<Ids: Serialize>(&self, hold: &Hold, ids: &Ids, former: &[Ids]) -> Result<(), RepoError> {
+        self.merge(hold, with_former(ids, former)?, lease_over()).await
+    }
+
+    /// Renews the lease.
+    pub async fn renew(&self, hold: &Hold) -> Result<(), RepoError> {
+        self.merge(hold, Document::new(), doc! { "lease_until": self.lease_end() }).await
     }
 
     /// Keeps the answer.
-    pub async fn answer(&self, key: &Code, holder: ObjectId, answer: Vec<u8>) -> Result<(), RepoError> {
+    pub async fn answer(&self, hold: &Hold, answer: Vec<u8>) -> Result<(), RepoError> {
         let answer = Binary { subtype: BinarySubtype::Generic, bytes: answer };
-        let set = doc! { "$set": { "answer": answer } };
-        exactly_one(self.collection.update_one(held(key, holder), set).await?.matched_count)
+        self.merge(hold, doc! { "answer": answer }, Document::new()).await
     }
 
-    /// Ends an attempt's time.
-    pub async fn give_back(&self, key: &Code, holder: ObjectId) -> Result<(), RepoError> {
-        self.collection.update_one(held(key, holder), vec![doc! { "$set": given_back() }]).await?;
-        Ok(())
-    }
-
-    /// Takes a further attempt back that did nothing: what the former ones were to make counts again, because they may only be
-    /// late.
-    pub async fn withdraw(
-        &self,
-        key: &Code,
-        holder: ObjectId,
-        last: Attempted,
-        former: &[Attempted],
-    ) -> Result<(), RepoError> {
-        let former: Vec<Document> =
-            former.iter().map(|former| doc! { "org_id": former.org_id, "change_id": former.change_id }).collect();
-        let mut set = doc! { "former": former, "org_id": last.org_id, "change_id": last.change_id };
-        set.extend(given_back());
-        let withdraw = vec![doc! { "$set": set }];
-        exactly_one(self.collection.update_one(held(key, holder), withdraw).await?.matched_count)
+    /// Ends the lease, so that the next attempt need not wait for its end.
+    pub async fn give_back(&self, hold: &Hold) -> Result<(), RepoError> {
+        self.merge(hold, Document::new(), lease_over()).await
     }
 
     /// Forgets a request that did nothing.
-    pub async fn forget(&self, key: &Code, holder: ObjectId) -> Result<(), RepoError> {
-        exactly_one(self.collection.delete_one(held(key, holder)).await?.deleted_count)
+    pub async fn forget(&self, hold: &Hold) -> Result<(), RepoError> {
+        exactly_one(self.collection.delete_one(hold.filter()).await?.deleted_count)
+    }
+
+    /// Sets fields, to values and to expressions, while the attempt holds the key.
+    async fn merge(&self, hold: &Hold, values: Document, expressions: Document) -> Result<(), RepoError> {
+        let merged = doc! { "$mergeObjects": ["$$ROOT", { "$literal": values }, expressions] };
+        let set = vec![doc! { "$replaceWith": merged }];
+        exactly_one(self.collection.update_one(hold.filter(), set).await?.matched_count)
     }
 }
 
-fn held(key: &Code, holder: ObjectId) -> Document {
-    doc! { "_id": binary(key), "holder": holder }
+impl Hold {
+    /// The key's document, while this attempt holds it.
+    fn filter(&self) -> Document {
+        doc! { "_id": binary(&self.key), "holder": self.holder }
+    }
 }
 
-/// The end of an attempt's time.
-fn given_back() -> Document {
+fn with_former<Ids: Serialize>(ids: &Ids, former: &[Ids]) -> Result<Document, RepoError> {
+    let mut fields = document(ids)?;
+    fields.insert("former", former.iter().map(document).collect::<Result<Vec<_>, _>>()?);
+    Ok(fields)
+}
+
+fn document(ids: &impl Serialize) -> Result<Document, RepoError> {
+    serialize_to_document(ids).map_err(|error| mongodb::error::Error::from(error).into())
+}
+
+fn lease_over() -> Document {
     doc! { "lease_until": { "$subtract": ["$$NOW", 1_i64] } }
 }
 

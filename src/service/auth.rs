@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::attempts::{Attempts, TooMany};
 use super::passwords::{HashOwner, PasswordError, PasswordHasher};
 use super::shared_lookups::SharedLookups;
-use super::tokens::{AccessToken, TokenClaims, TokenService};
-use crate::domain::{Admin, AdminId, Caller, Email, EmailQuery, Network, Org, OrgId, OrgState, PasswordAttempt};
+use super::tokens::{AccessToken, Standing, TokenClaims, TokenService};
+use crate::domain::{Admin, AdminId, Caller, Change, EmailQuery, Network, Org, OrgId, OrgState, PasswordAttempt};
 use crate::repo::{AdminRepo, RepoError, Repos};
 
 /// Why somebody was not let in.
@@ -93,11 +93,6 @@ impl AuthService {
         Ok(found)
     }
 
-    /// Counts an attempt to guess somebody's password in another way than by logging in.
-    pub fn count_guess(&self, email: &Email, from: Network) -> Result<(), AuthError> {
-        Ok(self.attempts.log_in(email, from)?)
-    }
-
     /// What a token claims, if it is one of ours and its time is not over.
     pub fn read(&self, token: &str) -> Result<TokenClaims, AuthError> {
         self.tokens.check(token).ok_or(AuthError::InvalidToken)
@@ -106,14 +101,20 @@ impl AuthService {
     /// Knows the bearer of a token: a live admin of a live organization, issued for today's password and in
     /// its present life.
     pub async fn recognize(&self, claims: TokenClaims) -> Result<Caller, AuthError> {
+        self.recognize_after(claims, None).await.map(|(caller, _)| caller)
+    }
+
+    /// The same, also by a token that was ended by this change, which its bearer asked for.
+    pub(super) async fn recognize_after(
+        &self,
+        claims: TokenClaims,
+        change: Option<&Change>,
+    ) -> Result<(Caller, Standing), AuthError> {
         let ids = (claims.admin_id, claims.org_id);
         let bearer = self.bearers.get(ids, || self.admins.find_with_org(claims.admin_id, claims.org_id)).await;
         let (admin, org) = bearer?.ok_or(AuthError::InvalidToken)?;
-        let is_of_today =
-            (admin.credential_version, org.token_epoch) == (claims.credential_version, claims.token_epoch);
-        if !org.state.is_visible() || !is_of_today {
-            return Err(AuthError::InvalidToken);
-        }
-        Ok(Caller { admin, org })
+        let version_set = change.and_then(|change| change.credential_version);
+        let standing = claims.standing(org.state, org.token_epoch, admin.credential_version, version_set);
+        Ok((Caller { admin, org }, standing.ok_or(AuthError::InvalidToken)?))
     }
 }

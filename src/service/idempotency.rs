@@ -7,77 +7,46 @@
 use std::convert::Infallible;
 use std::future::pending;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
-use bson::oid::ObjectId;
 use secrecy::SecretString;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::time::sleep;
 use tracing::warn;
 
-use super::org::ChangeIds;
 use super::sealer::{Sealer, derive_key};
 use crate::chaos;
-use crate::domain::{ChangeId, Email, OrgId, new_id};
-use crate::repo::idempotency::{Attempted, Code, IdempotencyRepo};
+use crate::domain::new_id;
+use crate::repo::idempotency::{Code, Hold, IdempotencyRepo};
 use crate::repo::{RepoError, Repos};
+
+pub use super::repeatable::{Former, Given, KeyError, Outcome, Repeatable, RequestKey};
 
 /// How many keys one owner has at most at a time; each is kept for a day.
 const MAX_KEYS: u32 = 1_000;
 
-/// On whose account a key is kept.
-#[derive(Debug, Clone, Copy)]
-pub enum KeyOwner<'a> {
-    /// An organization, whichever of its admins sends it.
-    Organization(OrgId),
-    /// Nobody is known yet but by the email in the request.
-    Email(&'a Email),
-}
+/// How many former attempts are remembered that may only be late. So many become known only while MongoDB fails again and
+/// again.
+const FORMER_MAX: usize = 200;
 
-/// A request with its key: which call, whose, and what it asks for.
-#[derive(Debug, Clone, Copy)]
-pub struct KeyedRequest<'a> {
-    /// The call's name.
-    pub call: &'static str,
-    /// Who sends it: an identity, or an email when anybody may.
-    pub subject: &'a str,
-    /// On whose account the key is kept.
-    pub owner: KeyOwner<'a>,
-    /// The client's key.
-    pub key: &'a str,
-    /// All that the request says.
-    pub content: &'a [u8],
-}
+/// The pause between two looks at a request that another attempt works on.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
-/// What is to be done about a request with a key.
+/// An attempt that holds its key.
 #[derive(Debug)]
-pub enum Begun {
-    /// Nobody has tried it: do it, as this attempt.
-    First(Attempt),
-    /// An attempt was begun and never ended: look what became of it, and do it if nothing did.
-    Again(Attempt),
-    /// It was answered so.
-    Answered(Vec<u8>),
-    /// Somebody works on it.
-    Running,
-    /// The key was used for another request.
-    Reused,
-    /// Nobody has tried it, and its owner has as many keys as it may.
-    TooMany {
-        /// After how long one of them is over.
-        retry_after: Duration,
-    },
+struct Attempt<Ids> {
+    hold: Hold,
+    /// What it makes.
+    ids: Ids,
+    /// What those before it were to make, the oldest first.
+    former: Vec<Ids>,
 }
 
-/// One attempt at a request with a key.
-#[derive(Debug, Clone)]
-pub struct Attempt {
-    key: Code,
-    holder: ObjectId,
-    /// The identities of what it makes.
-    pub ids: ChangeIds,
-    /// Those of what the attempts before it were to make, the oldest first.
-    pub former: Vec<ChangeIds>,
+enum Begun<Ids, A> {
+    Attempt(Attempt<Ids>),
+    Replay(A),
 }
 
 /// Remembers answers.
@@ -87,31 +56,6 @@ pub struct IdempotencyService {
     sealer: AnswerSealer,
 }
 
-/// Makes codes of requests, and seals their answers.
-#[derive(Clone)]
-pub struct AnswerSealer {
-    code_key: Arc<hmac::Key>,
-    sealer: Sealer,
-}
-
-impl std::fmt::Debug for AnswerSealer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("AnswerSealer(hidden)")
-    }
-}
-
-impl From<ChangeIds> for Attempted {
-    fn from(ids: ChangeIds) -> Self {
-        Self { org_id: ids.org.0, change_id: ids.change.0 }
-    }
-}
-
-impl From<Attempted> for ChangeIds {
-    fn from(Attempted { org_id, change_id }: Attempted) -> Self {
-        Self { org: OrgId(org_id), change: ChangeId(change_id) }
-    }
-}
-
 impl IdempotencyService {
     /// Remembers answers in these repositories.
     #[must_use]
@@ -119,100 +63,223 @@ impl IdempotencyService {
         Self { repo: repos.idempotency.clone(), sealer }
     }
 
-    /// Takes a request on, or says why not. `ids` are those of what it will make.
-    pub async fn begin(&self, request: &KeyedRequest<'_>, ids: ChangeIds) -> Result<Begun, RepoError> {
-        let key = self.sealer.code(&[request.call.as_bytes(), request.subject.as_bytes(), request.key.as_bytes()]);
-        let owner = self.sealer.owner(request.owner);
-        let fingerprint = self.sealer.code(&[request.content]);
-        let holder = new_id();
-        let stored = self.repo.claim(&key, &owner, &fingerprint, holder, ids.into()).await?;
-        chaos::reach("key", "claim", "after");
-        if stored.fingerprint.bytes != fingerprint {
-            return Ok(Begun::Reused);
+    /// Carries a request out, unless it was before.
+    pub async fn run<Ids, A, E, K, R, RF, W, WF>(
+        &self,
+        key: RequestKey,
+        request: Repeatable<'_, Ids, K, R, W>,
+    ) -> Result<Given<A>, E>
+    where
+        Ids: Copy + Serialize + DeserializeOwned,
+        A: Serialize + DeserializeOwned,
+        E: From<KeyError>,
+        K: Fn() -> Result<(), E>,
+        R: Fn(Ids) -> RF,
+        RF: Future<Output = Result<Former<A>, E>>,
+        W: FnOnce(Ids) -> WF,
+        WF: Future<Output = Result<A, E>>,
+        Outcome<A, E>: From<Result<A, E>>,
+    {
+        let first = |answer| Given { answer, is_replay: false };
+        let replay = |answer| Ok(Given { answer, is_replay: true });
+        let RequestKey { key: Some(key), patience } = key else {
+            return (request.carry_out)(request.ids).await.map(first);
+        };
+        let attempt = match self.begin(&key, patience, &request).await? {
+            Begun::Attempt(attempt) => attempt,
+            Begun::Replay(answer) => return replay(answer),
+        };
+        match Outcome::from(self.renewing(&attempt.hold, (request.carry_out)(attempt.ids)).await) {
+            Outcome::Changed(answer) => {
+                self.keep(&attempt.hold, &answer).await;
+                Ok(first(answer))
+            }
+            Outcome::Undecided(error) => {
+                self.give_back(&attempt.hold).await;
+                Err(error)
+            }
+            // A former attempt that was only late can be why.
+            Outcome::Unchanged(result) => match self.look_back(&attempt, &request.recall).await? {
+                Former::Done(answer) => replay(answer),
+                Former::Running => Err(KeyError::InProgress.into()),
+                Former::Nothing => {
+                    self.end_unchanged(&attempt).await?;
+                    result.map(first)
+                }
+            },
         }
-        if let Some(answer) = &stored.answer {
-            // One that does not open was altered by hand: what was done must not be done again.
-            return Ok(self.sealer.sealer.open(&key, answer.bytes.clone()).map_or(Begun::Reused, Begun::Answered));
-        }
-        let former = stored.former.into_iter().map(ChangeIds::from).collect();
-        let begun = Attempt { key, holder, ids: stored.makes.into(), former };
-        Ok(match (stored.holder == holder, stored.attempt) {
-            (true, 1) => self.if_there_is_room(begun, &owner).await?,
-            (true, _) => Begun::Again(begun),
-            (false, _) => Begun::Running,
-        })
     }
 
-    /// The first attempt with a new key, unless its owner has too many. Counted with the new one there, so that no two can
-    /// pass together; and only then, because a key that is known is answered in any case.
-    async fn if_there_is_room(&self, first: Attempt, owner: &Code) -> Result<Begun, RepoError> {
+    /// Takes the key for an attempt, or finds the answer; waits for another attempt that goes on.
+    async fn begin<Ids, A, E, K, R, RF, W>(
+        &self,
+        key: &str,
+        patience: Duration,
+        request: &Repeatable<'_, Ids, K, R, W>,
+    ) -> Result<Begun<Ids, A>, E>
+    where
+        Ids: Copy + Serialize + DeserializeOwned,
+        A: Serialize + DeserializeOwned,
+        E: From<KeyError>,
+        K: Fn() -> Result<(), E>,
+        R: Fn(Ids) -> RF,
+        RF: Future<Output = Result<Former<A>, E>>,
+    {
+        let key = self.sealer.code(&[request.call.as_bytes(), request.sender.as_bytes(), key.as_bytes()]);
+        let owner = self.sealer.code(&[request.account.0.as_bytes(), request.account.1]);
+        let fingerprint = self.sealer.code(&[request.content]);
+        let (since, mut is_known) = (Instant::now(), false);
+        loop {
+            let hold = Hold { key, holder: new_id() };
+            let stored = self.repo.claim(&hold, &owner, &fingerprint, &request.ids).await.map_err(KeyError::from)?;
+            chaos::reach("key", "claim", "after");
+            let is_held = stored.holder == hold.holder;
+            let mut attempt = Attempt { hold, ids: request.ids, former: stored.former };
+            if is_held && stored.attempt == 1 {
+                self.check_room(&hold, &owner).await?;
+                return Ok(Begun::Attempt(attempt));
+            }
+            if !std::mem::replace(&mut is_known, true)
+                && let Err(error) = (request.if_known)()
+            {
+                if is_held {
+                    self.give_back(&hold).await;
+                }
+                return Err(error);
+            }
+            if stored.fingerprint.bytes != fingerprint {
+                return Err(KeyError::Reused.into());
+            }
+            if let Some(answer) = stored.answer {
+                // One that cannot be read was altered by hand: what was done must not be done again.
+                let opened = self.sealer.answers.open(&key, answer.bytes);
+                let answer = opened.and_then(|text| serde_json::from_slice(&text).ok());
+                return Ok(Begun::Replay(answer.ok_or(KeyError::Reused)?));
+            }
+            if is_held {
+                attempt.former.push(stored.ids);
+                match self.look_back(&attempt, &request.recall).await? {
+                    Former::Done(answer) => return Ok(Begun::Replay(answer)),
+                    Former::Nothing => return Ok(Begun::Attempt(self.renumber(attempt).await?)),
+                    Former::Running => {}
+                }
+            }
+            if since.elapsed() > patience {
+                return Err(KeyError::InProgress.into());
+            }
+            sleep(LOOK_PAUSE).await;
+        }
+    }
+
+    /// Refuses a new key whose owner has too many. Counted with the new one there, so that no two can pass together; and
+    /// only then, because a key that is known is answered in any case.
+    async fn check_room(&self, hold: &Hold, owner: &Code) -> Result<(), KeyError> {
         let wait = self.repo.wait_for_room(owner, MAX_KEYS).await;
         if matches!(wait, Ok(None)) {
-            return Ok(Begun::First(first));
+            return Ok(());
         }
-        self.repo.forget(&first.key, first.holder).await?;
-        wait.map(|wait| Begun::TooMany { retry_after: wait.unwrap_or_default() })
+        self.repo.forget(hold).await?;
+        Err(KeyError::TooMany { retry_after: wait?.unwrap_or_default() })
     }
 
-    /// A further attempt with new identities, where the former one did nothing yet: it may still wake and use its own.
-    pub async fn renumber(&self, attempt: Attempt, ids: ChangeIds) -> Result<Attempt, RepoError> {
-        self.repo.renumber(&attempt.key, attempt.holder, ids.into()).await?;
+    /// What became of the former attempts, of which at most one can have done anything. Keeps the answer of one that did;
+    /// lets others look at one that goes on.
+    async fn look_back<Ids, A, E, RF>(&self, attempt: &Attempt<Ids>, recall: impl Fn(Ids) -> RF) -> Result<Former<A>, E>
+    where
+        Ids: Copy,
+        A: Serialize,
+        RF: Future<Output = Result<Former<A>, E>>,
+    {
+        for ids in &attempt.former {
+            match recall(*ids).await {
+                Ok(Former::Nothing) => {}
+                Ok(Former::Done(answer)) => {
+                    self.keep(&attempt.hold, &answer).await;
+                    return Ok(Former::Done(answer));
+                }
+                unclear => {
+                    self.give_back(&attempt.hold).await;
+                    return unclear;
+                }
+            }
+        }
+        Ok(Former::Nothing)
+    }
+
+    /// Makes an attempt the one that counts, where the former ones did nothing yet: they may still wake and use their own ids.
+    async fn renumber<Ids: Serialize>(&self, mut attempt: Attempt<Ids>) -> Result<Attempt<Ids>, KeyError> {
+        let Attempt { hold, ids, former } = &mut attempt;
+        former.drain(..former.len().saturating_sub(FORMER_MAX));
+        self.repo.renumber(hold, ids, former).await?;
         chaos::reach("key", "renumber", "after");
-        let Attempt { key, holder, ids: last, mut former } = attempt;
-        former.push(last);
-        Ok(Attempt { key, holder, ids, former })
+        Ok(attempt)
     }
 
-    /// Works at an attempt, which nobody else begins meanwhile.
-    pub async fn hold<T>(&self, attempt: &Attempt, work: impl Future<Output = T>) -> T {
+    /// Works at an attempt, which nobody else takes over meanwhile.
+    async fn renewing<T>(&self, hold: &Hold, work: impl Future<Output = T>) -> T {
         tokio::select! {
             done = work => done,
-            never = self.keep_renewing(attempt) => match never {},
+            never = self.keep_renewing(hold) => match never {},
         }
     }
 
-    async fn keep_renewing(&self, attempt: &Attempt) -> Infallible {
+    async fn keep_renewing(&self, hold: &Hold) -> Infallible {
         loop {
             sleep(self.repo.lease / 3).await;
-            match self.repo.renew(&attempt.key, attempt.holder).await {
+            match self.repo.renew(hold).await {
                 Ok(()) => {}
                 Err(RepoError::TakenOver) => pending().await,
-                Err(error) => warn!(%error, "an attempt at a request cannot be held"),
+                Err(error) => warn!(%error, "the lease of an attempt cannot be renewed"),
             }
         }
     }
 
-    /// Keeps an answer.
-    pub async fn keep(&self, attempt: &Attempt, answer: &[u8]) -> Result<(), RepoError> {
-        let Some(sealed) = self.sealer.sealer.seal(&attempt.key, answer.to_vec()) else {
-            return Err(RepoError::Refused { summary: "an answer could not be sealed".to_owned() });
+    /// Keeps an answer. When that fails, the next attempt finds out what was done.
+    async fn keep(&self, hold: &Hold, answer: &impl Serialize) {
+        let text = serde_json::to_vec(answer).ok();
+        let Some(sealed) = text.and_then(|text| self.sealer.answers.seal(&hold.key, text)) else {
+            return warn!("an answer cannot be sealed for those who repeat the request");
         };
         chaos::reach("key", "answer", "before");
-        let kept = self.repo.answer(&attempt.key, attempt.holder, sealed).await;
+        let kept = self.repo.answer(hold, sealed).await;
         chaos::reach("key", "answer", "after");
-        kept
+        if let Err(error) = kept {
+            warn!(%error, "an answer is not kept for those who repeat the request");
+        }
     }
 
     /// Lets others look at once what became of an attempt that did not come to its end.
-    pub async fn give_back(&self, attempt: &Attempt) -> Result<(), RepoError> {
-        self.repo.give_back(&attempt.key, attempt.holder).await
+    async fn give_back(&self, hold: &Hold) {
+        match self.repo.give_back(hold).await {
+            Ok(()) | Err(RepoError::TakenOver) => {}
+            Err(error) => warn!(%error, "a key is held until its lease is over"),
+        }
     }
 
-    /// Ends an attempt that was refused, or had nothing to change: the request can be tried again, with the same body or another. But where a former
+    /// Ends an attempt that changed nothing: the request can be sent again, with the same body or another. But where a former
     /// attempt may only be late, the key stays what it is, so that its change is not made beside another one.
-    pub async fn end_unchanged(&self, attempt: &Attempt) -> Result<(), RepoError> {
-        let Attempt { key, holder, former, .. } = attempt;
+    async fn end_unchanged<Ids: Serialize>(&self, attempt: &Attempt<Ids>) -> Result<(), KeyError> {
         chaos::reach("key", "forget", "before");
-        let ended = match former.split_last() {
-            None => self.repo.forget(key, *holder).await,
-            Some((last, older)) => {
-                let older: Vec<Attempted> = older.iter().copied().map(Attempted::from).collect();
-                self.repo.withdraw(key, *holder, (*last).into(), &older).await
-            }
+        let ended = match attempt.former.split_last() {
+            None => self.repo.forget(&attempt.hold).await,
+            Some((last, older)) => self.repo.withdraw(&attempt.hold, last, older).await,
         };
         chaos::reach("key", "forget", "after");
-        ended
+        match ended.map_err(KeyError::from) {
+            Err(KeyError::Repo(error)) => {
+                warn!(%error, "the key of a request that changed nothing is held until its lease is over");
+                Ok(())
+            }
+            ended => ended,
+        }
     }
+}
+
+/// Makes codes of requests, and seals their answers.
+#[derive(Debug, Clone)]
+pub struct AnswerSealer {
+    code_key: Arc<hmac::Key>,
+    answers: Sealer,
 }
 
 impl AnswerSealer {
@@ -220,15 +287,7 @@ impl AnswerSealer {
     pub fn new(secret: &SecretString) -> Result<Self, aws_lc_rs::error::Unspecified> {
         let code_key = derive_key(secret, b"tenantry idempotency code v1")?;
         let code_key = Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &code_key));
-        Ok(Self { code_key, sealer: Sealer::new(secret, b"tenantry idempotent answer v1")? })
-    }
-
-    /// The code of an account.
-    fn owner(&self, owner: KeyOwner<'_>) -> Code {
-        match owner {
-            KeyOwner::Organization(OrgId(id)) => self.code(&[b"organization", &id.bytes()]),
-            KeyOwner::Email(email) => self.code(&[b"email", email.as_str().as_bytes()]),
-        }
+        Ok(Self { code_key, answers: Sealer::new(secret, b"tenantry idempotent answer v1")? })
     }
 
     /// A code that only this secret makes, of parts that cannot run into each other.

@@ -11,6 +11,7 @@ pub mod idempotency;
 pub mod migration;
 pub mod org;
 pub mod passwords;
+mod repeatable;
 mod sealer;
 mod shared_lookups;
 pub mod storage;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::clock::SharedClock;
-use crate::domain::{Admin, AdminId, Org, OrgId};
+use crate::domain::{Admin, AdminId, Org, OrgId, OrgState};
 
 /// What our tokens say.
 #[derive(Serialize)]
@@ -53,6 +53,36 @@ pub struct TokenClaims {
     pub credential_version: i64,
     /// The life of the organization that it was issued in.
     pub token_epoch: i64,
+}
+
+/// How a token stands that its bearer may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is current.
+    Current,
+    /// The change that its bearer asks about ended it.
+    EndedByChange,
+}
+
+impl TokenClaims {
+    /// How the token stands, by the organization's state and epoch and the admin's credential version as they are now;
+    /// `None` when it is worthless. `version_set` is the version that the change set that its bearer asks about.
+    pub(super) fn standing(
+        self,
+        state: OrgState,
+        token_epoch: i64,
+        credential_version: i64,
+        version_set: Option<i64>,
+    ) -> Option<Standing> {
+        if !state.is_visible() || token_epoch != self.token_epoch {
+            return None;
+        }
+        if credential_version == self.credential_version {
+            return Some(Standing::Current);
+        }
+        let is_next = credential_version == self.credential_version + 1;
+        (is_next && version_set == Some(credential_version)).then_some(Standing::EndedByChange)
+    }
 }
 
 /// A token that was just issued.
@@ -136,5 +166,50 @@ impl TokenService {
             credential_version: claims.ver,
             token_epoch: claims.epoch,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_stands_as_the_organization_the_password_and_the_change_say() {
+        let claims = TokenClaims {
+            admin_id: AdminId::generate(),
+            org_id: OrgId::generate(),
+            credential_version: 3,
+            token_epoch: 1,
+        };
+        let states = [
+            (OrgState::Provisioning, false),
+            (OrgState::Active, true),
+            (OrgState::Renaming, true),
+            (OrgState::Deleting, false),
+            (OrgState::Deleted, false),
+            (OrgState::Restoring, false),
+        ];
+        for (state, is_visible) in states {
+            for epoch in 0..=2 {
+                for (version, version_set, expected) in [
+                    (2, None, None),
+                    (2, Some(2), None),
+                    (3, None, Some(Standing::Current)),
+                    (3, Some(3), Some(Standing::Current)),
+                    // The change that is asked about is an older one.
+                    (4, None, None),
+                    (4, Some(3), None),
+                    (4, Some(4), Some(Standing::EndedByChange)),
+                    // It set the next password, and somebody else the one after it.
+                    (5, Some(4), None),
+                    // It was made with another token.
+                    (5, Some(5), None),
+                ] {
+                    let expected = expected.filter(|_| is_visible && epoch == 1);
+                    let standing = claims.standing(state, epoch, version, version_set);
+                    assert_eq!(standing, expected, "{state:?}, epoch {epoch}, version {version}, set {version_set:?}");
+                }
+            }
+        }
     }
 }

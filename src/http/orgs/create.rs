@@ -1,7 +1,6 @@
 //! `POST /org/create`
 
 use axum::http::StatusCode;
-use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -11,9 +10,10 @@ use crate::http::body::RawBody;
 use crate::http::caller::AnyToken;
 use crate::http::client::Client;
 use crate::http::fields::Fields;
-use crate::http::idempotency::{Answered, DESCRIPTION, Former, Once, Repeatable, Sender};
+use crate::http::idempotency::{Answered, DESCRIPTION};
 use crate::http::problem::{Kind, Problem, kinds};
 use crate::http::state::Services;
+use crate::service::idempotency::{Given, Repeatable, RequestKey};
 use crate::service::org::{ChangeIds, CreateOrg};
 
 /// What this call can answer besides its success.
@@ -102,22 +102,26 @@ pub(in crate::http) async fn create(
     services: Services,
     AnyToken(token): AnyToken,
     client: Client,
-    once: Once,
+    key: RequestKey,
     body: RawBody,
-) -> Result<Response, Problem> {
+) -> Result<Given<Answered>, Problem> {
     let by = services.orgs.admit(token.as_ref(), client.network())?;
     let CreateOrgBody { organization_name: name, email, password } = CreateOrgBody::read(body.json_fields()?)?;
     services.orgs.count_creation(by)?;
-    let sender = Sender::Anybody(email.clone(), by.stranger());
-    let command = CreateOrg { name, email, password, by };
-    let request = Repeatable { call: "create_organization", sender, ids: ChangeIds::generate(), content: body.bytes() };
-    let former = |ids: ChangeIds| {
-        let services = &services;
-        async move { Former::of(services.orgs.outcome(ids.org, ids.change).await?, |org| created(org, ids)) }
-    };
+    let command = CreateOrg { name, email: email.clone(), password, by };
     let orgs = &services.orgs;
-    let work = |ids| async move { created(&orgs.create(ids, command).await?, ids) };
-    once.run(&services, request, former, ChangeIds::generate, work).await
+    let request = Repeatable {
+        call: "create_organization",
+        // Nothing else is known of whoever sends it, and strangers with the same key must not meet.
+        sender: email.as_str(),
+        account: ("email", email.as_str().as_bytes()),
+        content: &body.bytes(),
+        ids: ChangeIds::generate(),
+        if_known: || Ok(orgs.count_repetition(by, &email)?),
+        recall: |ids| async move { orgs.outcome(ids).await?.unwrap_or_default().try_map(|(org, _)| created(&org, ids)) },
+        carry_out: |ids| async move { created(&orgs.create(ids, command).await?, ids) },
+    };
+    services.idempotency.run(key, request).await
 }
 
 fn created(org: &Org, ids: ChangeIds) -> Result<Answered, Problem> {

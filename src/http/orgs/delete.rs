@@ -2,7 +2,6 @@
 
 use axum::extract::RawQuery;
 use axum::http::StatusCode;
-use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -10,11 +9,12 @@ use super::{NAME_PARAMETER, named_in_query, rfc3339};
 use crate::domain::{Deletion, Invalid, OrgReference};
 use crate::http::body::RawBody;
 use crate::http::caller::Bearer;
-use crate::http::idempotency::{Answered, DESCRIPTION, Former, Once, Repeatable, Sender};
+use crate::http::idempotency::{Answered, DESCRIPTION};
 use crate::http::old_names::OldNameNote;
 use crate::http::problem::{Kind, Problem, kinds};
 use crate::http::state::Services;
-use crate::service::org::{ChangeIds, Outcome};
+use crate::service::idempotency::{Former, Given, Repeatable, RequestKey};
+use crate::service::org::ChangeIds;
 
 /// What this call can answer besides its success.
 pub(in crate::http) const PROBLEMS: &[Kind] = &[
@@ -92,42 +92,37 @@ pub(in crate::http) struct DeletedOrg {
 pub(in crate::http) async fn delete(
     bearer: Bearer,
     services: Services,
-    once: Once,
+    key: RequestKey,
     note: OldNameNote,
     RawQuery(query): RawQuery,
     body: RawBody,
-) -> Result<Response, Problem> {
+) -> Result<Given<Answered>, Problem> {
     let query = query.unwrap_or_default();
     // Before the key is asked for: an attempt that hangs then and wakes late changes only what it saw here. Whoever repeats
     // a request that ended its own token is told what became of it all the same.
     let caller = bearer.recognize(&services).await;
+    let (orgs, query, body) = (&services.orgs, &query, &body);
     let request = Repeatable {
         call: "delete_organization",
-        sender: Sender::Known(bearer.0.org_id, bearer.subject()),
+        sender: &bearer.subject(),
+        account: ("organization", &bearer.0.org_id.0.bytes()),
+        content: &[query.as_bytes(), b"\n", &body.bytes()].concat(),
         ids: ChangeIds::of(bearer.0.org_id),
-        content: [query.as_bytes(), b"\n", &body.bytes()].concat().into(),
-    };
-    let former = |ids: ChangeIds| {
-        let services = &services;
-        async move {
-            Ok(match services.orgs.outcome(ids.org, ids.change).await? {
-                Outcome::Nothing => Former::Nothing,
-                Outcome::Running => Former::Running,
-                Outcome::Gone => Former::Done(deleted(ids, None)?),
-                Outcome::Done(org) => Former::Done(deleted(ids, org.deletion.as_ref())?),
-            })
-        }
-    };
-    let work = |ids: ChangeIds| {
-        let services = &services;
-        async move {
+        if_known: || Ok(()),
+        recall: |ids| async move {
+            match orgs.outcome(ids).await? {
+                Some(former) => former.try_map(|(org, _)| deleted(ids, org.deletion.as_ref())),
+                None => Ok(Former::Done(deleted(ids, None)?)),
+            }
+        },
+        carry_out: |ids: ChangeIds| async move {
             let caller = caller?;
-            let reference = named(&query, &body)?;
-            let done = services.orgs.delete(ids.change, &caller, &reference).await?;
+            let reference = named(query, body)?;
+            let done = orgs.delete(ids.change, &caller, &reference).await?;
             deleted(ids, note.of(done).as_ref())
-        }
+        },
     };
-    once.run(&services, request, former, || ChangeIds::of(bearer.0.org_id), work).await
+    services.idempotency.run(key, request).await
 }
 
 /// The organization that is named in the query or in the body, or in both alike.

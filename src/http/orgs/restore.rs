@@ -1,7 +1,6 @@
 //! `POST /org/restore`
 
 use axum::http::StatusCode;
-use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -10,9 +9,10 @@ use crate::domain::{EmailQuery, Org, OrgName, PasswordAttempt};
 use crate::http::body::RawBody;
 use crate::http::client::Client;
 use crate::http::fields::Fields;
-use crate::http::idempotency::{Answered, DESCRIPTION, Former, Once, Repeatable, Sender};
+use crate::http::idempotency::{Answered, DESCRIPTION};
 use crate::http::problem::{Kind, Problem, kinds};
 use crate::http::state::Services;
+use crate::service::idempotency::{Given, Repeatable, RequestKey};
 use crate::service::org::{ChangeIds, RestoreOrg};
 
 /// What this call can answer besides its success.
@@ -80,30 +80,27 @@ pub(in crate::http) struct RestoredOrg {
 )]
 pub(in crate::http) async fn restore(
     services: Services,
-    once: Once,
+    key: RequestKey,
     client: Client,
     body: RawBody,
-) -> Result<Response, Problem> {
+) -> Result<Given<Answered>, Problem> {
     let (email, password, new_name) = read(body.json_fields()?)?;
     let command = RestoreOrg { email, password, from: client.network(), new_name };
     // First, so that whoever repeats a request has shown who it is, and counts as one attempt.
     let caller = services.orgs.identify(&command).await?;
     let org_id = caller.org.id;
+    let (orgs, caller, command) = (&services.orgs, &caller, &command);
     let request = Repeatable {
         call: "restore_organization",
-        sender: Sender::Known(org_id, org_id.to_string()),
+        sender: &org_id.to_string(),
+        account: ("organization", &org_id.0.bytes()),
+        content: &body.bytes(),
         ids: ChangeIds::of(org_id),
-        content: body.bytes(),
+        if_known: || Ok(()),
+        recall: |ids| async move { orgs.outcome(ids).await?.unwrap_or_default().try_map(|(org, _)| restored(&org, ids)) },
+        carry_out: |ids: ChangeIds| async move { restored(&orgs.restore(ids.change, caller, command).await?, ids) },
     };
-    let former = |ids: ChangeIds| {
-        let services = &services;
-        async move { Former::of(services.orgs.outcome(org_id, ids.change).await?, |org| restored(org, ids)) }
-    };
-    let work = |ids: ChangeIds| {
-        let (services, caller, command) = (&services, &caller, &command);
-        async move { restored(&services.orgs.restore(ids.change, caller, command).await?, ids) }
-    };
-    once.run(&services, request, former, || ChangeIds::of(org_id), work).await
+    services.idempotency.run(key, request).await
 }
 
 fn read(mut fields: Fields) -> Result<(EmailQuery, PasswordAttempt, Option<OrgName>), Problem> {

@@ -1,7 +1,6 @@
 //! `PUT /org/update`
 
 use axum::http::StatusCode;
-use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -12,11 +11,12 @@ use crate::http::auth::TokenAnswer;
 use crate::http::body::RawBody;
 use crate::http::caller::Bearer;
 use crate::http::fields::Fields;
-use crate::http::idempotency::{Answered, DESCRIPTION, Former, Once, Repeatable, Sender};
+use crate::http::idempotency::{Answered, DESCRIPTION};
 use crate::http::old_names::OldNameNote;
 use crate::http::problem::{Kind, Problem, kinds};
 use crate::http::state::Services;
-use crate::service::org::{self as service, ByOldName, ChangeIds, Outcome, UpdateOrg};
+use crate::service::idempotency::{Former, Given, Repeatable, RequestKey};
+use crate::service::org::{self as service, ByOldName, ChangeIds, UpdateOrg};
 
 /// What this call can answer besides its success.
 pub(in crate::http) const PROBLEMS: &[Kind] = &[
@@ -113,43 +113,40 @@ pub(in crate::http) struct UpdatedOrg {
 pub(in crate::http) async fn update(
     bearer: Bearer,
     services: Services,
-    once: Once,
+    key: RequestKey,
     note: OldNameNote,
     body: RawBody,
-) -> Result<Response, Problem> {
+) -> Result<Given<Answered>, Problem> {
     // Before the key is asked for: an attempt that hangs then and wakes late changes only what it saw here. Whoever repeats
     // a request that ended its own token is told what became of it all the same.
     let caller = bearer.recognize(&services).await;
+    let (orgs, body) = (&services.orgs, &body);
     let request = Repeatable {
         call: "update_organization",
-        sender: Sender::Known(bearer.0.org_id, bearer.subject()),
+        sender: &bearer.subject(),
+        account: ("organization", &bearer.0.org_id.0.bytes()),
+        content: &body.bytes(),
         ids: ChangeIds::of(bearer.0.org_id),
-        content: body.bytes(),
-    };
-    let former = |ids: ChangeIds| {
-        let services = &services;
-        async move {
-            Ok(match services.orgs.outcome(ids.org, ids.change).await? {
-                Outcome::Gone | Outcome::Nothing => Former::Nothing,
-                Outcome::Running => Former::Running,
-                Outcome::Done(_) => Former::Done(updated(&services.orgs.updated(bearer.0, ids.change).await?)?),
+        if_known: || Ok(()),
+        recall: |ids| async move {
+            Ok(match orgs.outcome(ids).await? {
+                Some(Former::Done((_, change))) => Former::Done(updated(&orgs.updated(bearer.0, &change).await?)?),
+                Some(Former::Running) => Former::Running,
+                Some(Former::Nothing) | None => Former::Nothing,
             })
-        }
-    };
-    let work = |ids: ChangeIds| {
-        let services = &services;
-        async move {
+        },
+        carry_out: |ids: ChangeIds| async move {
             let caller = caller?;
             let (reference, command) = read(body.json_fields()?)?;
-            let done = services.orgs.update(ids.change, caller, &reference, command).await?;
+            let done = orgs.update(ids.change, caller, &reference, command).await?;
             // The name that it has now, not the one that it had when it was found.
             let org = &done.caller.org;
             let by = done.by.clone().filter(|by| by.old.slug != org.slug);
             note.leave(by.map(|by| ByOldName { current: org.name.clone(), ..by }));
             updated(&done)
-        }
+        },
     };
-    once.run(&services, request, former, || ChangeIds::of(bearer.0.org_id), work).await
+    services.idempotency.run(key, request).await
 }
 
 fn read(mut fields: Fields) -> Result<(OrgReference, UpdateOrg), Problem> {

@@ -6,10 +6,11 @@ use std::time::Duration;
 use tracing::{error, info};
 
 use super::{Problem, kinds};
-use crate::domain::{Quota, QuotaReached};
+use crate::domain::{Invalid, Quota, QuotaReached};
 use crate::extjson::ReadError;
 use crate::repo::{Effect, RepoError};
 use crate::service::attempts::Attempt;
+use crate::service::idempotency::KeyError;
 use crate::service::org::NotAdmitted;
 use crate::service::{AuthError, ChangeError, DataError, OrgError, PasswordError, TooMany};
 use crate::shares::Refused;
@@ -61,6 +62,22 @@ impl From<TooMany> for Problem {
         let retry_after = retry_after + Duration::from_secs(1);
         let detail = format!("{who_and_what}; wait as long as Retry-After says");
         Self::new(kinds::TOO_MANY_ATTEMPTS).with_detail(detail).with_retry_after(retry_after)
+    }
+}
+
+impl From<KeyError> for Problem {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Reused => {
+                let why = Invalid::new("reused", "was used with another body");
+                Self { errors: vec![why.at("Idempotency-Key")], ..Self::new(kinds::IDEMPOTENCY_KEY_REUSED) }
+            }
+            KeyError::TooMany { retry_after } => {
+                Self::new(kinds::TOO_MANY_IDEMPOTENCY_KEYS).with_retry_after(retry_after + Duration::from_secs(1))
+            }
+            KeyError::InProgress => Self::new(kinds::REQUEST_IN_PROGRESS),
+            KeyError::Repo(error) => error.into(),
+        }
     }
 }
 

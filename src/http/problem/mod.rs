@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::domain::{ChangeId, FieldError, Invalid};
+use crate::domain::{ChangeId, FieldError};
 pub(super) use kinds::Kind;
 pub(super) use mapping::not_json;
 
@@ -85,19 +85,6 @@ impl Problem {
     #[must_use]
     pub(super) fn is_undecided(&self) -> bool {
         self.kind == kinds::OUTCOME_UNKNOWN
-    }
-
-    /// An idempotency key that belongs to another request.
-    #[must_use]
-    pub(super) fn key_reused() -> Self {
-        let why = Invalid::new("reused", "was used with another body");
-        Self { errors: vec![why.at("Idempotency-Key")], ..Self::new(kinds::IDEMPOTENCY_KEY_REUSED) }
-    }
-
-    /// An idempotency key more than its owner may have.
-    #[must_use]
-    pub(super) fn too_many_keys(retry_after: Duration) -> Self {
-        Self::new(kinds::TOO_MANY_IDEMPOTENCY_KEYS).with_retry_after(retry_after + Duration::from_secs(1))
     }
 
     /// Broken fields, all of them.

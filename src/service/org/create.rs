@@ -2,10 +2,8 @@
 
 use bson::DateTime;
 
-use super::{OrgError, OrgService, Registrant};
-use crate::domain::{
-    ChangeId, ChangeKind, Email, Invalid, NewPassword, Org, OrgId, OrgName, OrgState, PasswordHash, new_id,
-};
+use super::{ChangeIds, OrgError, OrgService, Registrant};
+use crate::domain::{ChangeKind, Email, Invalid, NewPassword, Org, OrgId, OrgName, OrgState, PasswordHash, new_id};
 use crate::repo::documents::{AdminDocument, ConnectionDocument, OrgDocument};
 use crate::service::migration::ChangeError;
 
@@ -24,29 +22,6 @@ pub struct CreateOrg {
     pub password: Result<NewPassword, Invalid>,
     /// Who creates it.
     pub by: Registrant,
-}
-
-/// The identities of a change and of the organization that it makes or changes, known before anything happens.
-#[derive(Debug, Clone, Copy)]
-pub struct ChangeIds {
-    /// The organization's.
-    pub org: OrgId,
-    /// The change's.
-    pub change: ChangeId,
-}
-
-impl ChangeIds {
-    /// Identities that nobody has.
-    #[must_use]
-    pub fn generate() -> Self {
-        Self { org: OrgId::generate(), change: ChangeId::generate() }
-    }
-
-    /// Those of a new change of an organization that exists.
-    #[must_use]
-    pub fn of(org: OrgId) -> Self {
-        Self { org, change: ChangeId::generate() }
-    }
 }
 
 impl OrgService {

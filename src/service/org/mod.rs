@@ -11,10 +11,10 @@ mod update;
 
 use std::sync::Arc;
 
-pub use create::{ChangeIds, CreateOrg};
+pub use create::CreateOrg;
 pub use delete::RestoreOrg;
 pub use error::OrgError;
-pub use outcome::Outcome;
+pub use outcome::ChangeIds;
 pub use registration::{NotAdmitted, Registrant, Registration};
 pub use update::{UpdateOrg, UpdatedOrg};
 

@@ -1,51 +1,63 @@
 //! What became of a change that nobody heard of any more.
 
-use super::{OrgError, OrgService};
-use crate::domain::{Caller, ChangeId, Org, OrgId, Progress};
-use crate::repo::RepoError;
-use crate::service::auth::AuthError;
-use crate::service::org::UpdatedOrg;
-use crate::service::tokens::TokenClaims;
+use serde::{Deserialize, Serialize};
 
-/// What became of a change.
-#[derive(Debug)]
-pub enum Outcome {
-    /// There is no such organization, not any more or not yet.
-    Gone,
-    /// It was not begun, or undone.
-    Nothing,
-    /// It is going on.
-    Running,
-    /// It was made; this is the organization now.
-    Done(Box<Org>),
+use super::{OrgError, OrgService};
+use crate::domain::{Change, ChangeId, Org, OrgId, Progress};
+use crate::repo::RepoError;
+use crate::service::idempotency::Former;
+use crate::service::org::UpdatedOrg;
+use crate::service::tokens::{Standing, TokenClaims};
+
+/// The ids of a change and of the organization that it makes or changes, known before anything happens. Stored with a key
+/// under which the change can be repeated.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct ChangeIds {
+    /// The organization's.
+    #[serde(rename = "org_id")]
+    pub org: OrgId,
+    /// The change's.
+    #[serde(rename = "change_id")]
+    pub change: ChangeId,
+}
+
+impl ChangeIds {
+    /// Those of a new organization.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self::of(OrgId::generate())
+    }
+
+    /// Those of a new change of an organization that exists.
+    #[must_use]
+    pub fn of(org: OrgId) -> Self {
+        Self { org, change: ChangeId::generate() }
+    }
 }
 
 impl OrgService {
-    /// What became of a change of an organization.
-    pub async fn outcome(&self, org_id: OrgId, change_id: ChangeId) -> Result<Outcome, RepoError> {
-        let found = self.repos.orgs.find_with_change(org_id, change_id).await?;
-        let Some((org, change)) = found else { return Ok(Outcome::Gone) };
-        Ok(match change.map(|change| change.progress) {
-            Some(Progress::Running { .. }) => Outcome::Running,
-            Some(Progress::Finished { .. }) => Outcome::Done(Box::new(org)),
-            Some(Progress::Undone { .. }) | None => Outcome::Nothing,
-        })
+    /// What became of a change, with the organization as it is now; `None` when there is no such organization, not any more or
+    /// not yet.
+    pub async fn outcome(&self, ids: ChangeIds) -> Result<Option<Former<(Org, Change)>>, RepoError> {
+        let found = self.repos.orgs.find_with_change(ids.org, ids.change).await?;
+        Ok(found.map(|(org, change)| match change {
+            Some(change) => match change.progress {
+                Progress::Running { .. } => Former::Running,
+                Progress::Finished { .. } => Former::Done((org, change)),
+                Progress::Undone { .. } => Former::Nothing,
+            },
+            None => Former::Nothing,
+        }))
     }
 
     /// The answer to an update that was made, for whoever made it: with a fresh token, if it was this change that ended the
     /// one that asks. Somebody whose token was ended otherwise is told nothing.
-    pub async fn updated(&self, claims: TokenClaims, change_id: ChangeId) -> Result<UpdatedOrg, OrgError> {
-        let change = self.repos.orgs.find_with_change(claims.org_id, change_id).await?.and_then(|(_, change)| change);
-        let found = self.repos.admins.find_with_org(claims.admin_id, claims.org_id).await?;
-        let found = found.filter(|(_, org)| org.state.is_visible() && org.token_epoch == claims.token_epoch);
-        let (admin, org) = found.ok_or(AuthError::InvalidToken)?;
-        let present = admin.credential_version;
-        let is_ended_by_it = present == claims.credential_version + 1
-            && change.and_then(|change| change.credential_version) == Some(present);
-        if present != claims.credential_version && !is_ended_by_it {
-            return Err(AuthError::InvalidToken.into());
-        }
-        let access_token = if is_ended_by_it { Some(self.tokens.issue(&admin, &org)?) } else { None };
-        Ok(UpdatedOrg { caller: Caller { admin, org }, access_token, change_id: Some(change_id), by: None })
+    pub async fn updated(&self, claims: TokenClaims, change: &Change) -> Result<UpdatedOrg, OrgError> {
+        let (caller, standing) = self.auth.recognize_after(claims, Some(change)).await?;
+        let access_token = match standing {
+            Standing::EndedByChange => Some(self.tokens.issue(&caller.admin, &caller.org)?),
+            Standing::Current => None,
+        };
+        Ok(UpdatedOrg { caller, access_token, change_id: Some(change.id), by: None })
     }
 }

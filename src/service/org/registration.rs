@@ -4,7 +4,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{OrgError, OrgService};
-use crate::domain::Network;
+use crate::domain::{Email, Network};
 use crate::service::passwords::HashOwner;
 
 /// Who may create organizations, as an operator decided.
@@ -60,15 +60,6 @@ impl Registration {
 }
 
 impl Registrant {
-    /// Where it is from, if nothing else is known of it.
-    #[must_use]
-    pub fn stranger(self) -> Option<Network> {
-        match self {
-            Self::Visitor(from) => Some(from),
-            Self::Operator(_) => None,
-        }
-    }
-
     /// On whose behalf its passwords are hashed.
     pub(super) fn hash_owner(self) -> HashOwner {
         let (Self::Visitor(from) | Self::Operator(from)) = self;
@@ -87,6 +78,15 @@ impl OrgService {
     pub fn count_creation(&self, by: Registrant) -> Result<(), OrgError> {
         match by {
             Registrant::Visitor(from) => Ok(self.attempts.create(from)?),
+            Registrant::Operator(_) => Ok(()),
+        }
+    }
+
+    /// Counts a creation whose idempotency key is known already as an attempt to log in: whether its body is the right one
+    /// tells whether the password in it is.
+    pub fn count_repetition(&self, by: Registrant, email: &Email) -> Result<(), OrgError> {
+        match by {
+            Registrant::Visitor(from) => Ok(self.attempts.log_in(email, from)?),
             Registrant::Operator(_) => Ok(()),
         }
     }

@@ -1,11 +1,13 @@
 //! `Idempotency-Key`: requests that are repeated because their answer was lost.
 
+use aws_lc_rs::{aead, hmac};
+use bson::oid::ObjectId;
 use bson::spec::BinarySubtype;
-use bson::{Binary, DateTime, doc};
+use bson::{Binary, DateTime, Document, doc};
 use serde_json::{Value, json};
 
 use crate::support::mongo;
-use crate::support::server::{by_name, empty_database};
+use crate::support::server::{SECRET, by_name, empty_database};
 use crate::support::{Answer, PASSWORD, Server};
 
 fn acme() -> Value {
@@ -292,4 +294,91 @@ async fn a_token_that_was_ended_by_somebody_else_gets_no_answer_to_its_former_re
     let fresh = fresh.body["access_token"].as_str().expect("a token");
     server.delete(fresh, "b").await.success(200);
     update(&server, "k", &stolen.token, &rename).await.problem(401, "invalid_token");
+}
+
+fn hmac(key: &[u8], text: &[u8]) -> Vec<u8> {
+    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text).as_ref().to_vec()
+}
+
+/// HKDF (RFC 5869) without a salt, for one block.
+fn derive(purpose: &str) -> Vec<u8> {
+    hmac(&hmac(&[0; 32], SECRET.as_bytes()), &[purpose.as_bytes(), &[1]].concat())
+}
+
+fn code(parts: &[&[u8]]) -> Vec<u8> {
+    let parts: Vec<_> = parts.iter().map(|part| [&(part.len() as u64).to_be_bytes(), *part].concat()).collect();
+    hmac(&derive("tenantry idempotency code v1"), &parts.concat())
+}
+
+fn binary(bytes: Vec<u8>) -> Binary {
+    Binary { subtype: BinarySubtype::Generic, bytes }
+}
+
+/// An answer as it is kept with the key of this code.
+fn sealed(key: &[u8], answer: &Value) -> Binary {
+    let mut text = answer.to_string().into_bytes();
+    let cipher = aead::UnboundKey::new(&aead::AES_256_GCM, &derive("tenantry idempotent answer v1")).expect("a key");
+    let nonce = aead::Nonce::assume_unique_for_key([7; 12]);
+    aead::LessSafeKey::new(cipher).seal_in_place_append_tag(nonce, aead::Aad::from(key), &mut text).expect("sealed");
+    binary([&[7; 12], text.as_slice()].concat())
+}
+
+/// A key of a creation as it has been stored since there are keys: by an attempt that made this and died.
+fn stored(key: &str, body: &Value, made: &Answer) -> Document {
+    let email = body["email"].as_str().expect("an email").as_bytes();
+    let id = |id: &Value| ObjectId::parse_str(id.as_str().expect("an id")).expect("an id");
+    doc! {
+        "_id": binary(code(&[b"create_organization", email, key.as_bytes()])),
+        "owner": binary(code(&[b"email", email])),
+        "fingerprint": binary(code(&[body.to_string().as_bytes()])),
+        "org_id": id(&made.body["organization"]["id"]),
+        "change_id": id(&made.body["change_id"]),
+        "expires_at": DateTime::from_millis(DateTime::now().timestamp_millis() + 3_600_000),
+        "attempt": 1_i64,
+        "holder": ObjectId::new(),
+        "lease_until": DateTime::from_millis(1_000),
+    }
+}
+
+#[tokio::test]
+async fn keys_are_understood_as_every_version_has_stored_them() {
+    let server = Server::start().await;
+    let keys = server.documents("idempotency_keys");
+    let made = server.create("acme", "a@example.com", PASSWORD).await.success(201);
+
+    let mut answered = stored("answered", &acme(), &made);
+    let key = code(&[b"create_organization", b"a@example.com", b"answered"]);
+    answered.insert("answer", sealed(&key, &json!({ "status": 201, "body": made.text })));
+    let died = stored("died", &acme(), &made);
+    let mut late = stored("late", &acme(), &made);
+    late.insert("former", vec![doc! { "org_id": late.get("org_id"), "change_id": late.get("change_id") }]);
+    late.extend(doc! { "org_id": ObjectId::new(), "change_id": ObjectId::new(), "attempt": 2_i64 });
+    keys.insert_many([answered, died, late]).await.expect("stored");
+    for key in ["answered", "died", "late"] {
+        assert_same(&made, &create(&server, key, &acme()).await);
+    }
+
+    // One that did nothing is carried out, and what is stored then is of the same shape.
+    let free = json!({ "organization_name": "free", "email": "b@example.com", "password": PASSWORD });
+    let mut nothing = stored("nothing", &free, &made);
+    nothing.extend(doc! { "org_id": ObjectId::new(), "change_id": ObjectId::new() });
+    keys.insert_one(&nothing).await.expect("stored");
+    let created = create(&server, "nothing", &free).await.success(201);
+    assert_eq!(created.header("idempotency-replayed"), "");
+    let now = keys.find_one(doc! { "_id": nothing.get("_id") }).await.expect("MongoDB").expect("kept");
+    let first = doc! { "org_id": nothing.get("org_id"), "change_id": nothing.get("change_id") };
+    assert_eq!(now.get_array("former").expect("a list"), &[first.into()]);
+    assert_eq!(now.get_i64("attempt").ok(), Some(2));
+    let id = |field| now.get_object_id(field).expect("an id").to_hex();
+    assert_eq!(
+        (id("org_id").as_str(), id("change_id").as_str()),
+        (
+            created.body["organization"]["id"].as_str().expect("an id"),
+            created.body["change_id"].as_str().expect("an id"),
+        )
+    );
+    let fields = |document: &Document| document.keys().cloned().collect::<std::collections::BTreeSet<_>>();
+    nothing.extend(doc! { "answer": null, "former": null });
+    assert_eq!(fields(&now), fields(&nothing));
+    assert_same(&created, &create(&server, "nothing", &free).await);
 }
