@@ -16,7 +16,8 @@ use mongodb::{Client, Collection, Database};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::place::DATABASE;
+/// The database that is measured.
+pub(crate) const DATABASE: &str = "master_db";
 
 /// The argument that makes this program the bare one.
 pub(crate) const ARGUMENT: &str = "bare";

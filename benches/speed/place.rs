@@ -9,12 +9,11 @@ use mongodb::Collection;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::bare::{ARGUMENT, DATABASE};
 use crate::load::{Connection, request, so_often};
 use crate::support::mongo::Mongod;
 use crate::support::server::{PASSWORD, SECRET};
 
-/// The database of every server here.
-pub(crate) const DATABASE: &str = "master_db";
 /// How many organizations are made at once.
 const MAKERS: usize = 16;
 /// How long a process may take to say where it listens.
@@ -60,7 +59,7 @@ impl Served {
     /// The bare program: this one, called otherwise.
     pub(crate) async fn bare(mongod: &Mongod, settings: Settings<'_>) -> Self {
         let mut command = Command::new(std::env::current_exe().expect("this program"));
-        command.arg(crate::bare::ARGUMENT).arg(mongod.uri()).envs(settings.iter().copied());
+        command.arg(ARGUMENT).arg(mongod.uri()).envs(settings.iter().copied());
         Self::start(command, "/ready").await
     }
 

@@ -24,7 +24,24 @@ impl Invalid {
     /// The same refusal, about a member of the object at `pointer`.
     #[must_use]
     pub fn at_member(self, pointer: &str, name: &str) -> FieldError {
-        self.at(format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1")))
+        self.at(pointer_into(pointer, name))
+    }
+}
+
+/// A JSON Pointer (RFC 6901) to a part of what is at `outer`.
+pub(crate) fn pointer_into(outer: &str, part: &str) -> String {
+    let mut pointer = outer.to_owned();
+    point_into(&mut pointer, part);
+    pointer
+}
+
+/// The same, in its place.
+pub(crate) fn point_into(pointer: &mut String, part: &str) {
+    pointer.push('/');
+    if part.contains(['~', '/']) {
+        pointer.push_str(&part.replace('~', "~0").replace('/', "~1"));
+    } else {
+        pointer.push_str(part);
     }
 }
 

@@ -24,6 +24,7 @@ pub use admin::{Admin, AdminId, Email, EmailQuery};
 pub use caller::Caller;
 pub use change::{Change, ChangeId, ChangeKind, Progress};
 pub use invalid::{FieldError, Invalid};
+pub(crate) use invalid::{point_into, pointer_into};
 pub use network::Network;
 pub use new_id::new_id;
 pub use org::{Connection, Deletion, FoundBy, OldName, Org, OrgId, OrgName, OrgReference, OrgState, Slug};

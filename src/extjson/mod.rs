@@ -4,6 +4,7 @@
 //! `{"$numberDecimal": …}`, …). Both directions work on raw BSON without a tree in between, because every document that
 //! is imported or exported comes through here.
 
+mod id;
 mod numbers;
 mod read;
 #[cfg(test)]

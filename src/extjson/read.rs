@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::MAX_DEPTH;
 use super::numbers::{SUSPICIOUS_FROM, suspicious_literals};
 use crate::domain::document::REVISION_FIELD;
-use crate::domain::{FieldError, Invalid};
+use crate::domain::{FieldError, Invalid, point_into};
 
 /// How many broken places of a document are reported; whoever made more of them sees the rest the next time.
 const MAX_ERRORS: usize = 20;
@@ -70,7 +70,7 @@ pub struct StoredFields {
 /// # Errors
 /// See [`ReadError`]; every broken place is named.
 pub fn read_stored(text: &[u8]) -> Result<StoredFields, ReadError> {
-    let reader = Reader::new(Names::OfDocuments);
+    let reader = TextReader::new(Names::OfDocuments);
     let fields = reader.read_object(text)?;
     let id = reader.id.into_inner();
     Ok(StoredFields { id, fields })
@@ -78,13 +78,13 @@ pub fn read_stored(text: &[u8]) -> Result<StoredFields, ReadError> {
 
 /// Reads a JSON object whose names may be operators; what they mean is for the caller to check.
 pub fn read_query(text: &[u8]) -> Result<Document, ReadError> {
-    let raw = Reader::new(Names::Any).read_object(text)?;
+    let raw = TextReader::new(Names::Any).read_object(text)?;
     Document::try_from(raw).map_err(|_malformed| ReadError::Syntax { line: 1, column: 1 })
 }
 
 /// Reads any value, such as an `_id` that stands in a path.
 pub fn read_value(text: &[u8]) -> Result<Bson, ReadError> {
-    let raw = Reader::new(Names::OfValues).read(text)?;
+    let raw = TextReader::new(Names::OfValues).read(text)?;
     Bson::try_from(raw).map_err(|_malformed| ReadError::Syntax { line: 1, column: 1 })
 }
 
@@ -100,7 +100,7 @@ enum Names {
 }
 
 /// One reading: where it is, and what was wrong so far.
-struct Reader {
+struct TextReader {
     names: Names,
     /// The JSON Pointer of the present place, and where each of its parts begins.
     pointer: RefCell<String>,
@@ -114,7 +114,7 @@ struct Reader {
     stopped_at: RefCell<Option<String>>,
 }
 
-impl Reader {
+impl TextReader {
     fn new(names: Names) -> Self {
         Self {
             names,
@@ -129,7 +129,7 @@ impl Reader {
 
     fn read(&self, text: &[u8]) -> Result<RawBson, ReadError> {
         let mut deserializer = serde_json::Deserializer::from_slice(text);
-        let read = Place { reader: self, depth: 0 }.deserialize(&mut deserializer);
+        let read = ValueSeed { reader: self, depth: 0 }.deserialize(&mut deserializer);
         let read = read.and_then(|value| deserializer.end().map(|()| value));
         let value = read.map_err(|error| self.stopped(&error))?;
         let errors = self.errors.take();
@@ -170,7 +170,7 @@ impl Reader {
         let again = Self { lost_digits, ..Self::new(self.names) };
         let mut deserializer = serde_json::Deserializer::from_slice(text);
         // It was read without an error a moment ago.
-        let _read = Place { reader: &again, depth: 0 }.deserialize(&mut deserializer);
+        let _read = ValueSeed { reader: &again, depth: 0 }.deserialize(&mut deserializer);
         if again.errors.borrow().is_empty() {
             // The two readings do not agree on what is a number: rather refuse than store another one.
             again.refuse(too_large_a_number());
@@ -213,25 +213,20 @@ impl Reader {
     fn enter(&self, part: &str) -> usize {
         let mut pointer = self.pointer.borrow_mut();
         let outer = pointer.len();
-        pointer.push('/');
-        if part.contains(['~', '/']) {
-            pointer.push_str(&part.replace('~', "~0").replace('/', "~1"));
-        } else {
-            pointer.push_str(part);
-        }
+        point_into(&mut pointer, part);
         outer
     }
 }
 
 /// A place where a value is expected.
 #[derive(Clone, Copy)]
-struct Place<'r> {
-    reader: &'r Reader,
+struct ValueSeed<'r> {
+    reader: &'r TextReader,
     /// How many objects and arrays it stands in.
     depth: usize,
 }
 
-impl<'de> DeserializeSeed<'de> for Place<'_> {
+impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
     type Value = RawBson;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<RawBson, D::Error> {
@@ -239,7 +234,7 @@ impl<'de> DeserializeSeed<'de> for Place<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Place<'_> {
+impl<'de> Visitor<'de> for ValueSeed<'_> {
     type Value = RawBson;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -293,7 +288,7 @@ impl<'de> Visitor<'de> for Place<'_> {
         }
         let (mut array, mut index) = (RawArrayBuf::new(), itoa::Buffer::new());
         for position in 0_usize.. {
-            let inner = Place { depth: self.depth + 1, ..self };
+            let inner = ValueSeed { depth: self.depth + 1, ..self };
             let read = self.reader.inside(index.format(position), || values.next_element_seed(inner))?;
             let Some(value) = read else { break };
             array.push(value);
@@ -318,7 +313,7 @@ impl<'de> Visitor<'de> for Place<'_> {
                 members.next_value::<IgnoredAny>()?;
                 continue;
             }
-            let inner = Place { depth: self.depth + 1, ..self };
+            let inner = ValueSeed { depth: self.depth + 1, ..self };
             let value = self.reader.inside(&name, || members.next_value_seed(inner))?;
             self.keep(&mut document, &name, value).map_err(A::Error::custom)?;
         }
@@ -326,7 +321,7 @@ impl<'de> Visitor<'de> for Place<'_> {
     }
 }
 
-impl Place<'_> {
+impl ValueSeed<'_> {
     /// Whether the object here is a whole document to be stored.
     fn is_document(self) -> bool {
         self.depth == 0 && self.reader.names == Names::OfDocuments

@@ -108,13 +108,12 @@ mod tests {
     use bson::{Document, doc};
 
     use super::*;
-    use crate::extjson::read_stored;
 
     #[test]
     fn a_new_document_has_its_id_first_and_its_revision_last() {
-        let read = read_stored(br#"{"b": 1, "_id": "x", "a": {"_rev": 2}}"#).expect("a document");
-        let id = DocumentId::of_new(read.id.expect("an id")).expect("a good id");
-        let new = NewDocument::new(id, &read.fields).expect("small");
+        let fields = RawDocumentBuf::try_from(&doc! { "b": 1, "a": { "_rev": 2 } }).expect("BSON");
+        let id = DocumentId::of_new("x".into()).expect("a good id");
+        let new = NewDocument::new(id, &fields).expect("small");
         let stored = Document::try_from(new.raw.clone()).expect("BSON");
         assert_eq!(stored, doc! { "_id": "x", "b": 1, "a": { "_rev": 2 }, "_rev": new.revision });
         assert_eq!(stored.keys().collect::<Vec<_>>(), ["_id", "b", "a", "_rev"]);

@@ -38,7 +38,7 @@ enum Node {
 
 /// A place: a character of the pattern was read there.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct PatternPlace {
     /// The number of the set that the character was of.
     pub(super) set: usize,
     /// The innermost repeat around it, in bytes of the pattern.
@@ -74,7 +74,7 @@ enum Context {
 /// The whole machine.
 #[derive(Debug)]
 pub(super) struct Machine {
-    pub(super) places: Vec<Place>,
+    pub(super) places: Vec<PatternPlace>,
     /// The ways of a search that begins at the beginning of the text, after a line feed, and elsewhere.
     pub(super) starts: [Ways; 3],
     /// Where searches begin.
@@ -93,7 +93,7 @@ impl Machine {
         let after: Vec<NodeId> = graph.places.iter().map(|(_, next, _)| *next).collect();
         let ways = graph.ways(Context::After, sets, &after)?;
         let places = graph.places.into_iter().zip(ways);
-        let places = places.map(|((set, _, repeat), ways)| Place { set, repeat, ways }).collect();
+        let places = places.map(|((set, _, repeat), ways)| PatternPlace { set, repeat, ways }).collect();
         // What matches at once is searched for at one place only.
         let search = if starts[0].is_end { Starts::Once } else { expr.starts() };
         Ok(Self { places, starts, search })

@@ -54,7 +54,7 @@ impl Read {
 pub(super) fn read(refusal: Refusal<'_>, options: Options, fuel: &mut Fuel) -> Result<Read, Invalid> {
     let parsed = ParserBuilder::new().nest_limit(NEST_MAX).build().parse(refusal.pattern);
     let ast = parsed.map_err(|error| refusal.syntax(&error))?;
-    let mut reader = Reader { refusal, options, sets: Vec::new(), fuel };
+    let mut reader = PatternReader { refusal, options, sets: Vec::new(), fuel };
     let expr = match reader.expr(&ast)? {
         group @ Expr::Group(_) => group,
         other => Expr::Group(vec![other]),
@@ -62,7 +62,7 @@ pub(super) fn read(refusal: Refusal<'_>, options: Options, fuel: &mut Fuel) -> R
     Ok(Read { expr, sets: reader.sets })
 }
 
-struct Reader<'p> {
+struct PatternReader<'p> {
     refusal: Refusal<'p>,
     /// Those that hold at this place of the pattern.
     options: Options,
@@ -70,7 +70,7 @@ struct Reader<'p> {
     fuel: &'p mut Fuel,
 }
 
-impl Reader<'_> {
+impl PatternReader<'_> {
     fn expr(&mut self, ast: &Ast) -> Result<Expr, Invalid> {
         match ast {
             Ast::Empty(_) => Ok(Expr::Empty),

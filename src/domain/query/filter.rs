@@ -2,9 +2,10 @@
 
 use bson::Document;
 
+use super::operands::Dialect;
 use super::partial;
-use super::place::Place;
-use super::reader::{Dialect, Reader};
+use super::place::FilterPlace;
+use super::reader::FilterReader;
 use crate::domain::{FieldError, Invalid};
 
 /// A filter that MongoDB can run on behalf of a client: it holds no code, no expression and no text search, is bounded
@@ -22,18 +23,18 @@ impl Filter {
     /// # Errors
     /// Everything that is wrong, up to [`super::ERRORS_MAX`] refusals, each with a JSON Pointer into the filter.
     pub fn parse(filter: &Document) -> Result<Self, Vec<FieldError>> {
-        let mut reader = Reader::new(Dialect::Find);
+        let mut reader = FilterReader::new(Dialect::Find);
         reader.read_top(filter);
         Self::accept(filter, reader.into_errors())
     }
 
     /// Reads the filter of a partial index, for which MongoDB 6.0 takes fewer operators, and those not nested as deep.
     pub fn parse_partial(filter: &Document) -> Result<Self, Vec<FieldError>> {
-        let mut reader = Reader::new(Dialect::PartialIndex);
+        let mut reader = FilterReader::new(Dialect::PartialIndex);
         reader.read_top(filter);
         let mut errors = reader.into_errors();
         if errors.is_empty() {
-            errors.extend(partial::check_depth(filter).err().map(|invalid| invalid.at(Place::ROOT.pointer())));
+            errors.extend(partial::check_depth(filter).err().map(|invalid| invalid.at(FilterPlace::ROOT.pointer())));
         }
         Self::accept(filter, errors)
     }
@@ -67,7 +68,10 @@ impl Filter {
             return Err(errors);
         }
         let bytes = filter.to_vec().map_err(|error| {
-            vec![Invalid::new("invalid_value", format!("cannot be written as BSON: {error}")).at(Place::ROOT.pointer())]
+            vec![
+                Invalid::new("invalid_value", format!("cannot be written as BSON: {error}"))
+                    .at(FilterPlace::ROOT.pointer()),
+            ]
         })?;
         Ok(Self { document: filter.clone(), bytes })
     }

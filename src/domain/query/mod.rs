@@ -23,8 +23,9 @@ mod sort;
 pub use fields::{FIELDS_MAX, Fields};
 pub use filter::Filter;
 pub use keyset::{Position, Unsortable};
+pub use operands::REGEX_MAX_BYTES;
 pub use path::{FieldPath, SEGMENTS_MAX};
-pub use reader::{CONDITIONS_MAX, DEPTH_MAX, ERRORS_MAX, REGEX_MAX_BYTES, VALUES_MAX};
+pub use reader::{CONDITIONS_MAX, DEPTH_MAX, ERRORS_MAX, VALUES_MAX};
 pub use sort::{Direction, SORT_KEYS_MAX, Sort};
 
 /// The bytes that say which listing a filter and a sort make, for binding a cursor to it: the same question always has

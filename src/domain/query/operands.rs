@@ -1,10 +1,34 @@
-//! What each operator takes, so that MongoDB never has to refuse it.
+//! Which operators there are, and what each takes, so that MongoDB never has to refuse it.
 
 use bson::{Bson, Document};
 
-use super::reader::{Dialect, REGEX_MAX_BYTES};
 use crate::domain::Invalid;
 use crate::domain::pattern::Options;
+
+/// The longest pattern of a `$regex`, in bytes.
+pub const REGEX_MAX_BYTES: usize = 256;
+
+/// What a filter is for, which says what it may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// MongoDB's `find`.
+    Find,
+    /// The `partialFilterExpression` of an index.
+    PartialIndex,
+}
+
+impl Dialect {
+    /// Whether an operator may stand in such a filter. Those of a partial index are what MongoDB 6.0 takes.
+    pub(super) fn allows(self, operator: &str) -> bool {
+        match operator {
+            "$eq" | "$gt" | "$gte" | "$lt" | "$lte" | "$in" | "$exists" | "$type" | "$and" | "$or" => true,
+            "$ne" | "$nin" | "$nor" | "$not" | "$all" | "$elemMatch" | "$size" | "$mod" | "$regex" | "$options" => {
+                self == Self::Find
+            }
+            _ => false,
+        }
+    }
+}
 
 /// The names of BSON types that `$type` knows (BSON specification, and `number` for the four kinds of numbers).
 const TYPE_NAMES: [&str; 22] = [

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::operands;
-use super::place::Place;
+use super::place::FilterPlace;
 use crate::domain::Invalid;
 use crate::domain::pattern::{Inspector, STEPS_MAX, Use};
 use bson::{Bson, Document};
@@ -18,7 +18,7 @@ pub(super) struct Patterns {
 
 impl Patterns {
     /// Takes a `$regex` and the options beside it, if MongoDB can match it, and all before it, in time.
-    pub(super) fn take(&mut self, operand: &Bson, beside: &Document, place: &Place<'_>) -> Result<(), Invalid> {
+    pub(super) fn take(&mut self, operand: &Bson, beside: &Document, place: &FilterPlace<'_>) -> Result<(), Invalid> {
         let (pattern, options) = operands::regex(operand, beside)?;
         let steps = self.inspector.steps(pattern, options, Use::Plain)?;
         let together = self.steps.entry(place.path()).or_default();

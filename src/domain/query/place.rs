@@ -1,9 +1,11 @@
 //! Where a reader of nested values is, kept on the stack and only written out for a refusal.
 
+use crate::domain::pointer_into;
+
 /// A place in a nested value: the key or the index by which it was entered, and the place it was entered from.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place<'a> {
-    step: Option<(&'a Place<'a>, Step<'a>)>,
+pub(super) struct FilterPlace<'a> {
+    step: Option<(&'a FilterPlace<'a>, Step<'a>)>,
     depth: usize,
 }
 
@@ -13,7 +15,7 @@ enum Step<'a> {
     Index(usize),
 }
 
-impl<'a> Place<'a> {
+impl<'a> FilterPlace<'a> {
     /// The whole value.
     pub(super) const ROOT: Self = Self { step: None, depth: 0 };
 
@@ -37,10 +39,9 @@ impl<'a> Place<'a> {
         let Some((parent, step)) = self.step else {
             return String::new();
         };
-        let parent = parent.pointer();
         match step {
-            Step::Key(key) => format!("{parent}/{}", key.replace('~', "~0").replace('/', "~1")),
-            Step::Index(index) => format!("{parent}/{index}"),
+            Step::Key(key) => pointer_into(&parent.pointer(), key),
+            Step::Index(index) => pointer_into(&parent.pointer(), &index.to_string()),
         }
     }
 
@@ -73,8 +74,8 @@ mod tests {
 
     #[test]
     fn a_place_reads_as_a_json_pointer() {
-        assert_eq!(Place::ROOT.pointer(), "");
-        let first = Place::ROOT.key("$or");
+        assert_eq!(FilterPlace::ROOT.pointer(), "");
+        let first = FilterPlace::ROOT.key("$or");
         let second = first.index(3);
         let third = second.key("a/b~c");
         assert_eq!(third.pointer(), "/$or/3/a~1b~0c");
@@ -83,13 +84,13 @@ mod tests {
 
     #[test]
     fn a_field_has_one_path_however_it_is_asked_for() {
-        let direct = Place::ROOT.key("a.b");
-        let (list, at) = (Place::ROOT.key("$or"), 0);
+        let direct = FilterPlace::ROOT.key("a.b");
+        let (list, at) = (FilterPlace::ROOT.key("$or"), 0);
         let (clause, field) = (list.index(at), "a.0");
         let (element, matched) = (clause.key(field), "$elemMatch");
         let (inner, name) = (element.key(matched), "12.b");
         assert_eq!(direct.path(), ".a.b");
         assert_eq!(inner.key(name).key("$regex").path(), direct.path());
-        assert_ne!(Place::ROOT.key("a.bc").path(), direct.path());
+        assert_ne!(FilterPlace::ROOT.key("a.bc").path(), direct.path());
     }
 }

@@ -5,10 +5,10 @@
 
 use bson::{Bson, Document};
 
-use super::operands;
+use super::operands::{self, Dialect};
 use super::path::FieldPath;
 use super::patterns::Patterns;
-use super::place::Place;
+use super::place::FilterPlace;
 use crate::domain::{FieldError, Invalid};
 
 /// How deep objects and arrays may be nested in a filter, the filter itself included.
@@ -20,20 +20,8 @@ pub const CONDITIONS_MAX: usize = 200;
 /// The most values in one `$in`, `$nin` or `$all`.
 pub const VALUES_MAX: usize = 1_000;
 
-/// The longest pattern of a `$regex`, in bytes.
-pub const REGEX_MAX_BYTES: usize = 256;
-
 /// The most refusals that are reported for one filter.
 pub const ERRORS_MAX: usize = 50;
-
-/// What a filter is for, which says what it may hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Dialect {
-    /// MongoDB's `find`.
-    Find,
-    /// The `partialFilterExpression` of an index.
-    PartialIndex,
-}
 
 /// Whose names stand in a filter object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,14 +34,14 @@ enum Scope {
 
 /// Reads one filter.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub(super) struct FilterReader {
     dialect: Dialect,
     conditions: usize,
     patterns: Patterns,
     errors: Vec<FieldError>,
 }
 
-impl Reader {
+impl FilterReader {
     /// A reader that has seen nothing.
     pub(super) fn new(dialect: Dialect) -> Self {
         Self { dialect, conditions: 0, patterns: Patterns::default(), errors: Vec::new() }
@@ -61,7 +49,7 @@ impl Reader {
 
     /// Reads a whole filter.
     pub(super) fn read_top(&mut self, filter: &Document) {
-        self.read_filter(filter, &Place::ROOT, Scope::Top);
+        self.read_filter(filter, &FilterPlace::ROOT, Scope::Top);
     }
 
     /// All that was wrong.
@@ -69,21 +57,21 @@ impl Reader {
         self.errors
     }
 
-    fn refuse(&mut self, why: Invalid, place: &Place<'_>) {
+    fn refuse(&mut self, why: Invalid, place: &FilterPlace<'_>) {
         if self.errors.len() < ERRORS_MAX {
             self.errors.push(why.at(place.pointer()));
         }
     }
 
     /// Notes a refusal, if it is one.
-    fn check(&mut self, verdict: Result<(), Invalid>, place: &Place<'_>) {
+    fn check(&mut self, verdict: Result<(), Invalid>, place: &FilterPlace<'_>) {
         if let Err(why) = verdict {
             self.refuse(why, place);
         }
     }
 
     /// Counts one condition; the first that is too many is reported, and the others go with it.
-    fn count(&mut self, place: &Place<'_>) {
+    fn count(&mut self, place: &FilterPlace<'_>) {
         self.conditions += 1;
         if self.conditions == CONDITIONS_MAX + 1 {
             let why = format!("is the condition after the {CONDITIONS_MAX} that a filter may have");
@@ -92,7 +80,7 @@ impl Reader {
     }
 
     /// Whether the object or array at this place may be entered. This also bounds the recursion of everything below.
-    fn enter(&mut self, place: &Place<'_>) -> bool {
+    fn enter(&mut self, place: &FilterPlace<'_>) -> bool {
         let may_enter = place.depth() < DEPTH_MAX;
         if !may_enter {
             self.refuse(Invalid::new("too_deep", format!("must not be nested deeper than {DEPTH_MAX} levels")), place);
@@ -100,7 +88,7 @@ impl Reader {
         may_enter
     }
 
-    fn read_filter(&mut self, filter: &Document, place: &Place<'_>, scope: Scope) {
+    fn read_filter(&mut self, filter: &Document, place: &FilterPlace<'_>, scope: Scope) {
         if !self.enter(place) {
             return;
         }
@@ -117,7 +105,7 @@ impl Reader {
         }
     }
 
-    fn read_clauses(&mut self, operator: &str, clauses: &Bson, place: &Place<'_>, scope: Scope) {
+    fn read_clauses(&mut self, operator: &str, clauses: &Bson, place: &FilterPlace<'_>, scope: Scope) {
         self.count(place);
         if !self.dialect.allows(operator) {
             return self.refuse(unsupported(operator), place);
@@ -140,7 +128,7 @@ impl Reader {
         }
     }
 
-    fn read_field(&mut self, value: &Bson, place: &Place<'_>) {
+    fn read_field(&mut self, value: &Bson, place: &FilterPlace<'_>) {
         match value {
             Bson::Document(operators) if operators.keys().any(|key| key.starts_with('$')) => {
                 self.read_operators(operators, place);
@@ -152,7 +140,7 @@ impl Reader {
         }
     }
 
-    fn read_operators(&mut self, operators: &Document, place: &Place<'_>) {
+    fn read_operators(&mut self, operators: &Document, place: &FilterPlace<'_>) {
         if !self.enter(place) {
             return;
         }
@@ -171,7 +159,7 @@ impl Reader {
         }
     }
 
-    fn read_operator(&mut self, name: &str, operand: &Bson, beside: &Document, place: &Place<'_>) {
+    fn read_operator(&mut self, name: &str, operand: &Bson, beside: &Document, place: &FilterPlace<'_>) {
         match name {
             "$eq" | "$ne" | "$gt" | "$gte" | "$lt" | "$lte" => self.read_value(operand, place),
             "$in" | "$nin" | "$all" => self.read_values(operand, place),
@@ -190,7 +178,7 @@ impl Reader {
         }
     }
 
-    fn read_not(&mut self, operand: &Bson, place: &Place<'_>) {
+    fn read_not(&mut self, operand: &Bson, place: &FilterPlace<'_>) {
         match operand {
             Bson::Document(operators) if operators.is_empty() => {
                 self.refuse(Invalid::new("too_short", "must hold at least one operator"), place);
@@ -202,7 +190,7 @@ impl Reader {
 
     /// An element is described either by operators on itself, or by a filter on its fields. `$and`, `$or` and `$nor`
     /// alone make a filter, as MongoDB has it.
-    fn read_element(&mut self, operand: &Bson, place: &Place<'_>) {
+    fn read_element(&mut self, operand: &Bson, place: &FilterPlace<'_>) {
         match operand {
             Bson::Document(element) if element.keys().any(|key| key.starts_with('$') && !is_logical(key)) => {
                 self.read_operators(element, place);
@@ -212,7 +200,7 @@ impl Reader {
         }
     }
 
-    fn read_values(&mut self, operand: &Bson, place: &Place<'_>) {
+    fn read_values(&mut self, operand: &Bson, place: &FilterPlace<'_>) {
         let Bson::Array(values) = operand else {
             return self.refuse(Invalid::new("wrong_type", "must be an array of values"), place);
         };
@@ -222,7 +210,7 @@ impl Reader {
         self.read_elements(values, place);
     }
 
-    fn read_elements(&mut self, values: &[Bson], place: &Place<'_>) {
+    fn read_elements(&mut self, values: &[Bson], place: &FilterPlace<'_>) {
         if !self.enter(place) {
             return;
         }
@@ -232,7 +220,7 @@ impl Reader {
     }
 
     /// A value to compare with, in which nothing is an operator.
-    fn read_value(&mut self, value: &Bson, place: &Place<'_>) {
+    fn read_value(&mut self, value: &Bson, place: &FilterPlace<'_>) {
         match value {
             Bson::Document(object) => self.read_object(object, place),
             Bson::Array(values) => self.read_elements(values, place),
@@ -240,7 +228,7 @@ impl Reader {
         }
     }
 
-    fn read_object(&mut self, object: &Document, place: &Place<'_>) {
+    fn read_object(&mut self, object: &Document, place: &FilterPlace<'_>) {
         if !self.enter(place) {
             return;
         }
@@ -253,19 +241,6 @@ impl Reader {
             } else {
                 self.read_value(value, &at);
             }
-        }
-    }
-}
-
-impl Dialect {
-    /// Whether an operator may stand in such a filter. Those of a partial index are what MongoDB 6.0 takes.
-    fn allows(self, operator: &str) -> bool {
-        match operator {
-            "$eq" | "$gt" | "$gte" | "$lt" | "$lte" | "$in" | "$exists" | "$type" | "$and" | "$or" => true,
-            "$ne" | "$nin" | "$nor" | "$not" | "$all" | "$elemMatch" | "$size" | "$mod" | "$regex" | "$options" => {
-                self == Self::Find
-            }
-            _ => false,
         }
     }
 }

@@ -2,17 +2,17 @@
 
 use bson::{Bson, Document, doc};
 
-use super::place::Place;
+use super::place::SchemaPlace;
 use super::rules::Rules;
 use super::translate::Translation;
 use super::values;
 
 impl Translation {
     /// `allOf`, `anyOf`, `oneOf`, `not`, and `if` with `then` and `else`.
-    pub(super) fn applicators(&mut self, schema: &Document, place: &Place, rules: &mut Rules) {
+    pub(super) fn applicators(&mut self, schema: &Document, place: &SchemaPlace, rules: &mut Rules) {
         for keyword in ["allOf", "anyOf", "oneOf"] {
             if let Some(value) = schema.get(keyword) {
-                rules.put(keyword, self.schemas(value, &place.at(keyword), Place::same_value));
+                rules.put(keyword, self.schemas(value, &place.at(keyword), SchemaPlace::same_value));
             }
         }
         if let Some(value) = schema.get("not") {
@@ -22,7 +22,12 @@ impl Translation {
     }
 
     /// A list of one schema or more, each at the place that `applied` makes of the item's.
-    pub(super) fn schemas(&mut self, value: &Bson, place: &Place, applied: fn(&Place) -> Place) -> Vec<Document> {
+    pub(super) fn schemas(
+        &mut self,
+        value: &Bson,
+        place: &SchemaPlace,
+        applied: fn(&SchemaPlace) -> SchemaPlace,
+    ) -> Vec<Document> {
         let schemas = self.accept(place, values::filled_list(value, "schemas")).unwrap_or_default();
         let translate = |(index, schema)| self.subschema(schema, &applied(&place.item(index)));
         schemas.iter().enumerate().map(translate).collect()
@@ -30,7 +35,7 @@ impl Translation {
 
     /// What matches `if` must match `then`, and what does not must match `else`. Without `if` the others say nothing,
     /// and without them it says nothing; they are read all the same, so that what is wrong in them is told.
-    fn conditions(&mut self, schema: &Document, place: &Place, rules: &mut Rules) {
+    fn conditions(&mut self, schema: &Document, place: &SchemaPlace, rules: &mut Rules) {
         let mut translated = |keyword: &str| {
             schema.get(keyword).map(|value| {
                 let before = self.subschemas;

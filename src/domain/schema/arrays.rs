@@ -2,14 +2,14 @@
 
 use bson::{Bson, Document, doc};
 
-use super::place::Place;
+use super::place::SchemaPlace;
 use super::rules::Rules;
 use super::translate::Translation;
 use super::{Invalid, values};
 
 impl Translation {
     /// All keywords about lists.
-    pub(super) fn arrays(&mut self, schema: &Document, place: &Place, rules: &mut Rules) {
+    pub(super) fn arrays(&mut self, schema: &Document, place: &SchemaPlace, rules: &mut Rules) {
         self.counts(schema, ["minItems", "maxItems"], place, rules);
         if let Some(value) = schema.get("uniqueItems")
             && let Some(unique) = self.accept(&place.at("uniqueItems"), values::boolean(value))
@@ -22,7 +22,7 @@ impl Translation {
 
     /// `items`, `prefixItems` and `additionalItems`. A list of schemas for the first items is `prefixItems` since
     /// draft 2020-12 and `items` before; `items` and `additionalItems` are what follows them.
-    fn items(&mut self, schema: &Document, place: &Place, rules: &mut Rules) {
+    fn items(&mut self, schema: &Document, place: &SchemaPlace, rules: &mut Rules) {
         let items = schema.get("items");
         let others = schema.get("additionalItems").map(|others| ("additionalItems", others));
         if let Some(first) = schema.get("prefixItems") {
@@ -51,10 +51,10 @@ impl Translation {
         keyword: &str,
         first: &Bson,
         others: Option<(&str, &Bson)>,
-        place: &Place,
+        place: &SchemaPlace,
         rules: &mut Rules,
     ) {
-        let schemas = self.schemas(first, &place.at(keyword), Place::inner_value);
+        let schemas = self.schemas(first, &place.at(keyword), SchemaPlace::inner_value);
         let mut group = doc! { "items": schemas };
         if let Some((name, others)) = others {
             group.insert("additionalItems", self.or_false(others, &place.at(name).inner_value()));
@@ -66,7 +66,7 @@ impl Translation {
     /// match anything, has none, and what is not a list needs none.
     ///
     /// `oneOf` around a single schema changes nothing; by it the reading of refusals knows this rule (`violations.rs`).
-    fn contains(&mut self, schema: &Document, place: &Place, rules: &mut Rules) {
+    fn contains(&mut self, schema: &Document, place: &SchemaPlace, rules: &mut Rules) {
         if let Some(wanted) = schema.get("contains") {
             let wanted = self.subschema(wanted, &place.at("contains").inner_value());
             let lacking = doc! { "type": "array", "items": { "not": wanted } };

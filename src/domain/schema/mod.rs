@@ -20,7 +20,7 @@ mod violations;
 
 use bson::{Bson, Document};
 
-use self::place::Place;
+use self::place::SchemaPlace;
 use self::translate::Translation;
 use super::{FieldError, Invalid};
 
@@ -57,14 +57,14 @@ impl CollectionSchema {
     /// Every place that cannot be translated, each with its JSON Pointer (RFC 6901) into the schema.
     pub fn parse(schema: &Document) -> Result<Self, Vec<FieldError>> {
         let mut translation = Translation::default();
-        let enforced = translation.schema(schema, &Place::whole());
+        let enforced = translation.schema(schema, &SchemaPlace::whole());
         if translation.errors.is_empty() && bson_levels(&enforced) > MAX_BSON_LEVELS {
-            translation.refuse(&Place::whole(), Invalid::new("too_deep", "nests its rules too deep for MongoDB"));
+            translation.refuse(&SchemaPlace::whole(), Invalid::new("too_deep", "nests its rules too deep for MongoDB"));
         }
         if translation.errors.is_empty()
             && let Err(why) = translation.patterns.check(&enforced)
         {
-            translation.refuse(&Place::whole(), why);
+            translation.refuse(&SchemaPlace::whole(), why);
         }
         if translation.errors.is_empty() { Ok(Self { enforced }) } else { Err(translation.errors) }
     }

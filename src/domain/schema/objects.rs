@@ -4,14 +4,14 @@ use std::collections::HashSet;
 
 use bson::{Bson, Document, doc};
 
-use super::place::Place;
+use super::place::SchemaPlace;
 use super::rules::Rules;
 use super::translate::Translation;
 use super::{Invalid, REVISION, values};
 
 impl Translation {
     /// All keywords about objects.
-    pub(super) fn objects(&mut self, schema: &Document, place: &Place, rules: &mut Rules) {
+    pub(super) fn objects(&mut self, schema: &Document, place: &SchemaPlace, rules: &mut Rules) {
         self.properties(schema, place, rules);
         self.required(schema, place, rules);
         self.property_counts(schema, place, rules);
@@ -21,13 +21,13 @@ impl Translation {
     }
 
     /// An object from names to whatever a keyword has there.
-    fn members<'a>(&mut self, schema: &'a Document, keyword: &str, place: &Place) -> Option<&'a Document> {
+    fn members<'a>(&mut self, schema: &'a Document, keyword: &str, place: &SchemaPlace) -> Option<&'a Document> {
         let value = schema.get(keyword)?;
         self.accept(&place.at(keyword), values::object(value))
     }
 
     /// `properties`, `patternProperties` and `additionalProperties`, which have their meaning from each other.
-    fn properties(&mut self, schema: &Document, place: &Place, rules: &mut Rules) {
+    fn properties(&mut self, schema: &Document, place: &SchemaPlace, rules: &mut Rules) {
         let mut group = Document::new();
         if let Some(members) = self.members(schema, "properties", place) {
             group.insert("properties", self.named_properties(members, &place.at("properties")));
@@ -48,7 +48,7 @@ impl Translation {
         rules.put_together(group);
     }
 
-    fn named_properties(&mut self, members: &Document, place: &Place) -> Document {
+    fn named_properties(&mut self, members: &Document, place: &SchemaPlace) -> Document {
         let mut translated = Document::new();
         for (name, schema) in members {
             let property = place.at(name);
@@ -58,7 +58,7 @@ impl Translation {
         translated
     }
 
-    fn pattern_properties(&mut self, members: &Document, place: &Place) -> Document {
+    fn pattern_properties(&mut self, members: &Document, place: &SchemaPlace) -> Document {
         let mut translated = Document::new();
         for (pattern, schema) in members {
             let property = place.at(pattern);
@@ -72,11 +72,11 @@ impl Translation {
     }
 
     /// A schema where MongoDB also takes `false`, and then says which properties or items are too many.
-    pub(super) fn or_false(&mut self, schema: &Bson, place: &Place) -> Bson {
+    pub(super) fn or_false(&mut self, schema: &Bson, place: &SchemaPlace) -> Bson {
         if matches!(schema, Bson::Boolean(false)) { Bson::Boolean(false) } else { self.subschema(schema, place).into() }
     }
 
-    fn required(&mut self, schema: &Document, place: &Place, rules: &mut Rules) {
+    fn required(&mut self, schema: &Document, place: &SchemaPlace, rules: &mut Rules) {
         let Some(value) = schema.get("required") else {
             return;
         };
@@ -91,7 +91,7 @@ impl Translation {
     }
 
     /// The names of properties that a list holds.
-    fn names(&mut self, value: &Bson, place: &Place) -> Vec<String> {
+    fn names(&mut self, value: &Bson, place: &SchemaPlace) -> Vec<String> {
         let listed = self.accept(place, values::list(value, "names")).unwrap_or_default();
         let (mut names, mut known) = (Vec::new(), HashSet::new());
         for (index, name) in listed.iter().enumerate() {
@@ -110,7 +110,7 @@ impl Translation {
     /// `minProperties` and `maxProperties`. The whole document has one property more than its users see, the
     /// revision, so that one more is allowed and asked for. Only a document that was written past this server has no
     /// revision: it is taken for one property poorer than it is.
-    fn property_counts(&mut self, schema: &Document, place: &Place, rules: &mut Rules) {
+    fn property_counts(&mut self, schema: &Document, place: &SchemaPlace, rules: &mut Rules) {
         for name in ["minProperties", "maxProperties"] {
             let count = schema.get(name).and_then(|value| self.accept(&place.at(name), values::count(value)));
             if let Some(count) = count {
@@ -121,7 +121,14 @@ impl Translation {
 
     /// What must be there, or must match, when a property is there. `takes` tells whether lists of names may be given,
     /// and whether schemas may.
-    fn dependencies(&mut self, schema: &Document, keyword: &str, takes: [bool; 2], place: &Place, rules: &mut Rules) {
+    fn dependencies(
+        &mut self,
+        schema: &Document,
+        keyword: &str,
+        takes: [bool; 2],
+        place: &SchemaPlace,
+        rules: &mut Rules,
+    ) {
         let Some(members) = self.members(schema, keyword, place) else {
             return;
         };
@@ -151,7 +158,7 @@ impl Translation {
 
 /// Reads the name of a property in `place`. MongoDB reads a dot as a path, and aborts when it has to explain a rule
 /// about a property whose name is empty.
-fn property_name(name: &str, place: &Place) -> Result<(), Invalid> {
+fn property_name(name: &str, place: &SchemaPlace) -> Result<(), Invalid> {
     let refuse = |detail| Err(Invalid::new("unsupported_name", detail));
     if place.is_root && name == REVISION {
         return Err(Invalid::new("reserved_field", format!("must not speak of {REVISION}, which is the server's own")));

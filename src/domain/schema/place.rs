@@ -1,8 +1,10 @@
 //! Where in a client's schema the translation is.
 
+use crate::domain::pointer_into;
+
 /// A place in the schema, and whether what is said there is said of the whole document.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub(super) struct SchemaPlace {
     pointer: String,
     /// How many schemas lie around this place, itself counted.
     pub(super) level: usize,
@@ -10,7 +12,7 @@ pub(super) struct Place {
     pub(super) is_root: bool,
 }
 
-impl Place {
+impl SchemaPlace {
     /// The whole schema.
     pub(super) fn whole() -> Self {
         Self { pointer: String::new(), level: 1, is_root: true }
@@ -23,7 +25,7 @@ impl Place {
 
     /// A member or an item of what is here.
     pub(super) fn at(&self, segment: &str) -> Self {
-        Self { pointer: extend(&self.pointer, segment), ..*self }
+        Self { pointer: pointer_into(&self.pointer, segment), ..*self }
     }
 
     /// An item of the list that is here.
@@ -40,9 +42,4 @@ impl Place {
     pub(super) fn inner_value(&self) -> Self {
         Self { is_root: false, ..self.same_value() }
     }
-}
-
-/// A JSON Pointer with one more segment, escaped as RFC 6901 asks.
-pub(super) fn extend(pointer: &str, segment: &str) -> String {
-    format!("{pointer}/{}", segment.replace('~', "~0").replace('/', "~1"))
 }

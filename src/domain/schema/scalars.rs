@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use bson::{Bson, Document, doc};
 
-use super::place::Place;
+use super::place::SchemaPlace;
 use super::rules::Rules;
 use super::translate::Translation;
 use super::{Invalid, values};
@@ -40,7 +40,7 @@ const BSON_TYPES: [&str; 22] = [
 
 impl Translation {
     /// `type` and `bsonType`. Tells whether numbers must be integers, which the rules for numbers have to say.
-    pub(super) fn types(&mut self, schema: &Document, place: &Place, rules: &mut Rules) -> bool {
+    pub(super) fn types(&mut self, schema: &Document, place: &SchemaPlace, rules: &mut Rules) -> bool {
         let mut is_integer = false;
         if let Some(names) = self.type_names(schema, "type", &TYPES, place) {
             is_integer = names.contains(&"integer") && !names.contains(&"number");
@@ -53,7 +53,7 @@ impl Translation {
     }
 
     /// `minimum`, `maximum`, `multipleOf` and the exclusive limits, as numbers (draft 6) or as booleans (draft 4).
-    pub(super) fn numbers(&mut self, schema: &Document, place: &Place, is_integer: bool, rules: &mut Rules) {
+    pub(super) fn numbers(&mut self, schema: &Document, place: &SchemaPlace, is_integer: bool, rules: &mut Rules) {
         self.limit(schema, "minimum", "exclusiveMinimum", place, rules);
         self.limit(schema, "maximum", "exclusiveMaximum", place, rules);
         let step = schema
@@ -69,7 +69,7 @@ impl Translation {
     }
 
     /// `minLength`, `maxLength` and `pattern`.
-    pub(super) fn texts(&mut self, schema: &Document, place: &Place, rules: &mut Rules) {
+    pub(super) fn texts(&mut self, schema: &Document, place: &SchemaPlace, rules: &mut Rules) {
         self.counts(schema, ["minLength", "maxLength"], place, rules);
         if let Some(value) = schema.get("pattern") {
             let read = values::text(value).and_then(|text| self.patterns.read(text));
@@ -84,7 +84,7 @@ impl Translation {
         &mut self,
         schema: &Document,
         names: [&str; N],
-        place: &Place,
+        place: &SchemaPlace,
         rules: &mut Rules,
     ) {
         for name in names {
@@ -96,7 +96,7 @@ impl Translation {
     }
 
     /// `enum` and `const`.
-    pub(super) fn comparisons(&mut self, schema: &Document, place: &Place, rules: &mut Rules) {
+    pub(super) fn comparisons(&mut self, schema: &Document, place: &SchemaPlace, rules: &mut Rules) {
         let listed = schema
             .get("enum")
             .and_then(|value| self.accept(&place.at("enum"), values::filled_list(value, "values")))
@@ -115,7 +115,7 @@ impl Translation {
         schema: &'a Document,
         keyword: &str,
         known: &[&str],
-        place: &Place,
+        place: &SchemaPlace,
     ) -> Option<Vec<&'a str>> {
         let place = place.at(keyword);
         let value = schema.get(keyword)?;
@@ -141,7 +141,7 @@ impl Translation {
         (names.len() == listed.len() && !names.is_empty()).then_some(names)
     }
 
-    fn limit(&mut self, schema: &Document, limit: &str, exclusive: &str, place: &Place, rules: &mut Rules) {
+    fn limit(&mut self, schema: &Document, limit: &str, exclusive: &str, place: &SchemaPlace, rules: &mut Rules) {
         let value = schema.get(limit).and_then(|value| self.accept(&place.at(limit), values::number(value)));
         let place = place.at(exclusive);
         match (schema.get(exclusive), value) {
@@ -164,7 +164,7 @@ impl Translation {
 }
 
 /// The whole document is always an object: a rule about its type says nothing, or lets nothing pass.
-fn put_types(rules: &mut Rules, keyword: &str, types: Bson, place: &Place) {
+fn put_types(rules: &mut Rules, keyword: &str, types: Bson, place: &SchemaPlace) {
     let names_object = |types: &Bson| match types {
         Bson::Array(names) => names.iter().any(|name| name.as_str() == Some("object")),
         name => name.as_str() == Some("object"),
@@ -193,7 +193,7 @@ fn types_for_mongodb(names: &[&str], is_integer: bool) -> Bson {
 }
 
 /// The values that a value may have, each once, as MongoDB asks.
-fn comparison(allowed: Vec<Bson>, place: &Place) -> Result<Vec<Bson>, Invalid> {
+fn comparison(allowed: Vec<Bson>, place: &SchemaPlace) -> Result<Vec<Bson>, Invalid> {
     if place.is_root {
         let detail = "cannot be used for the whole document, which has a field of the server's own: use properties";
         return Err(Invalid::new("unsupported_keyword", detail));

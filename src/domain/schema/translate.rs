@@ -3,7 +3,7 @@
 use bson::{Bson, Document};
 
 use super::patterns::Patterns;
-use super::place::Place;
+use super::place::SchemaPlace;
 use super::rules::{Rules, nothing};
 use super::{FieldError, Invalid, MAX_ERRORS, MAX_LEVELS, MAX_SUBSCHEMAS, keywords};
 
@@ -20,19 +20,19 @@ pub(super) struct Translation {
 
 impl Translation {
     /// Notes that a place cannot be translated.
-    pub(super) fn refuse(&mut self, place: &Place, why: Invalid) {
+    pub(super) fn refuse(&mut self, place: &SchemaPlace, why: Invalid) {
         if self.errors.len() < MAX_ERRORS {
             self.errors.push(why.at(place.pointer()));
         }
     }
 
     /// The value, or a note why it is not acceptable here.
-    pub(super) fn accept<T>(&mut self, place: &Place, read: Result<T, Invalid>) -> Option<T> {
+    pub(super) fn accept<T>(&mut self, place: &SchemaPlace, read: Result<T, Invalid>) -> Option<T> {
         read.map_err(|why| self.refuse(place, why)).ok()
     }
 
     /// Translates what stands where a schema is expected: an object, or `true` or `false`.
-    pub(super) fn subschema(&mut self, value: &Bson, place: &Place) -> Document {
+    pub(super) fn subschema(&mut self, value: &Bson, place: &SchemaPlace) -> Document {
         if !self.has_room(place) {
             return Document::new();
         }
@@ -48,7 +48,7 @@ impl Translation {
     }
 
     /// Translates an object that is a schema.
-    pub(super) fn schema(&mut self, schema: &Document, place: &Place) -> Document {
+    pub(super) fn schema(&mut self, schema: &Document, place: &SchemaPlace) -> Document {
         for (name, value) in schema {
             self.accept(&place.at(name), keywords::keyword(name, value));
         }
@@ -70,7 +70,7 @@ impl Translation {
 
     /// Counts schemas that the translation repeats, and tells whether there is room for them. They must not be written
     /// when there is none: conditions in conditions would double without end.
-    pub(super) fn repeat(&mut self, count: usize, place: &Place) -> bool {
+    pub(super) fn repeat(&mut self, count: usize, place: &SchemaPlace) -> bool {
         if self.subschemas <= MAX_SUBSCHEMAS {
             self.subschemas += count;
             self.refuse_too_many(place);
@@ -78,7 +78,7 @@ impl Translation {
         self.subschemas <= MAX_SUBSCHEMAS
     }
 
-    fn has_room(&mut self, place: &Place) -> bool {
+    fn has_room(&mut self, place: &SchemaPlace) -> bool {
         if self.subschemas > MAX_SUBSCHEMAS {
             return false;
         }
@@ -93,7 +93,7 @@ impl Translation {
     }
 
     /// Says so once, where the limit is passed: what comes after is not read any more.
-    fn refuse_too_many(&mut self, place: &Place) {
+    fn refuse_too_many(&mut self, place: &SchemaPlace) {
         if self.subschemas > MAX_SUBSCHEMAS {
             let detail = format!("exceeds the {MAX_SUBSCHEMAS} schemas that are allowed");
             self.refuse(place, Invalid::new("too_many", detail));

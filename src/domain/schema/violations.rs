@@ -5,8 +5,8 @@
 
 use bson::{Bson, Document};
 
-use super::place::extend;
 use super::{FieldError, Invalid, sentences};
+use crate::domain::pointer_into;
 
 /// More than this many help nobody.
 const MAX_VIOLATIONS: usize = 100;
@@ -71,8 +71,8 @@ fn place_of(account: &Document, pointer: &str) -> String {
         _ => None,
     });
     match (name, index) {
-        (Ok(name), _) => extend(pointer, name),
-        (_, Some(index)) => extend(pointer, &index.to_string()),
+        (Ok(name), _) => pointer_into(pointer, name),
+        (_, Some(index)) => pointer_into(pointer, &index.to_string()),
         _ => pointer.to_owned(),
     }
 }
@@ -86,7 +86,7 @@ fn read_names(account: &Document, pointer: &str, found: &mut Vec<FieldError>) ->
         ("additionalProperties", sentences::additional_property()),
     ] {
         for name in account.get_array(list).into_iter().flatten().filter_map(Bson::as_str) {
-            note(found, &extend(pointer, name), why.clone());
+            note(found, &pointer_into(pointer, name), why.clone());
             any = true;
         }
     }

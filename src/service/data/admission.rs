@@ -7,7 +7,7 @@ use std::iter::once;
 
 use bson::raw::RawDocument;
 
-use super::place::Place;
+use super::place::Located;
 use super::quota::{QuotaKeeper, Reserved};
 use super::{DataError, DataService};
 use crate::clock::SharedClock;
@@ -88,12 +88,12 @@ impl DataService {
     /// What [`Self::admit_rewrite`] meets, or [`DataError::PreconditionFailed`].
     pub(super) async fn admit_replacement(
         &self,
-        place: &mut Place,
+        located: &mut Located,
         document: &NewDocument,
         expected: &Precondition,
         present_bytes: Option<u64>,
     ) -> Result<Admitted<'_>, DataError> {
-        let tenant = place.tenant.clone();
+        let tenant = located.tenant.clone();
         if let Some(present_bytes) = present_bytes {
             return self.admit_rewrite(&tenant, document, present_bytes).await;
         }
@@ -105,7 +105,7 @@ impl DataService {
                 Ok(admitted)
             }
             Err(DataError::StorageLow | DataError::QuotaReached(_)) => {
-                let present = self.expect(place, &document.id, expected).await?;
+                let present = self.expect(located, &document.id, expected).await?;
                 self.admit_rewrite(&tenant, document, bytes_of(&present)).await
             }
             Err(error) => Err(error),
@@ -119,7 +119,7 @@ impl DataService {
     ) -> Result<Option<Reserved>, DataError> {
         let look = async || {
             // Without a turn: the write that asks may have one already, and all writes share this look.
-            let stats = self.measure(&mut Place::of(tenant)).await?;
+            let stats = self.measure(&mut self.locate(tenant)).await?;
             Ok(Amount { documents: stats.documents, bytes: stats.bytes })
         };
         Ok(self.admission.quotas.reserve(tenant.org_id(), coming, look).await?)

@@ -1,12 +1,11 @@
 //! All documents of a tenant, in the order of their `_id`, for as long as it takes. When the collection is renamed, MongoDB
 //! ends the cursor; another one goes on after the last document that was handed out.
 
-use super::place::Place;
+use super::place::{Located, Sent};
 use super::reads::continued;
 use super::{DataError, DataService};
 use crate::domain::query::{Filter, Position, Sort};
-use crate::domain::{Invalid, Tenant};
-use crate::repo::RepoError;
+use crate::domain::{Invalid, Tenant, TenantCollection};
 use crate::repo::tenant_data::{DocumentBatch, DocumentCursor, Find};
 
 /// About how many bytes a batch has. MongoDB would fill 16 MiB, which several copies of then stand in memory here, whereas so
@@ -24,7 +23,7 @@ const FEWEST_DOCUMENTS: usize = 8;
 #[derive(Debug)]
 pub struct Export {
     service: DataService,
-    place: Place,
+    located: Located,
     filter: Filter,
     sort: Sort,
     after: Option<Position>,
@@ -47,12 +46,11 @@ impl DataService {
         let size = usize::try_from(stats.bytes).unwrap_or(usize::MAX);
         let batch_bound = self.reply_bound(tenant, batch).min(size);
         let batch_documents = u32::try_from(batch).unwrap_or(u32::MAX);
-        let (service, place, sort) = (self.clone(), Place::of(tenant), Sort::default());
-        Ok(Export { service, place, filter, sort, after: None, cursor: None, by_average, batch_documents, batch_bound })
+        let (service, located, sort) = (self.clone(), self.locate(tenant), Sort::default());
+        let (after, cursor) = (None, None);
+        Ok(Export { service, located, filter, sort, after, cursor, by_average, batch_documents, batch_bound })
     }
-}
 
-impl DataService {
     /// How many documents a batch has: as many as are about right on average, but few where they may be large.
     fn batch_of_export(&self, tenant: &Tenant, by_average: usize) -> usize {
         by_average.min(self.documents_in(tenant, LARGEST_BATCH_BYTES).max(FEWEST_DOCUMENTS))
@@ -71,51 +69,43 @@ impl Export {
     /// # Errors
     /// It cannot go on: the organization is gone, MongoDB is away, or it took too long.
     pub async fn next(&mut self) -> Result<Option<DocumentBatch>, DataError> {
-        loop {
-            match self.try_next().await {
-                Ok(Some(batch)) => {
-                    self.place.found();
-                    self.note_last(&batch)?;
-                    self.fit_batch();
-                    return Ok(Some(batch));
-                }
-                Ok(None) => return Ok(None),
-                Err(error) => {
-                    self.cursor = None;
-                    self.service.after_query(&mut self.place, error).await?;
-                }
+        let Self { service, located, filter, sort, after, cursor, batch_documents, .. } = self;
+        let next = |at: TenantCollection| {
+            let (cursor, repo, batch) = (cursor.take(), &service.repo, *batch_documents);
+            let filter = continued(filter, sort, after.as_ref());
+            let find = Find { filter, sort: sort.to_document(), limit: None };
+            async move {
+                let mut cursor = match cursor {
+                    Some(cursor) => cursor,
+                    None => repo.find_all(&at, &find, batch).await?,
+                };
+                Ok((cursor.next().await?, cursor))
             }
+        };
+        let (batch, open) = located.read(Sent::Query, next).await?;
+        *cursor = Some(open);
+        if let Some(batch) = &batch {
+            self.note_last(batch)?;
+            self.fit_batch();
         }
+        Ok(batch)
     }
 
     /// Goes on with larger or smaller batches, where the documents are far from what they were taken for.
     fn fit_batch(&mut self) {
         let fitting =
-            u32::try_from(self.service.batch_of_export(&self.place.tenant, self.by_average)).unwrap_or(u32::MAX);
+            u32::try_from(self.service.batch_of_export(&self.located.tenant, self.by_average)).unwrap_or(u32::MAX);
         if fitting / 4 >= self.batch_documents || fitting <= self.batch_documents / 4 {
             self.batch_documents = fitting;
             self.cursor = None;
         }
     }
 
-    async fn try_next(&mut self) -> Result<Option<DocumentBatch>, RepoError> {
-        let mut cursor = if let Some(cursor) = self.cursor.take() {
-            cursor
-        } else {
-            let filter = continued(&self.filter, &self.sort, self.after.as_ref());
-            let find = Find { filter, sort: self.sort.to_document(), limit: None };
-            self.service.repo.find_all(&self.place.collection, &find, self.batch_documents).await?
-        };
-        let batch = cursor.next().await?;
-        self.cursor = Some(cursor);
-        Ok(batch)
-    }
-
     fn note_last(&mut self, batch: &DocumentBatch) -> Result<(), DataError> {
         let mut last = None;
         for document in batch.documents()? {
             let document = document?;
-            self.service.sizes.note(self.place.tenant.org_id(), document.as_bytes().len());
+            self.service.sizes.note(self.located.tenant.org_id(), document.as_bytes().len());
             last = Some(document);
         }
         if let Some(last) = last {

@@ -9,7 +9,7 @@ use bson::oid::ObjectId;
 use bson::raw::RawDocumentBuf;
 use tracing::info;
 
-use super::place::{Place, refusal};
+use super::place::{Located, Sent};
 use super::writes::is_passing;
 use super::{DataError, DataService};
 use crate::domain::Tenant;
@@ -26,7 +26,7 @@ const REFUSAL_BYTES: usize = 4 << 20;
 #[derive(Debug)]
 pub struct Import {
     service: DataService,
-    place: Place,
+    located: Located,
     /// How many documents go into one command now.
     batch: usize,
     /// How many do at most.
@@ -55,7 +55,7 @@ impl DataService {
     /// Begins an import.
     pub async fn import(&self, tenant: &Tenant) -> Import {
         let largest_batch = self.largest_batch(tenant).await;
-        Import { service: self.clone(), place: Place::of(tenant), batch: largest_batch, largest_batch }
+        Import { service: self.clone(), located: self.locate(tenant), batch: largest_batch, largest_batch }
     }
 
     /// How many documents can be refused at once, if each breaks every rule of the schema.
@@ -73,7 +73,7 @@ impl Import {
     /// Adds documents: all for which there is room, from the first on. Says what became of each as far as anybody can know.
     pub async fn insert(&mut self, documents: &[NewDocument]) -> Imported {
         let largest = documents.iter().map(|document| document.raw.as_bytes().len()).max().unwrap_or_default();
-        self.service.sizes.note(self.place.tenant.org_id(), largest);
+        self.service.sizes.note(self.located.tenant.org_id(), largest);
         let (mut done, mut tried) = (Imported::default(), 0);
         let all: Vec<(usize, &NewDocument)> = documents.iter().enumerate().collect();
         while let Some(rest @ [_, ..]) = all.get(tried..)
@@ -96,7 +96,7 @@ impl Import {
     ) -> Result<usize, DataError> {
         let (service, refused_before) = (self.service.clone(), done.refused.len());
         let coming: Vec<&NewDocument> = documents.iter().map(|(_, document)| *document).collect();
-        let (count, mut admitted) = service.admit_new(&self.place.tenant, &coming).await?;
+        let (count, mut admitted) = service.admit_new(&self.located.tenant, &coming).await?;
         let documents = documents.get(..count).unwrap_or_default();
         self.add(documents.to_vec(), done).await;
         let first = documents.first().map_or(0, |(place, _)| *place);
@@ -129,7 +129,7 @@ impl Import {
     /// Sends a part; what is left in it is to be sent again.
     async fn send(&mut self, part: &mut Part<'_>, done: &mut Imported) -> Result<(), DataError> {
         let batch: Vec<&NewDocument> = part.documents.iter().map(|(_, document)| *document).collect();
-        match self.service.repo.insert_many(&self.place.collection, &batch).await {
+        match self.service.repo.insert_many(&self.located.collection, &batch).await {
             Ok(errors) => self.sort(part, errors, done).await,
             Err(RepoError::BatchBroken { summary }) => {
                 info!(summary, documents = batch.len(), "nobody knows what became of a batch; sending half of it");
@@ -137,7 +137,7 @@ impl Import {
                 self.batch = (batch.len() / 2).max(1);
                 Ok(())
             }
-            Err(error) => self.service.repeat(&mut self.place, &mut part.before, error).await,
+            Err(error) => self.located.repeat(&mut part.before, error).await,
         }
     }
 
@@ -164,15 +164,15 @@ impl Import {
                 part.documents.push((*place, document));
                 passing = Some(error);
             } else {
-                done.refused.push((*place, refusal(error)));
+                done.refused.push((*place, Sent::Document.refusal(error)));
             }
         }
         match passing {
             None => {
-                self.place.found();
+                self.located.found();
                 Ok(())
             }
-            Some(error) => self.service.repeat(&mut self.place, &mut part.before, error).await,
+            Some(error) => self.located.repeat(&mut part.before, error).await,
         }
     }
 
@@ -203,11 +203,8 @@ impl Import {
             return Ok(HashSet::new());
         }
         let made: HashSet<ObjectId> = documents.iter().map(|document| document.revision).collect();
-        loop {
-            match self.service.repo.revisions_of(&self.place.collection, documents).await {
-                Ok(stored) => return Ok(&stored & &made),
-                Err(error) => self.service.locator.after_read(&mut self.place, error).await?,
-            }
-        }
+        let repo = &self.service.repo;
+        let revisions = |at| async move { repo.revisions_of(&at, documents).await };
+        Ok(&self.located.read(Sent::Query, revisions).await? & &made)
     }
 }

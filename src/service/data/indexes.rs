@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::place::{Place, refusal};
+use super::place::Sent;
 use super::{DataError, DataService};
 use crate::domain::index::Index;
 use crate::domain::{Org, Tenant, TenantCollection};
@@ -28,7 +28,7 @@ impl DataService {
         // organization is of one generation and at rest, so the list is the tenant's if it is so before and after.
         let _turn = self.turn(tenant).await?;
         for _ in 0..MAX_LOOKS {
-            let Some(before) = self.locator.at_rest(tenant).await? else {
+            let Some(before) = self.at_rest(tenant).await? else {
                 sleep(LOOK_EVERY).await;
                 continue;
             };
@@ -36,11 +36,15 @@ impl DataService {
             let listed = self.repo.list_indexes_by_name(&collection).await;
             // Not only the organization's word for it: somebody may have replaced the collection by hand.
             let is_there = self.repo.is_at(&collection).await?;
-            let after = self.locator.at_rest(tenant).await?;
+            let after = self.at_rest(tenant).await?;
             if after.is_none_or(|after| after.generation != before.generation) {
                 continue;
             }
-            return if is_there { listed.map_err(refusal) } else { Err(DataError::Replaced) };
+            return if is_there {
+                listed.map_err(|error| Sent::Index.refusal(error))
+            } else {
+                Err(DataError::Replaced)
+            };
         }
         Err(DataError::Moving)
     }
@@ -59,30 +63,19 @@ impl DataService {
         if present.len() >= MAX_INDEXES && !present.iter().any(|present| present.index.name == index.name) {
             return Err(DataError::TooManyIndexes);
         }
-        let mut place = Place::of(tenant);
-        loop {
-            match self.repo.create_index(&place.collection, index).await {
-                Ok(is_new) => return Ok(is_new),
-                Err(RepoError::NotAccepted { .. }) => {
-                    let why = "MongoDB does not accept this index; look at its keys and its partial_filter";
-                    return Err(DataError::invalid(crate::domain::Invalid::new("invalid_value", why), ""));
-                }
-                // Building the same index again is no harm.
-                Err(error) => drop(self.locator.after_write(&mut place, error).await?),
-            }
-        }
+        let create = |at, _before| async move { self.repo.create_index(&at, index).await };
+        self.locate(tenant).change(Sent::Index, create).await
     }
 
     /// Drops an index.
     pub async fn drop_index(&self, tenant: &Tenant, name: &str) -> Result<(), DataError> {
-        let (mut place, mut was_lost) = (self.enter(tenant).await?, false);
-        loop {
-            match self.repo.drop_index(&place.collection, name).await {
-                Ok(()) => return Ok(()),
-                Err(RepoError::IndexNotFound) if was_lost => return Ok(()),
-                Err(error) => was_lost |= self.locator.after_write(&mut place, error).await? == Effect::Unknown,
+        let drop = |at, before| async move {
+            match self.repo.drop_index(&at, name).await {
+                Err(RepoError::IndexNotFound) if before == Effect::Unknown => Ok(()),
+                dropped => dropped,
             }
-        }
+        };
+        self.enter(tenant).await?.change(Sent::Index, drop).await
     }
 }
 

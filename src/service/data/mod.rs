@@ -27,11 +27,10 @@ pub use crate::repo::tenant_data::{CollectionStats, DocumentBatch, StoredIndex};
 use std::sync::Arc;
 
 use builds::Builds;
-use place::{Locator, Place};
 use sizes::Sizes;
 
 use crate::domain::{FieldError, Invalid, OrgId, QuotaReached, Tenant};
-use crate::repo::{RepoError, Repos, TenantDataRepo};
+use crate::repo::{OrgRepo, RepoError, Repos, TenantDataRepo};
 use crate::service::storage::StorageLow;
 use crate::shares::{PATIENCE, Refused, Share, Shares};
 
@@ -165,7 +164,7 @@ impl DataError {
 #[derive(Debug, Clone)]
 pub struct DataService {
     repo: TenantDataRepo,
-    locator: Locator,
+    orgs: OrgRepo,
     cursors: CursorSealer,
     builds: Builds,
     admission: Admission,
@@ -180,7 +179,7 @@ impl DataService {
     pub fn new(repos: &Repos, cursors: CursorSealer, admission: Admission, max_running: usize) -> Self {
         Self {
             repo: repos.data.clone(),
-            locator: Locator::new(repos.orgs.clone()),
+            orgs: repos.orgs.clone(),
             cursors,
             builds: Builds::default(),
             admission,
@@ -192,11 +191,5 @@ impl DataService {
     /// The organization's turn to have a command at work in MongoDB.
     async fn turn(&self, tenant: &Tenant) -> Result<Share<OrgId>, DataError> {
         Ok(self.turns.take(tenant.org_id(), 1, PATIENCE).await?)
-    }
-
-    /// Where a tenant's collection is, for whoever has a turn.
-    async fn enter(&self, tenant: &Tenant) -> Result<Place, DataError> {
-        let turn = self.turn(tenant).await?;
-        Ok(Place::of(tenant).with(turn))
     }
 }

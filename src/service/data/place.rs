@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use tokio::time::sleep;
 use tracing::debug;
 
-use super::DataError;
+use super::{DataError, DataService};
 use crate::domain::{Invalid, Org, OrgId, Tenant, TenantCollection};
 use crate::repo::{Effect, OrgRepo, RepoError};
 use crate::shares::Share;
@@ -22,10 +22,12 @@ const MAX_LOSSES: u8 = 2;
 /// How long MongoDB goes on with a command whose connection is gone: half a second (measured on 6.0.5), and some room.
 const NOTICED_AFTER: Duration = Duration::from_secs(1);
 
-/// Where a tenant's collection was last seen.
+/// A tenant's collection, followed wherever it moves.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Located {
+    orgs: OrgRepo,
     pub(super) tenant: Tenant,
+    /// The collection, by the name that it was last seen under.
     pub(super) collection: TenantCollection,
     moves: u8,
     losses: u8,
@@ -35,40 +37,7 @@ pub(super) struct Place {
     is_at_work: bool,
 }
 
-impl Place {
-    /// Where the caller's organization said that it is.
-    pub(super) fn of(tenant: &Tenant) -> Self {
-        Self {
-            tenant: tenant.clone(),
-            collection: tenant.collection().clone(),
-            moves: 0,
-            losses: 0,
-            turn: None,
-            is_at_work: false,
-        }
-    }
-
-    /// The same, with a turn that ends when the work here does.
-    pub(super) fn with(mut self, turn: Share<OrgId>) -> Self {
-        self.turn = Some(turn);
-        self
-    }
-
-    /// Awaits a command that may be given up in the middle.
-    pub(super) async fn while_at_work<T>(&mut self, command: impl AsyncFnOnce(&Self) -> T) -> T {
-        self.is_at_work = true;
-        let done = command(self).await;
-        self.is_at_work = false;
-        done
-    }
-
-    /// Notes that a command found the collection here.
-    pub(super) fn found(&mut self) {
-        (self.moves, self.losses) = (0, 0);
-    }
-}
-
-impl Drop for Place {
+impl Drop for Located {
     /// Keeps the turn of a command that is given up for as long as MongoDB goes on with it: else an organization could have many
     /// more at work than its turns.
     fn drop(&mut self) {
@@ -81,88 +50,165 @@ impl Drop for Place {
     }
 }
 
-/// Finds collections again.
-#[derive(Debug, Clone)]
-pub(super) struct Locator {
-    orgs: OrgRepo,
+/// What a command holds of the client's, which MongoDB may not accept.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Sent {
+    Document,
+    Query,
+    Index,
+    Schema,
 }
 
-impl Locator {
-    pub(super) fn new(orgs: OrgRepo) -> Self {
-        Self { orgs }
-    }
-
-    /// What to do after a read failed: `Ok` is to repeat it at the place as it is now.
-    pub(super) async fn after_read(&self, place: &mut Place, error: RepoError) -> Result<(), DataError> {
-        match error {
-            RepoError::GivenUp { .. } => Err(DataError::TooSlow),
-            error => self.after_write(place, error).await.map(drop),
+impl DataService {
+    /// Where the caller's organization said that its collection is. Commands there wait for no turn.
+    pub(super) fn locate(&self, tenant: &Tenant) -> Located {
+        Located {
+            orgs: self.orgs.clone(),
+            tenant: tenant.clone(),
+            collection: tenant.collection().clone(),
+            moves: 0,
+            losses: 0,
+            turn: None,
+            is_at_work: false,
         }
     }
 
-    /// What to do after a write failed: `Ok` is to repeat it at the place as it is now.
-    /// Gives what the failed one did.
-    pub(super) async fn after_write(&self, place: &mut Place, error: RepoError) -> Result<Effect, DataError> {
+    /// The same, for whoever has a turn, which ends when the work there does.
+    pub(super) async fn enter(&self, tenant: &Tenant) -> Result<Located, DataError> {
+        let turn = Some(self.turn(tenant).await?);
+        let mut located = self.locate(tenant);
+        located.turn = turn;
+        Ok(located)
+    }
+
+    /// The tenant's organization as it is now, when no change of it is in progress.
+    pub(super) async fn at_rest(&self, tenant: &Tenant) -> Result<Option<Org>, DataError> {
+        let org = still_there(&self.orgs, tenant).await?;
+        Ok((org.state == crate::domain::OrgState::Active).then_some(org))
+    }
+}
+
+/// The tenant's organization, while it has the collection that it had.
+async fn still_there(orgs: &OrgRepo, tenant: &Tenant) -> Result<Org, DataError> {
+    let org = orgs.find(tenant.org_id()).await?;
+    let org = org.filter(|org| org.state.is_visible()).ok_or(DataError::Gone)?;
+    if org.collection_uuid == Some(tenant.collection().uuid) { Ok(org) } else { Err(DataError::Replaced) }
+}
+
+impl Located {
+    /// Reads, as often as it takes: from its beginning, because a cursor ends when its collection is renamed.
+    pub(super) async fn read<T, F: Future<Output = Result<T, RepoError>>>(
+        &mut self,
+        sent: Sent,
+        mut command: impl FnMut(TenantCollection) -> F,
+    ) -> Result<T, DataError> {
+        loop {
+            self.is_at_work = true;
+            let read = command(self.collection.clone()).await;
+            self.is_at_work = false;
+            match read {
+                Ok(read) => {
+                    self.found();
+                    return Ok(read);
+                }
+                Err(RepoError::GivenUp { .. }) => return Err(DataError::TooSlow),
+                Err(error) => drop(self.after_failure(sent, error).await?),
+            }
+        }
+    }
+
+    /// Makes a change that is no harm if it is made twice. The command is told what the attempts before it came to.
+    pub(super) async fn change<T, F: Future<Output = Result<T, RepoError>>>(
+        &mut self,
+        sent: Sent,
+        command: impl Fn(TenantCollection, Effect) -> F,
+    ) -> Result<T, DataError> {
+        let mut before = Effect::Nothing;
+        loop {
+            let error = match command(self.collection.clone(), before).await {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
+            if self.after_failure(sent, error).await? == Effect::Unknown {
+                before = Effect::Unknown;
+            }
+        }
+    }
+
+    /// Notes that a command found the collection here.
+    pub(super) fn found(&mut self) {
+        (self.moves, self.losses) = (0, 0);
+    }
+
+    /// What to do after a command failed: `Ok` is to repeat it where the collection is now; gives what the failed one did.
+    pub(super) async fn after_failure(&mut self, sent: Sent, error: RepoError) -> Result<Effect, DataError> {
         let effect = error.effect();
         match error {
-            RepoError::Unanswered { .. } if place.losses < MAX_LOSSES => place.losses += 1,
-            error => self.follow(place, error).await?,
+            RepoError::Unanswered { .. } if self.losses < MAX_LOSSES => self.losses += 1,
+            error => self.follow(sent, error).await?,
         }
         Ok(effect)
     }
 
     /// Goes after a collection that was not where the command looked for it.
-    async fn follow(&self, place: &mut Place, error: RepoError) -> Result<(), DataError> {
+    async fn follow(&mut self, sent: Sent, error: RepoError) -> Result<(), DataError> {
         let actual = match error {
             RepoError::CollectionMismatch { actual } => actual,
             // It moved while the command ran. Where to, the next attempt will hear. (`$collStats` says of a collection that
             // moved between its parts that there is none, measured on MongoDB 6.0.5.)
-            RepoError::QueryEnded { .. } | RepoError::NamespaceNotFound => Some(place.collection.name.clone()),
-            error => return Err(refusal(error)),
+            RepoError::QueryEnded { .. } | RepoError::NamespaceNotFound => Some(self.collection.name.clone()),
+            error => return Err(sent.refusal(error)),
         };
-        if place.moves >= MAX_MOVES {
+        if self.moves >= MAX_MOVES {
             return Err(DataError::Moving);
         }
-        place.moves += 1;
-        let org = self.orgs.find(place.tenant.org_id()).await?;
-        let org = org.filter(|org| org.state.is_visible()).ok_or(DataError::Gone)?;
-        if org.collection_uuid != Some(place.collection.uuid) {
-            return Err(DataError::Replaced);
-        }
+        self.moves += 1;
+        still_there(&self.orgs, &self.tenant).await?;
         // The UUID exists under no name at all, though the organization is there.
-        place.collection.name = actual.ok_or(DataError::Replaced)?;
+        self.collection.name = actual.ok_or(DataError::Replaced)?;
         Ok(())
-    }
-
-    /// The tenant's organization as it is now, when no change of it is in progress.
-    pub(super) async fn at_rest(&self, tenant: &Tenant) -> Result<Option<Org>, DataError> {
-        let org = self.orgs.find(tenant.org_id()).await?;
-        let org = org.filter(|org| org.state.is_visible()).ok_or(DataError::Gone)?;
-        if org.collection_uuid != Some(tenant.collection().uuid) {
-            return Err(DataError::Replaced);
-        }
-        Ok((org.state == crate::domain::OrgState::Active).then_some(org))
     }
 }
 
-/// What a refusal of MongoDB means to somebody who writes or reads documents.
-pub(super) fn refusal(error: RepoError) -> DataError {
-    match error {
-        RepoError::Duplicate { index } if index == "_id_" => DataError::Exists,
-        RepoError::Duplicate { index } => DataError::NotUnique { index },
-        RepoError::DocumentRefused { info } => DataError::SchemaViolation(crate::domain::schema::violations(&info)),
-        RepoError::DocumentTooLarge => DataError::invalid(crate::domain::document::too_large(), ""),
-        RepoError::IndexExists => DataError::IndexExists,
-        RepoError::IndexNotFound => DataError::IndexNotFound,
-        RepoError::NotAccepted { summary } => {
-            // A client can have one refused as often as it likes.
-            debug!(summary, "MongoDB does not accept a document");
-            let why =
-                "MongoDB does not accept this document; look at the indexes that it would be in, above all at lists";
-            DataError::invalid(Invalid::new("not_accepted", why), "")
+impl Sent {
+    /// What MongoDB's not accepting it means to the client.
+    fn not_accepted(self) -> DataError {
+        let (code, why, pointer) = match self {
+            Self::Document => (
+                "not_accepted",
+                "MongoDB does not accept this document; look at the indexes that it would be in, above all at lists",
+                "",
+            ),
+            Self::Query => (
+                "invalid_value",
+                "MongoDB does not accept this filter or order; look at regular expressions, and at fields with lists",
+                "?filter",
+            ),
+            Self::Index => {
+                ("invalid_value", "MongoDB does not accept this index; look at its keys and its partial_filter", "")
+            }
+            Self::Schema => ("invalid_value", "MongoDB does not accept this schema; look at its patterns", ""),
+        };
+        DataError::invalid(Invalid::new(code, why), pointer)
+    }
+
+    /// What a refusal of MongoDB means to somebody who sent this.
+    pub(super) fn refusal(self, error: RepoError) -> DataError {
+        match error {
+            RepoError::Duplicate { index } if index == "_id_" => DataError::Exists,
+            RepoError::Duplicate { index } => DataError::NotUnique { index },
+            RepoError::DocumentRefused { info } => DataError::SchemaViolation(crate::domain::schema::violations(&info)),
+            RepoError::DocumentTooLarge => DataError::invalid(crate::domain::document::too_large(), ""),
+            RepoError::IndexExists => DataError::IndexExists,
+            RepoError::IndexNotFound => DataError::IndexNotFound,
+            RepoError::NotAccepted { summary } => {
+                // A client can have one refused as often as it likes.
+                debug!(summary, sent = ?self, "MongoDB does not accept something");
+                self.not_accepted()
+            }
+            RepoError::CollectionBusy { .. } => DataError::Moving,
+            error if error.effect() == Effect::Unknown => DataError::OutcomeUnknown(error),
+            error => DataError::Repo(error),
         }
-        RepoError::CollectionBusy { .. } => DataError::Moving,
-        error if error.effect() == Effect::Unknown => DataError::OutcomeUnknown(error),
-        error => DataError::Repo(error),
     }
 }

@@ -3,11 +3,11 @@
 use bson::raw::{RawDocument, RawDocumentBuf};
 use bson::{Document, doc};
 
-use super::place::Place;
+use super::place::{Located, Sent};
 use super::{DataError, DataService};
 use crate::domain::document::DocumentId;
 use crate::domain::query::{Filter, Position, Sort, fingerprint_source};
-use crate::domain::{Invalid, Tenant};
+use crate::domain::{Invalid, Tenant, TenantCollection};
 use crate::repo::RepoError;
 use crate::repo::tenant_data::{CollectionStats, DocumentBatch, Find};
 
@@ -85,20 +85,16 @@ impl DataService {
         };
         let batch = self.documents_in(tenant, PAGE_BYTES);
         let batch = u32::try_from(batch).unwrap_or(u32::MAX).min(query.limit.saturating_add(1));
-        let mut place = self.enter(tenant).await?;
-        let Reading { batches, length, bytes, has_more } = loop {
-            match place.while_at_work(async |place| self.read_page(place, &find, batch, query.limit).await).await {
-                Ok(read) => break read,
-                // Anew from its beginning: a cursor ends when its collection is renamed.
-                Err(error) => self.after_query(&mut place, error).await?,
-            }
-        };
+        let mut located = self.enter(tenant).await?;
+        let read = |at| self.read_page(tenant, at, &find, batch, query.limit);
+        let Reading { batches, length, bytes, has_more } = located.read(Sent::Query, read).await?;
         let mut page = Page { batches, length, bytes, next: None, total: None };
         if let Some(last) = last_position(&page, &query.sort)?.filter(|_| has_more) {
             page.next = Some(self.seal_cursor(tenant, &purpose, &last)?);
         }
         if query.is_counted {
-            page.total = Some(self.count_at(&mut place, &query.filter).await?);
+            let count = |at| async move { self.repo.count(&at, query.filter.as_document()).await };
+            page.total = Some(located.read(Sent::Query, count).await?);
         }
         Ok(page)
     }
@@ -113,13 +109,20 @@ impl DataService {
     }
 
     /// Reads a page batch by batch, until it is full.
-    async fn read_page(&self, place: &Place, find: &Find, batch: u32, limit: u32) -> Result<Reading, RepoError> {
-        let mut cursor = self.repo.find_some(&place.collection, find, batch).await?;
+    async fn read_page(
+        &self,
+        tenant: &Tenant,
+        at: TenantCollection,
+        find: &Find,
+        batch: u32,
+        limit: u32,
+    ) -> Result<Reading, RepoError> {
+        let mut cursor = self.repo.find_some(&at, find, batch).await?;
         let (mut read, limit) = (Reading::default(), usize::try_from(limit).unwrap_or(usize::MAX));
         while !read.has_more
             && let Some(batch) = cursor.next().await?
         {
-            read.take(batch, limit, |bytes| self.sizes.note(place.tenant.org_id(), bytes))?;
+            read.take(batch, limit, |bytes| self.sizes.note(tenant.org_id(), bytes))?;
         }
         Ok(read)
     }
@@ -130,33 +133,8 @@ impl DataService {
     }
 
     /// How large the collection is that is here.
-    pub(super) async fn measure(&self, place: &mut Place) -> Result<CollectionStats, DataError> {
-        loop {
-            match self.repo.stats(&place.collection).await {
-                Ok(stats) => return Ok(stats),
-                Err(error) => self.locator.after_read(place, error).await?,
-            }
-        }
-    }
-
-    async fn count_at(&self, place: &mut Place, filter: &Filter) -> Result<u64, DataError> {
-        loop {
-            let count = async |place: &Place| self.repo.count(&place.collection, filter.as_document()).await;
-            match place.while_at_work(count).await {
-                Ok(count) => return Ok(count),
-                Err(error) => self.after_query(place, error).await?,
-            }
-        }
-    }
-
-    /// As after every read; what MongoDB does not accept can only be the filter.
-    pub(super) async fn after_query(&self, place: &mut Place, error: RepoError) -> Result<(), DataError> {
-        if let RepoError::NotAccepted { .. } = error {
-            let why =
-                "MongoDB does not accept this filter or order; look at regular expressions, and at fields with lists";
-            return Err(DataError::invalid(Invalid::new("invalid_value", why), "?filter"));
-        }
-        self.locator.after_read(place, error).await
+    pub(super) async fn measure(&self, located: &mut Located) -> Result<CollectionStats, DataError> {
+        located.read(Sent::Query, |at| async move { self.repo.stats(&at).await }).await
     }
 
     fn open_cursor(&self, tenant: &Tenant, purpose: &[u8], cursor: &str, sort: &Sort) -> Result<Position, DataError> {

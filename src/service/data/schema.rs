@@ -2,11 +2,10 @@
 
 use bson::doc;
 
-use super::place::refusal;
+use super::place::Sent;
 use super::{DataError, DataService};
 use crate::domain::schema::CollectionSchema;
-use crate::domain::{Invalid, OwnerTag, Tenant};
-use crate::repo::RepoError;
+use crate::domain::{OwnerTag, Tenant};
 use crate::repo::tenant_data::{StoredSchema, Validator};
 
 /// What setting a schema came to.
@@ -52,15 +51,9 @@ impl DataService {
     }
 
     async fn count_violating(&self, tenant: &Tenant, schema: &CollectionSchema) -> Result<u64, DataError> {
-        let broken = doc! { "$nor": [{ "$jsonSchema": schema.enforced() }] };
-        let mut place = self.enter(tenant).await?;
-        loop {
-            match self.repo.count(&place.collection, &broken).await {
-                Ok(count) => return Ok(count),
-                Err(RepoError::NotAccepted { .. }) => return Err(not_accepted()),
-                Err(error) => self.locator.after_read(&mut place, error).await?,
-            }
-        }
+        let broken = &doc! { "$nor": [{ "$jsonSchema": schema.enforced() }] };
+        let count = |at| async move { self.repo.count(&at, broken).await };
+        self.enter(tenant).await?.read(Sent::Schema, count).await
     }
 
     /// Takes the schema away.
@@ -73,30 +66,19 @@ impl DataService {
     }
 
     async fn modify(&self, tenant: &Tenant, schema: Option<&StoredSchema>) -> Result<(), DataError> {
-        let mut place = self.enter(tenant).await?;
-        loop {
-            match self.repo.set_schema(&place.collection, OwnerTag(tenant.org_id()), schema).await {
-                Ok(()) => return Ok(()),
-                Err(RepoError::NotAccepted { .. }) => return Err(not_accepted()),
-                // Setting the same validator again is no harm.
-                Err(error) => drop(self.locator.after_write(&mut place, error).await?),
-            }
-        }
+        let owner = OwnerTag(tenant.org_id());
+        let set = |at, _before| async move { self.repo.set_schema(&at, owner, schema).await };
+        self.enter(tenant).await?.change(Sent::Schema, set).await
     }
 
     async fn validator(&self, tenant: &Tenant) -> Result<Validator, DataError> {
         let _turn = self.turn(tenant).await?;
-        let found = self.repo.validator(tenant.collection()).await.map_err(refusal)?;
+        let found = self.repo.validator(tenant.collection()).await.map_err(|error| Sent::Schema.refusal(error))?;
         if let Some(validator) = found {
             return Ok(validator);
         }
         // The organization is gone, or its collection alone is.
-        self.locator.at_rest(tenant).await?;
+        self.at_rest(tenant).await?;
         Err(DataError::Replaced)
     }
-}
-
-fn not_accepted() -> DataError {
-    let why = "MongoDB does not accept this schema; look at its patterns";
-    DataError::invalid(Invalid::new("invalid_value", why), "")
 }

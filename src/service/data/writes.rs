@@ -7,14 +7,14 @@
 
 use std::sync::Arc;
 
-use bson::raw::RawDocumentBuf;
+use bson::raw::{RawDocument, RawDocumentBuf};
 use tracing::warn;
 
 use super::admission::bytes_of;
-use super::place::{Place, refusal};
+use super::place::{Located, Sent};
 use super::{DataError, DataService};
 use crate::domain::document::{DocumentId, EntityTag, MergePatch, NewDocument, Precondition, Version, own_members};
-use crate::domain::{Amount, Invalid, Tenant};
+use crate::domain::{Amount, Invalid, Tenant, TenantCollection};
 use crate::off_thread::off_thread;
 use crate::repo::tenant_data::Guard;
 use crate::repo::{Effect, RepoError};
@@ -39,18 +39,9 @@ impl DataService {
 
     /// Adds a document, until the outcome is certain.
     async fn store(&self, tenant: &Tenant, document: &NewDocument) -> Result<(), DataError> {
-        let (mut place, mut before) = (self.enter(tenant).await?, Effect::Nothing);
-        loop {
-            let error = match self.repo.insert(&place.collection, document).await {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
-            };
-            // Refused now, it may have been added by the first attempt.
-            if before == Effect::Unknown && !is_passing(&error) {
-                return self.recognize(&mut place, document, error).await;
-            }
-            self.repeat(&mut place, &mut before, error).await?;
-        }
+        let insert = |at| async move { self.repo.insert(&at, document).await.map(|()| true) };
+        let is_stored = |present: Option<&_>| is_written(present, document);
+        self.until_certain(&mut self.enter(tenant).await?, &document.id, insert, is_stored).await.map(drop)
     }
 
     /// Puts a document in the place of the one of its id.
@@ -64,11 +55,11 @@ impl DataService {
         document: &NewDocument,
         expected: &Precondition,
     ) -> Result<(), DataError> {
-        let mut place = self.enter(tenant).await?;
+        let mut located = self.enter(tenant).await?;
         for _ in 0..MAX_ATTEMPTS {
-            let (guard, present_bytes) = self.guard(&mut place, &document.id, expected).await?;
-            let admitted = self.admit_replacement(&mut place, document, expected, present_bytes).await?;
-            let written = self.write(&mut place, document, &guard).await;
+            let (guard, present_bytes) = self.guard(&mut located, &document.id, expected).await?;
+            let admitted = self.admit_replacement(&mut located, document, expected, present_bytes).await?;
+            let written = self.write(&mut located, document, &guard).await;
             admitted.settle(written.as_ref().copied());
             if written? {
                 self.note_shrunk(tenant, present_bytes, document);
@@ -87,14 +78,14 @@ impl DataService {
         patch: Arc<MergePatch>,
         expected: &Precondition,
     ) -> Result<NewDocument, DataError> {
-        let mut place = self.enter(tenant).await?;
+        let mut located = self.enter(tenant).await?;
         for _ in 0..MAX_ATTEMPTS {
-            let present = self.expect(&mut place, id, expected).await?;
+            let present = self.expect(&mut located, id, expected).await?;
             let (bytes, unpatched, patch) = (present.as_bytes().len(), present.clone(), Arc::clone(&patch));
             let patched = off_thread(bytes, move || patched(&unpatched, &patch)).await?;
             let present_bytes = bytes_of(&present);
             let admitted = self.admit_rewrite(tenant, &patched, present_bytes).await?;
-            let written = self.write(&mut place, &patched, &Guard::of(&present)).await;
+            let written = self.write(&mut located, &patched, &Guard::of(&present)).await;
             admitted.settle(written.as_ref().copied());
             if written? {
                 self.note_shrunk(tenant, Some(present_bytes), &patched);
@@ -110,10 +101,10 @@ impl DataService {
     /// # Errors
     /// [`DataError::NotFound`], [`DataError::PreconditionFailed`], [`DataError::DocumentBusy`], or what every write meets.
     pub async fn remove(&self, tenant: &Tenant, id: &DocumentId, expected: &Precondition) -> Result<(), DataError> {
-        let mut place = self.enter(tenant).await?;
+        let mut located = self.enter(tenant).await?;
         for _ in 0..MAX_ATTEMPTS {
-            let (guard, present_bytes) = self.guard(&mut place, id, expected).await?;
-            if self.erase(&mut place, id, &guard).await? {
+            let (guard, present_bytes) = self.guard(&mut located, id, expected).await?;
+            if self.erase(&mut located, id, &guard).await? {
                 let removed = Amount::of_document(present_bytes.unwrap_or_default());
                 self.admission.give_back(tenant.org_id(), removed);
                 return Ok(());
@@ -124,80 +115,46 @@ impl DataService {
     }
 
     /// Removes a document that is in the guarded state, until the outcome is certain; false when there is none in it.
-    async fn erase(&self, place: &mut Place, id: &DocumentId, guard: &Guard) -> Result<bool, DataError> {
-        let mut before = Effect::Nothing;
-        loop {
-            let error = match self.repo.remove(&place.collection, id, guard).await {
-                Ok(false) if before == Effect::Unknown => {
-                    // The first attempt removed it, or somebody else did, which comes to the same.
-                    let is_gone = self.find(place, id).await?.is_none();
-                    return if is_gone { Ok(true) } else { Err(DataError::OutcomeUnknown(overtaken())) };
-                }
-                Ok(is_done) => {
-                    place.found();
-                    return Ok(is_done);
-                }
-                Err(error) => error,
-            };
-            self.repeat(place, &mut before, error).await?;
-        }
+    async fn erase(&self, located: &mut Located, id: &DocumentId, guard: &Guard) -> Result<bool, DataError> {
+        let remove = |at| async move { self.repo.remove(&at, id, guard).await };
+        // The first attempt removed it, or somebody else did, which comes to the same.
+        self.until_certain(located, id, remove, |present| present.is_none()).await
     }
 
     /// Replaces a document that is in the guarded state, until the outcome is certain; false when there is none in it.
-    async fn write(&self, place: &mut Place, document: &NewDocument, guard: &Guard) -> Result<bool, DataError> {
-        self.sizes.note(place.tenant.org_id(), document.raw.as_bytes().len());
+    async fn write(&self, located: &mut Located, document: &NewDocument, guard: &Guard) -> Result<bool, DataError> {
+        self.sizes.note(located.tenant.org_id(), document.raw.as_bytes().len());
+        let replace = |at| async move { self.repo.replace(&at, document, guard).await };
+        self.until_certain(located, &document.id, replace, |present| is_written(present, document)).await
+    }
+
+    /// Writes a document until the outcome is certain; false when the write met it in another state. When a write is refused
+    /// that is sent a second time because its answer was lost, the document itself tells whether the first attempt happened.
+    async fn until_certain<F: Future<Output = Result<bool, RepoError>>>(
+        &self,
+        located: &mut Located,
+        id: &DocumentId,
+        write: impl Fn(TenantCollection) -> F,
+        has_happened: impl FnOnce(Option<&RawDocument>) -> bool,
+    ) -> Result<bool, DataError> {
         let mut before = Effect::Nothing;
-        loop {
-            let error = match self.repo.replace(&place.collection, document, guard).await {
-                Ok(false) if before == Effect::Unknown => {
-                    return self.recognize(place, document, overtaken()).await.map(|()| true);
-                }
+        let otherwise = loop {
+            let error = match write(located.collection.clone()).await {
+                Ok(false) if before == Effect::Unknown => break overtaken(),
                 Ok(is_done) => {
-                    place.found();
+                    located.found();
                     return Ok(is_done);
-                }
-                Err(error) if before == Effect::Unknown && !is_passing(&error) => {
-                    return self.recognize(place, document, error).await.map(|()| true);
                 }
                 Err(error) => error,
             };
-            self.repeat(place, &mut before, error).await?;
-        }
-    }
-
-    /// Prepares to repeat a write, or says why it cannot succeed.
-    pub(super) async fn repeat(
-        &self,
-        place: &mut Place,
-        before: &mut Effect,
-        error: RepoError,
-    ) -> Result<(), DataError> {
-        let was_uncertain = *before == Effect::Unknown;
-        match self.locator.after_write(place, error).await {
-            Ok(Effect::Unknown) => {
-                warn!("nobody knows whether a write happened; sending it again");
-                *before = Effect::Unknown;
-                Ok(())
+            if before == Effect::Unknown && !is_passing(&error) {
+                break error;
             }
-            Ok(Effect::Nothing) => Ok(()),
-            // That the repetition failed says nothing of the first attempt.
-            Err(DataError::Repo(error)) if was_uncertain => Err(DataError::OutcomeUnknown(error)),
-            Err(error) if was_uncertain => {
-                warn!(%error, "a write that nobody knows the outcome of cannot be repeated");
-                Err(DataError::OutcomeUnknown(overtaken()))
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Says whether a document that is there is the one that was written, when the answer to its write was lost.
-    async fn recognize(&self, place: &mut Place, written: &NewDocument, otherwise: RepoError) -> Result<(), DataError> {
-        let present = self.find(place, &written.id).await?;
-        if present.is_some_and(|present| Version::of(&present) == Version::Revision(written.revision)) {
-            return Ok(());
-        }
+            located.repeat(&mut before, error).await?;
+        };
+        let present = self.find(located, id).await?;
         // It may have been there, and been overwritten since.
-        Err(DataError::OutcomeUnknown(otherwise))
+        if has_happened(present.as_deref()) { Ok(true) } else { Err(DataError::OutcomeUnknown(otherwise)) }
     }
 
     /// The state in which a write must meet the document: one that the client names, or the present one. Never any, also
@@ -205,7 +162,7 @@ impl DataService {
     /// others, must not meet what it was meant for. With it come the bytes of the document, if it had to be read.
     async fn guard(
         &self,
-        place: &mut Place,
+        located: &mut Located,
         id: &DocumentId,
         expected: &Precondition,
     ) -> Result<(Guard, Option<u64>), DataError> {
@@ -214,7 +171,7 @@ impl DataService {
         {
             return Ok((Guard::Revisions(revisions), None));
         }
-        let present = self.expect(place, id, expected).await?;
+        let present = self.expect(located, id, expected).await?;
         Ok((Guard::of(&present), Some(bytes_of(&present))))
     }
 
@@ -227,11 +184,11 @@ impl DataService {
     /// The document, when it is as the client expects it.
     pub(super) async fn expect(
         &self,
-        place: &mut Place,
+        located: &mut Located,
         id: &DocumentId,
         expected: &Precondition,
     ) -> Result<RawDocumentBuf, DataError> {
-        match self.find(place, id).await? {
+        match self.find(located, id).await? {
             Some(present) if expected.allows(&Version::of(&present)) => Ok(present),
             None if expected.is_none() => Err(DataError::NotFound),
             Some(_) | None => Err(DataError::PreconditionFailed),
@@ -239,25 +196,49 @@ impl DataService {
     }
 
     /// The document of this id, wherever the collection is by now.
-    pub(super) async fn find(&self, place: &mut Place, id: &DocumentId) -> Result<Option<RawDocumentBuf>, DataError> {
-        loop {
-            match self.repo.find_one(&place.collection, id).await {
-                Ok(found) => {
-                    place.found();
-                    if let Some(found) = &found {
-                        self.sizes.note(place.tenant.org_id(), found.as_bytes().len());
-                    }
-                    return Ok(found);
-                }
-                Err(error) => self.locator.after_read(place, error).await?,
+    pub(super) async fn find(
+        &self,
+        located: &mut Located,
+        id: &DocumentId,
+    ) -> Result<Option<RawDocumentBuf>, DataError> {
+        let found = located.read(Sent::Query, |at| async move { self.repo.find_one(&at, id).await }).await?;
+        if let Some(found) = &found {
+            self.sizes.note(located.tenant.org_id(), found.as_bytes().len());
+        }
+        Ok(found)
+    }
+}
+
+impl Located {
+    /// Prepares to repeat a write, or says why it cannot succeed.
+    pub(super) async fn repeat(&mut self, before: &mut Effect, error: RepoError) -> Result<(), DataError> {
+        let was_uncertain = *before == Effect::Unknown;
+        match self.after_failure(Sent::Document, error).await {
+            Ok(Effect::Unknown) => {
+                warn!("nobody knows whether a write happened; sending it again");
+                *before = Effect::Unknown;
+                Ok(())
             }
+            Ok(Effect::Nothing) => Ok(()),
+            // That the repetition failed says nothing of the first attempt.
+            Err(error) if was_uncertain => {
+                warn!(%error, "a write that nobody knows the outcome of cannot be repeated");
+                Err(DataError::OutcomeUnknown(if let DataError::Repo(error) = error { error } else { overtaken() }))
+            }
+            Err(error) => Err(error),
         }
     }
 }
 
+/// Whether a document that is there is the one that was written.
+fn is_written(present: Option<&RawDocument>, written: &NewDocument) -> bool {
+    present.is_some_and(|present| Version::of(present) == Version::Revision(written.revision))
+}
+
 /// What a document becomes by a patch.
 fn patched(present: &RawDocumentBuf, patch: &MergePatch) -> Result<NewDocument, DataError> {
-    let unreadable = |_error| refusal(RepoError::Refused { summary: "a document that is no BSON".to_owned() });
+    let unreadable =
+        |_error| Sent::Document.refusal(RepoError::Refused { summary: "a document that is no BSON".to_owned() });
     let id = present.get("_id").map_err(unreadable)?.map(bson::Bson::try_from).transpose().map_err(unreadable)?;
     let mut members = own_members(present).map_err(unreadable)?;
     patch.apply(&mut members);

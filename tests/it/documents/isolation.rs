@@ -104,7 +104,7 @@ fn attacks(victims_cursor: String) -> impl Strategy<Value = Attack> {
         Just("{\"additionalProperties\":true}".to_owned()),
         any::<String>(),
     ];
-    (names(), ids(), filters(), cursors, bodies, 0..13_u8).prop_map(|(name, id, filter, cursor, body, which)| {
+    (names(), ids(), filters(), cursors, bodies, 0..14_u8).prop_map(|(name, id, filter, cursor, body, which)| {
         let (name, id) = (encoded(&name), encoded(&id));
         let json = ("application/json", body);
         let call = |method, path: String| Attack { method, path, query: Vec::new(), body: None };
@@ -129,6 +129,7 @@ fn attacks(victims_cursor: String) -> impl Strategy<Value = Attack> {
             9 => Attack { body: Some(json), ..call("POST", format!("org/{name}/indexes")) },
             10 => call("DELETE", format!("org/{name}/indexes/{id}")),
             11 => Attack { body: Some(json), ..call("PUT", format!("org/{name}/schema")) },
+            12 => call("DELETE", format!("org/{name}/schema")),
             _ => call("GET", format!("org/{name}/stats")),
         }
     })
@@ -146,11 +147,12 @@ impl Attack {
 }
 
 /// Everything that is the victim's: documents, indexes, validator.
-async fn state_of(victim: &Org<'_>) -> (Vec<Document>, Value, Vec<String>, u64) {
+async fn state_of(victim: &Org<'_>) -> (Vec<Document>, Value, Document, Vec<String>, u64) {
     let documents = victim.stored().find(doc! {}).sort(doc! { "_id": 1 }).await.expect("MongoDB");
     let documents: Vec<Document> = documents.try_collect().await.expect("MongoDB");
     let indexes = victim.get("indexes").await.success(200).body;
-    (documents, indexes, victim.server.tenant_collections().await, victim.server.count("organizations").await)
+    let (validator, collections) = (victim.validator().await, victim.server.tenant_collections().await);
+    (documents, indexes, validator, collections, victim.server.count("organizations").await)
 }
 
 #[test]
@@ -163,6 +165,8 @@ fn nothing_that_an_organization_sends_reaches_anothers_data() {
         for n in 0..3 {
             victim.insert(&json!({ "_id": format!("secret-{n}"), "text": SECRET })).await.success(201);
         }
+        victim.call("PUT", "schema").json(&json!({ "required": ["text"] })).send().await.success(200);
+        victim.create_index(&json!({ "keys": { "text": 1 }, "name": "a" })).await.success(201);
         attacker.insert(&json!({ "_id": "own", "text": "the attacker's" })).await.success(201);
         let page = victim.list(&[("limit", "1")]).await.success(200);
         (state_of(&victim).await, page.body["next"].as_str().expect("a cursor").to_owned())

@@ -19,7 +19,7 @@ fn failures() -> [Document; 4] {
     ]
 }
 
-async fn mongod_and_server() -> (Mongod, Server) {
+pub(super) async fn mongod_and_server() -> (Mongod, Server) {
     let mongod = Mongod::with_fail_points().await;
     let database = empty_database(&mongod).await;
     let server = Server::over(&mongod, database, &[]).await;

@@ -15,7 +15,8 @@ mod refusals;
 mod schema;
 mod single;
 
-use bson::Document;
+use bson::{Document, doc};
+use futures_util::TryStreamExt;
 use mongodb::Collection;
 use serde_json::Value;
 
@@ -84,6 +85,13 @@ impl<'s> Org<'s> {
                 None => return ids,
             }
         }
+    }
+
+    /// The validator of the collection, past the server.
+    pub(crate) async fn validator(&self) -> Document {
+        let listed = self.server.database.list_collections().filter(doc! { "name": self.stored().name() }).await;
+        let mut listed: Vec<_> = listed.expect("MongoDB").try_collect().await.expect("MongoDB");
+        listed.pop().expect("a collection").options.validator.expect("a validator")
     }
 
     /// The collection, past the server.

@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use futures_util::{StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 
+use super::lost::mongod_and_server;
 use super::{Org, json_lines};
 use crate::support::{Answer, Server};
 
@@ -207,6 +208,41 @@ async fn a_deleted_organization_ends_its_export_with_a_word() {
     server.delete(&org.token, "doomed").await.success(200);
     let lines = json_lines(&answer.text().await.expect("an end"));
     assert_eq!(lines[lines.len() - 1]["error"]["code"], "organization_not_found");
+}
+
+#[tokio::test]
+async fn a_collection_that_moves_twenty_times_is_followed_and_the_next_time_its_client_hears_of_it() {
+    let (mongod, server) = mongod_and_server().await;
+    let org = Org::new(&server, "restless").await;
+    org.insert(&json!({ "_id": 1 })).await.success(201);
+    org.create_index(&json!({ "keys": { "a": 1 } })).await.success(201);
+    let namespace = org.stored().namespace().to_string();
+    // What MongoDB says where a collection moved while a command ran, and where it moved between a command's parts.
+    for (method, path, command, code) in [
+        ("GET", "documents/1", "find", 175),
+        ("GET", "documents", "find", 175),
+        ("GET", "export", "find", 175),
+        ("GET", "stats", "aggregate", 26),
+        ("POST", "documents", "insert", 26),
+        ("PUT", "documents/1", "update", 26),
+        ("PATCH", "documents/1", "update", 26),
+        ("DELETE", "documents/1", "delete", 26),
+        ("DELETE", "indexes/a_1", "dropIndexes", 175),
+        ("PUT", "schema", "collMod", 26),
+    ] {
+        let call = async || match method {
+            "GET" | "DELETE" => org.call(method, path).send().await,
+            _ => org.call(method, path).json(&json!({})).send().await,
+        };
+        let how = doc! { "errorCode": code, "namespace": &namespace };
+        let before = mongod.fail(&[command], "alwaysOn", how.clone()).await;
+        call().await.problem(503, "tenant_moving");
+        let after = mongod.fail(&[command], doc! { "times": 20 }, how).await;
+        assert_eq!(after - before, 21, "{method} {path}");
+        let answer = call().await;
+        assert!(answer.status < 300, "{method} {path}: {}", answer.text);
+        assert_eq!(mongod.fail(&[], "off", doc! {}).await - after, 20, "{method} {path}");
+    }
 }
 
 #[tokio::test]
