@@ -12,28 +12,11 @@ use crate::http::caller::AnyToken;
 use crate::http::client::Client;
 use crate::http::fields::Fields;
 use crate::http::idempotency::{Answered, DESCRIPTION, Former, Once, Repeatable, Sender};
-use crate::http::problem::{Kind, Problem, kinds};
+use crate::http::problem::calls::CREATE;
+use crate::http::problem::{Failed, Problem};
 use crate::http::state::Services;
+use crate::service::OrgError;
 use crate::service::org::{ChangeIds, CreateOrg};
-
-/// What this call can answer besides its success.
-pub(in crate::http) const PROBLEMS: &[Kind] = &[
-    kinds::MISSING_TOKEN,
-    kinds::INVALID_TOKEN,
-    kinds::REGISTRATION_CLOSED,
-    kinds::ORGANIZATION_EXISTS,
-    kinds::EMAIL_TAKEN,
-    kinds::COLLECTION_OCCUPIED,
-    kinds::REQUEST_IN_PROGRESS,
-    kinds::VALIDATION_FAILED,
-    kinds::IDEMPOTENCY_KEY_REUSED,
-    kinds::TOO_MANY_IDEMPOTENCY_KEYS,
-    kinds::TOO_MANY_ATTEMPTS,
-    kinds::CAPACITY_REACHED,
-    kinds::STORAGE_LOW,
-    kinds::PASSWORD_QUEUE_FULL,
-    kinds::OUTCOME_UNKNOWN,
-];
 
 /// A new organization and its admin.
 #[derive(Debug, ToSchema)]
@@ -104,8 +87,8 @@ pub(in crate::http) async fn create(
     client: Client,
     once: Once,
     body: RawBody,
-) -> Result<Response, Problem> {
-    let by = services.orgs.admit(token.as_ref(), client.network())?;
+) -> Result<Response, Failed<OrgError, CREATE>> {
+    let by = services.orgs.admit(token.as_ref(), client.network()).map_err(OrgError::from)?;
     let CreateOrgBody { organization_name: name, email, password } = CreateOrgBody::read(body.json_fields()?)?;
     services.orgs.count_creation(by)?;
     let sender = Sender::Anybody(email.clone(), by.stranger());
@@ -117,7 +100,7 @@ pub(in crate::http) async fn create(
     };
     let orgs = &services.orgs;
     let work = |ids| async move { created(&orgs.create(ids, command).await?, ids) };
-    once.run(&services, request, former, ChangeIds::generate, work).await
+    Ok(once.run(&services, request, former, ChangeIds::generate, work).await?)
 }
 
 fn created(org: &Org, ids: ChangeIds) -> Result<Answered, Problem> {
