@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use form_urlencoded::Serializer;
 use jsonschema::{Validator, draft202012};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
-use reqwest::{Client, Method, RequestBuilder};
+use reqwest::{Client, Method, RequestBuilder, Url};
 use serde_json::{Map, Value};
 
 /// The document that the answers must agree with.
@@ -36,8 +36,10 @@ pub(crate) struct Answer {
 impl Call {
     pub(crate) fn new(client: &Client, url: &str, method: &str, path_and_query: &str) -> Self {
         let parsed = Method::from_bytes(method.as_bytes()).expect("a method");
-        let path = path_and_query.split('?').next().unwrap_or_default().to_owned();
-        let request = client.request(parsed, format!("{url}{path_and_query}"));
+        let url = Url::parse(&format!("{url}{path_and_query}")).expect("a URL");
+        // As it is sent: a part that is `..` or `%2E%2E` is none.
+        let path = url.path().to_owned();
+        let request = client.request(parsed, url);
         Self { method: method.to_lowercase(), path, request }
     }
 
@@ -95,6 +97,11 @@ fn operation(path: &str, method: &str) -> Option<&'static Value> {
     found.and_then(|item| item.get(method))
 }
 
+/// Whether the document knows that a request can be answered with this status.
+pub(crate) fn is_documented(method: &str, path: &str, status: u16) -> bool {
+    operation(path, &method.to_lowercase()).is_some_and(|known| known["responses"][status.to_string()].is_object())
+}
+
 impl Answer {
     /// Fails unless it is a success with this status.
     #[track_caller]
@@ -149,13 +156,14 @@ impl Answer {
         let operation = operation(path, method)?;
         let status = self.status;
         let response = &operation["responses"][status.to_string()];
-        let why = if response.is_object() { self.unlike(response)? } else { "the status".to_owned() };
+        let why = if is_documented(method, path, status) { self.unlike(response)? } else { "the status".to_owned() };
         Some(format!("{method} {path} {status} does not document {why}"))
     }
 
     /// What of it is otherwise than this response of the document.
     fn unlike(&self, response: &'static Value) -> Option<String> {
-        let documented = response["headers"].as_object().into_iter().flat_map(Map::keys).map(|name| name.to_lowercase());
+        let documented =
+            response["headers"].as_object().into_iter().flat_map(Map::keys).map(|name| name.to_lowercase());
         let documented: Vec<String> = documented.collect();
         let is_secret = |name: &&&str| self.headers.contains_key(**name) && !documented.contains(&(**name).to_owned());
         if let Some(name) = TELLING_HEADERS.iter().find(is_secret) {
