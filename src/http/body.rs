@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::bytes::HeldBytes;
 use super::client::Client;
 use super::fields::Fields;
-use super::problem::{Problem, kinds, not_json};
+use super::problem::{Problem, answers, kinds, not_json};
 use super::state::HttpState;
 use crate::domain::{Invalid, Network};
 
@@ -47,6 +47,12 @@ impl FromRequest<HttpState> for RawBody {
         Self::read(request, state, state.limits.max_body_bytes).await
     }
 }
+
+answers! { RawBody = [INVALID_JSON, BODY_TIMEOUT, BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, VALIDATION_FAILED]; }
+
+answers! { JsonDocument = [] RawBody; }
+
+answers! { JsonText = [] RawBody; }
 
 impl RawBody {
     async fn read(request: Request, state: &HttpState, limit: usize) -> Result<Self, Problem> {

@@ -9,9 +9,11 @@ use secrecy::SecretString;
 use tracing::Span;
 
 use super::observe::ORGANIZATION_ID;
-use super::problem::{Problem, kinds};
+use super::problem::calls::RECOGNIZE;
+use super::problem::{Failed, Problem, answers, kinds};
 use super::state::{HttpState, Services};
 use crate::domain::Caller;
+use crate::service::AuthError;
 use crate::service::tokens::TokenClaims;
 
 impl FromRequestParts<HttpState> for Caller {
@@ -52,6 +54,14 @@ impl Bearer {
         Ok(caller)
     }
 }
+
+answers! { Bearer = [MISSING_TOKEN] Failed<AuthError, RECOGNIZE>, Services; }
+
+answers! { Caller = [] Bearer; }
+
+answers! { Option<Caller> = [] Services; }
+
+answers! { AnyToken = []; }
 
 impl OptionalFromRequestParts<HttpState> for Caller {
     type Rejection = Problem;

@@ -8,13 +8,12 @@ use utoipa::ToSchema;
 
 use super::old_names::OldNameNote;
 use super::orgs::rfc3339;
-use super::problem::{Kind, Problem, kinds};
+use super::problem::calls::WATCH_CHANGE;
+use super::problem::{Failed, Problem, answers};
 use super::state::{HttpState, Services};
 use super::tenant::{PathOrg, path_parameter};
 use crate::domain::{Caller, Change, ChangeId, ChangeKind, Progress};
-
-/// What this call can answer besides.
-pub(super) const PROBLEMS: &[Kind] = &[kinds::CHANGE_NOT_FOUND];
+use crate::service::OrgError;
 
 /// The id in a path; nothing when it can be no change's.
 #[derive(Debug)]
@@ -27,6 +26,8 @@ impl FromRequestParts<HttpState> for PathChange {
         path_parameter(parts, "id").await.map(|text| Self(ChangeId::from_hex(&text)))
     }
 }
+
+answers! { PathChange = []; }
 
 /// A change was found.
 #[derive(Debug, Serialize, ToSchema)]
@@ -100,12 +101,7 @@ impl From<Change> for ChangeAnswer {
 /// the last hundred.
 #[utoipa::path(
     get, path = "/org/{organization_name}/changes/{id}", tag = "organizations", operation_id = "get_change",
-    security(("bearer" = []), ("password" = [])),
     params(
-        (
-            "organization_name" = String, Path, description = "The organization's name, in any spelling",
-            min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$", example = "amazon"
-        ),
         ("id" = String, Path, description = "The change's id", example = "691f2a3b4c5d6e7f80910a1d")
     ),
     responses((status = 200, description = "The change", body = FoundChange))
@@ -116,7 +112,7 @@ pub(super) async fn get(
     note: OldNameNote,
     PathOrg(reference): PathOrg,
     PathChange(id): PathChange,
-) -> Result<Json<FoundChange>, Problem> {
+) -> Result<Json<FoundChange>, Failed<OrgError, WATCH_CHANGE>> {
     let found = services.orgs.change(&caller, &reference, id).await?;
     Ok(Json(FoundChange { ok: true, change: note.of(found).into() }))
 }

@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use tokio::sync::Notify;
 
 use super::client_address::believed;
-use super::problem::{Problem, kinds};
+use super::problem::{Problem, answers, kinds};
 use super::state::HttpState;
 use crate::domain::Network;
 
@@ -54,6 +54,8 @@ impl Client {
         }
     }
 }
+
+answers! { Client = []; }
 
 impl FromRequestParts<HttpState> for Client {
     type Rejection = Problem;

@@ -4,7 +4,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use super::problem::{Problem, kinds};
+use super::problem::{Problem, answers, kinds};
 use super::state::HttpState;
 use crate::domain::document::{EntityTag, Precondition};
 
@@ -46,6 +46,8 @@ impl FromRequestParts<HttpState> for Conditions {
         Ok(Self { if_match, if_none_match })
     }
 }
+
+answers! { Conditions = []; }
 
 impl Conditions {
     /// Whether a client that reads has this state already.

@@ -26,7 +26,7 @@ use crate::shares::PATIENCE;
 
 /// The routes that are served also when nothing else can be, because they cost next to nothing: an orchestrator that hears
 /// nothing from `/health/live` restarts the server.
-const ALWAYS_SERVED: [&str; 4] = ["/", "/health/live", "/health/ready", "/metrics"];
+pub(super) const ALWAYS_SERVED: [&str; 4] = ["/", "/health/live", "/health/ready", "/metrics"];
 
 /// Answers a request within so long as a client waits; its work goes on to its end in any case. A panic ends that work alone;
 /// the hook in [`crate::telemetry`] has logged it.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
-use super::problem::{Kind, Problem, kinds};
+use super::problem::{Failed, problems};
 use super::state::{HttpState, Services};
 use crate::repo::{Database, ping};
 use crate::service::storage::StorageCondition;
@@ -17,8 +17,11 @@ use crate::service::storage::StorageCondition;
 /// How long MongoDB may take to answer before the server reports that it is not ready.
 const PING_LIMIT: Duration = Duration::from_secs(2);
 
-/// The problems of `/health/ready`.
-pub(super) const READY_PROBLEMS: &[Kind] = &[kinds::DATABASE_UNAVAILABLE];
+/// MongoDB does not answer.
+#[derive(Debug)]
+pub(super) struct NotReady;
+
+problems! { error: NotReady { NotReady => DATABASE_UNAVAILABLE; }}
 
 /// The server runs.
 #[derive(Debug, Serialize, ToSchema)]
@@ -76,18 +79,18 @@ pub(super) async fn live() -> Json<Health> {
     get, path = "/health/ready", tag = "operations", operation_id = "ready",
     responses((status = 200, description = "MongoDB answers", body = Readiness))
 )]
-pub(super) async fn ready(services: Services, State(state): State<HttpState>) -> Result<Json<Readiness>, Problem> {
+pub(super) async fn ready(
+    services: Services,
+    State(state): State<HttpState>,
+) -> Result<Json<Readiness>, Failed<NotReady>> {
     let storage = match services.storage.condition() {
         StorageCondition::Ok => "ok",
         StorageCondition::Low => "low",
         StorageCondition::Unknown => "unknown",
     };
     // Shared, so that many probes cost MongoDB no more than one.
-    if state.pings.get((), || is_up(services.database.clone())).await {
-        Ok(Json(Readiness { status: "ready", storage }))
-    } else {
-        Err(Problem::new(kinds::DATABASE_UNAVAILABLE))
-    }
+    let is_up = state.pings.get((), || is_up(services.database.clone())).await;
+    if is_up { Ok(Json(Readiness { status: "ready", storage })) } else { Err(NotReady.into()) }
 }
 
 /// Whether MongoDB answers in time.

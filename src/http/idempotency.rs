@@ -8,9 +8,10 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use tracing::error;
 
-use super::problem::{Problem, kinds};
+use super::problem::calls::REPEAT;
+use super::problem::{Failed, Problem, answers, kinds};
 use super::state::HttpState;
-use crate::service::idempotency::{Given, Outcome, RequestKey};
+use crate::service::idempotency::{Given, KeyError, Outcome, RequestKey};
 
 /// The header with the client's key.
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -25,6 +26,8 @@ pub(super) const DESCRIPTION: &str = "A key of the client's own for this request
     characters. Repeated within 24 hours with the same body, the request is not carried out again but answered as before, \
     with `Idempotency-Replayed: true`; with another body it is refused. What was refused, or changed nothing, can be repeated \
     with the same key.";
+
+answers! { RequestKey = [BAD_REQUEST] Failed<KeyError, REPEAT>; }
 
 impl FromRequestParts<HttpState> for RequestKey {
     type Rejection = Problem;

@@ -46,56 +46,49 @@ pub use connections::Gate;
 pub use problem::Problem;
 pub use state::{AllServices, HttpState, RequestLimits, Services, Shared};
 
-use openapi::with_problems;
+use problem::Handles;
 
 /// Smaller answers are sent as they are: gzip makes them no smaller and costs time.
 const COMPRESS_FROM_BYTES: u64 = 1_024;
 
-/// The calls on an organization's data, each with what all of them can answer.
-fn tenant_api() -> OpenApiRouter<HttpState> {
-    use documents::WRITE_PROBLEMS as WRITE;
-    let any = [orgs::NAMED_PROBLEMS, documents::TENANT_PROBLEMS].concat();
-    let any = any.as_slice();
-    OpenApiRouter::new()
-        .routes(with_problems(routes!(documents::insert::insert), &[any, WRITE, documents::insert::PROBLEMS].concat()))
-        .routes(with_problems(routes!(documents::list::list), &[any, documents::list::PROBLEMS].concat()))
-        .routes(with_problems(routes!(documents::get::get), &[any, documents::get::PROBLEMS].concat()))
-        .routes(with_problems(
-            routes!(documents::replace::replace),
-            &[any, WRITE, documents::replace::PROBLEMS].concat(),
-        ))
-        .routes(with_problems(routes!(documents::patch::patch), &[any, WRITE, documents::patch::PROBLEMS].concat()))
-        .routes(with_problems(routes!(documents::delete::delete), &[any, documents::delete::PROBLEMS].concat()))
-        .routes(with_problems(routes!(documents::export::export), &[any, documents::export::PROBLEMS].concat()))
-        .routes(with_problems(routes!(indexes::list::list), any))
-        .routes(with_problems(routes!(indexes::create::create), &[any, indexes::create::PROBLEMS].concat()))
-        .routes(with_problems(routes!(indexes::delete::delete), &[any, indexes::delete::PROBLEMS].concat()))
-        .routes(with_problems(routes!(schema::get::get), &[any, schema::get::PROBLEMS].concat()))
-        .routes(with_problems(routes!(schema::put::put), &[any, schema::put::PROBLEMS].concat()))
-        .routes(with_problems(routes!(schema::delete::delete), &[any, schema::delete::PROBLEMS].concat()))
-        .routes(with_problems(routes!(stats::stats), &[any, stats::PROBLEMS].concat()))
+/// Routes to handlers, with what the types of each say that it can answer.
+macro_rules! calls {
+    ($($handler:path),* $(,)?) => {
+        OpenApiRouter::new()$(.routes(openapi::documented(routes!($handler), &$handler.kinds())))*
+    };
 }
 
 /// Every documented call, and the document.
 fn api() -> OpenApiRouter<HttpState> {
-    OpenApiRouter::with_openapi(openapi::base())
-        .routes(with_problems(routes!(orgs::create::create), orgs::create::PROBLEMS))
-        .routes(with_problems(routes!(orgs::get::get), orgs::get::PROBLEMS))
-        .routes(with_problems(routes!(orgs::update::update), orgs::update::PROBLEMS))
-        .routes(with_problems(routes!(orgs::delete::delete), orgs::delete::PROBLEMS))
-        .routes(with_problems(routes!(orgs::restore::restore), orgs::restore::PROBLEMS))
-        .routes(with_problems(routes!(names::list::list), orgs::NAMED_PROBLEMS))
-        .routes(with_problems(
-            routes!(names::delete::delete),
-            &[orgs::NAMED_PROBLEMS, names::delete::PROBLEMS].concat(),
-        ))
-        .routes(with_problems(routes!(changes::get), &[orgs::NAMED_PROBLEMS, changes::PROBLEMS].concat()))
-        .merge(tenant_api())
-        .routes(with_problems(routes!(auth::login::log_in), auth::login::PROBLEMS))
-        .routes(with_problems(routes!(health::greet), &[]))
-        .routes(with_problems(routes!(health::live), &[]))
-        .routes(with_problems(routes!(health::ready), health::READY_PROBLEMS))
-        .routes(with_problems(routes!(health::metrics), &[]))
+    OpenApiRouter::with_openapi(openapi::base()).merge(calls![
+        orgs::create::create,
+        orgs::get::get,
+        orgs::update::update,
+        orgs::delete::delete,
+        orgs::restore::restore,
+        names::list::list,
+        names::delete::delete,
+        changes::get,
+        documents::insert::insert,
+        documents::list::list,
+        documents::get::get,
+        documents::replace::replace,
+        documents::patch::patch,
+        documents::delete::delete,
+        documents::export::export,
+        indexes::list::list,
+        indexes::create::create,
+        indexes::delete::delete,
+        schema::get::get,
+        schema::put::put,
+        schema::delete::delete,
+        stats::stats,
+        auth::login::log_in,
+        health::greet,
+        health::live,
+        health::ready,
+        health::metrics,
+    ])
 }
 
 /// The OpenAPI document of this API.

@@ -14,6 +14,7 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
 use super::location::beneath;
+use super::problem::answers;
 use super::state::HttpState;
 use crate::service::org::{ByOldName, Reached};
 
@@ -53,6 +54,8 @@ impl FromRequestParts<HttpState> for OldNameNote {
         Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
     }
 }
+
+answers! { OldNameNote = []; }
 
 /// Adds the headers to the answer of a request, if word was left.
 pub(super) fn tell(response: &mut Response, note: &OldNameNote, uri: &Uri) {

@@ -5,14 +5,17 @@ use std::collections::BTreeMap;
 use axum::http::StatusCode;
 use serde_json::json;
 use utoipa::openapi::example::ExampleBuilder;
-use utoipa::openapi::header::HeaderBuilder;
-use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
+use utoipa::openapi::header::{Header, HeaderBuilder};
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema, Type};
-use utoipa::openapi::security::{Flow, HttpAuthScheme, HttpBuilder, OAuth2, Password, Scopes, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::openapi::security::{
+    Flow, HttpAuthScheme, HttpBuilder, OAuth2, Password, Scopes, SecurityRequirement, SecurityScheme,
+};
+use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi as _};
 use utoipa_axum::router::UtoipaMethodRouter;
 
+use super::detach::ALWAYS_SERVED;
 use super::problem::{Kind, PROBLEM_JSON, ProblemBody, kinds};
 
 /// What stands in the document besides the calls.
@@ -27,8 +30,7 @@ use super::problem::{Kind, PROBLEM_JSON, ProblemBody, kinds};
             `Link: …; rel=\"canonical\"`. Create, update, delete and restore take an `Idempotency-Key`, with which they can \
             be repeated safely; the answer to a repetition has `Idempotency-Replayed: true`.\n\n\
             Every error is an RFC 9457 problem: `detail` is for people, `code` for programs, and `request_id` is what \
-            the server's log has too. Errors with status 429, 503 or 507, `organization_busy`, `document_busy` and `index_building` say in `Retry-After` when to \
-            try again."
+            the server's log has too. Where another try can succeed by itself, `Retry-After` says when."
     ),
     components(schemas(ProblemBody)),
     modifiers(&SecuritySchemes),
@@ -74,20 +76,60 @@ pub(super) fn base() -> OpenApi {
     openapi
 }
 
-/// A route with the problems that its handler can answer, besides those that any can.
-pub(super) fn with_problems<S>(route: UtoipaMethodRouter<S>, kinds: &[Kind]) -> UtoipaMethodRouter<S> {
+/// Completes what the document says of a route: what its handler can answer, and what follows from that and from its path.
+pub(super) fn documented<S>(route: UtoipaMethodRouter<S>, kinds: &[Kind]) -> UtoipaMethodRouter<S> {
     let (schemas, mut paths, method_router) = route;
-    for operation in paths.paths.values_mut().flat_map(operations) {
-        let mut by_status: BTreeMap<StatusCode, Vec<Kind>> = BTreeMap::new();
-        for kind in kinds.iter().chain(of_every_call(operation)) {
-            by_status.entry(kind.status).or_default().push(*kind);
-        }
-        for (status, kinds) in by_status {
-            let response = answer(status, &kinds, &example_field(operation));
-            operation.responses.responses.insert(status.as_str().to_owned(), RefOr::T(response));
+    for (path, item) in &mut paths.paths {
+        for operation in operations(item) {
+            if path.contains("{organization_name}") {
+                operation.parameters.get_or_insert_default().insert(0, organization_name());
+            }
+            if kinds.contains(&kinds::MISSING_TOKEN) && operation.security.is_none() {
+                operation.security = Some(TOKENS.map(|scheme| SecurityRequirement::new(scheme, NO_SCOPES)).into());
+            }
+            let of_any: &[Kind] = if ALWAYS_SERVED.contains(&path.as_str()) { &[] } else { OF_ANY_CALL };
+            for (status, kinds) in by_status(&[kinds, of_any].concat()) {
+                let response = answer(status, &kinds, &example_field(operation));
+                operation.responses.responses.insert(status.as_str().to_owned(), RefOr::T(response));
+            }
         }
     }
     (schemas, paths, method_router)
+}
+
+/// The schemes by which an admin's token is sent.
+const TOKENS: [&str; 2] = ["bearer", "password"];
+const NO_SCOPES: [&str; 0] = [];
+
+/// What can be answered to any request, whichever handler it is for.
+const OF_ANY_CALL: &[Kind] =
+    &[kinds::BAD_REQUEST, kinds::SHARE_USED_UP, kinds::SERVER_BUSY, kinds::INTERNAL_ERROR, kinds::REQUEST_TIMEOUT];
+
+/// Each kind once, in the order of the table.
+fn by_status(kinds: &[Kind]) -> BTreeMap<StatusCode, Vec<Kind>> {
+    let mut by_status: BTreeMap<StatusCode, Vec<Kind>> = BTreeMap::new();
+    for kind in kinds::ALL.iter().filter(|kind| kinds.contains(kind)) {
+        by_status.entry(kind.status).or_default().push(*kind);
+    }
+    by_status
+}
+
+/// The parameter that most paths begin with.
+fn organization_name() -> RefOr<Parameter> {
+    let name = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(1))
+        .max_length(Some(240))
+        .pattern(Some(r"^[^\u0000]*$"));
+    ParameterBuilder::new()
+        .name("organization_name")
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .description(Some("The organization's name, in any spelling"))
+        .schema(Some(name))
+        .example(Some(json!("amazon")))
+        .build()
+        .into()
 }
 
 /// The finished document.
@@ -100,37 +142,6 @@ pub(super) fn finish(mut openapi: OpenApi) -> OpenApi {
         }
     }
     openapi
-}
-
-/// What any call can answer, by what it takes.
-fn of_every_call(operation: &Operation) -> &'static [Kind] {
-    const READS_BODY: &[Kind] = &[
-        kinds::SHARE_USED_UP,
-        kinds::SERVER_BUSY,
-        kinds::BAD_REQUEST,
-        kinds::INVALID_JSON,
-        kinds::BODY_TIMEOUT,
-        kinds::BODY_TOO_LARGE,
-        kinds::UNSUPPORTED_MEDIA_TYPE,
-        kinds::INTERNAL_ERROR,
-        kinds::DATABASE_UNAVAILABLE,
-        kinds::REQUEST_TIMEOUT,
-    ];
-    const READS_QUERY: &[Kind] = &[
-        kinds::BAD_REQUEST,
-        kinds::SHARE_USED_UP,
-        kinds::SERVER_BUSY,
-        kinds::INTERNAL_ERROR,
-        kinds::DATABASE_UNAVAILABLE,
-        kinds::REQUEST_TIMEOUT,
-    ];
-    if operation.request_body.is_some() {
-        READS_BODY
-    } else if operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty()) {
-        READS_QUERY
-    } else {
-        &[]
-    }
 }
 
 /// A field of a call that could be missing, for the example of a 422.
@@ -170,36 +181,28 @@ fn answer(status: StatusCode, kinds: &[Kind], field: &str) -> Response {
         let example = ExampleBuilder::new().summary(kind.detail).value(Some(value)).build();
         content = content.examples_from_iter([(kind.code, RefOr::T(example))]);
     }
-    let codes: Vec<String> = kinds.iter().map(|kind| format!("`{}`", kind.code)).collect();
-    let mut response = ResponseBuilder::new()
-        .description(format!("{}: {}", kinds.first().map_or("Error", |kind| kind.title()), codes.join(", ")))
-        .content(PROBLEM_JSON, content.build());
-    if let Some((name, description)) = headers_of(status, kinds) {
-        let schema = ObjectBuilder::new().schema_type(Type::String).build();
-        response =
-            response.header(name, HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build());
+    let title = kinds.first().map_or("Error", |kind| kind.title());
+    let mut response =
+        ResponseBuilder::new().description(format!("{title}: {}", codes(kinds))).content(PROBLEM_JSON, content.build());
+    if status == StatusCode::UNAUTHORIZED {
+        response = response.header("WWW-Authenticate", header("Always `Bearer`".to_owned()));
+    }
+    let again: Vec<Kind> = kinds.iter().filter(|kind| kind.retry_after_seconds.is_some()).copied().collect();
+    if !again.is_empty() {
+        let alone = if again.len() == kinds.len() { String::new() } else { format!("; with {} alone", codes(&again)) };
+        response = response.header("Retry-After", header(format!("After how many seconds to try again{alone}")));
     }
     response.build()
 }
 
-/// The headers that an error with this status has.
-fn headers_of(status: StatusCode, kinds: &[Kind]) -> Option<(&'static str, &'static str)> {
-    match status {
-        StatusCode::UNAUTHORIZED => Some(("WWW-Authenticate", "Always `Bearer`")),
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE => {
-            Some(("Retry-After", "After how many seconds to try again"))
-        }
-        StatusCode::CONFLICT if kinds.contains(&kinds::ORGANIZATION_BUSY) => {
-            Some(("Retry-After", "After how many seconds to try again; with `organization_busy` alone"))
-        }
-        StatusCode::CONFLICT if kinds.contains(&kinds::INDEX_BUILDING) => {
-            Some(("Retry-After", "After how many seconds to try again; with `index_building` alone"))
-        }
-        StatusCode::CONFLICT if kinds.contains(&kinds::DOCUMENT_BUSY) => {
-            Some(("Retry-After", "After how many seconds to try again; with `document_busy` alone"))
-        }
-        _ => None,
-    }
+fn codes(kinds: &[Kind]) -> String {
+    let codes: Vec<String> = kinds.iter().map(|kind| format!("`{}`", kind.code)).collect();
+    codes.join(", ")
+}
+
+fn header(description: String) -> Header {
+    let schema = ObjectBuilder::new().schema_type(Type::String).build();
+    HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build()
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {

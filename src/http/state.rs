@@ -12,7 +12,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::problem::{Problem, kinds};
+use super::problem::{Problem, answers, kinds};
 use crate::domain::{Network, OrgId};
 use crate::repo::Database;
 use crate::service::SharedLookups;
@@ -155,6 +155,8 @@ impl FromRequestParts<HttpState> for Services {
         state.services.get().cloned().ok_or_else(|| Problem::new(kinds::DATABASE_UNAVAILABLE))
     }
 }
+
+answers! { Services = [DATABASE_UNAVAILABLE]; }
 
 impl FromRequestParts<HttpState> for RequestLimits {
     type Rejection = Infallible;

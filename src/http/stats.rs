@@ -4,13 +4,12 @@ use axum::Json;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::problem::{Kind, Problem, kinds};
+use super::problem::Failed;
+use super::problem::calls::READ;
 use super::state::Services;
 use crate::domain::Tenant;
+use crate::service::DataError;
 use crate::service::data::CollectionStats;
-
-/// What this call can answer besides its success, and what every call on data can.
-pub(super) const PROBLEMS: &[Kind] = &[kinds::QUERY_TOO_SLOW];
 
 /// The size of an organization's data.
 #[derive(Debug, Serialize, ToSchema)]
@@ -58,12 +57,8 @@ impl From<CollectionStats> for StatsAnswer {
 /// Measure an organization's data
 #[utoipa::path(
     get, path = "/org/{organization_name}/stats", tag = "documents", operation_id = "get_stats",
-    security(("bearer" = []), ("password" = [])),
-    params(
-        ("organization_name" = String, Path, description = "The organization's name, in any spelling", min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$", example = "amazon")
-    ),
     responses((status = 200, description = "Its size", body = StatsAnswer))
 )]
-pub(super) async fn stats(tenant: Tenant, services: Services) -> Result<Json<StatsAnswer>, Problem> {
+pub(super) async fn stats(tenant: Tenant, services: Services) -> Result<Json<StatsAnswer>, Failed<DataError, READ>> {
     Ok(Json(services.data.stats(&tenant).await?.into()))
 }

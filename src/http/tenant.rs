@@ -5,10 +5,12 @@ use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 
 use super::old_names::OldNameNote;
-use super::problem::{Problem, kinds};
+use super::problem::calls::REACH;
+use super::problem::{Failed, Problem, answers, kinds};
 use super::state::{HttpState, Services};
 use crate::domain::document::DocumentId;
 use crate::domain::{Caller, OrgReference, Tenant};
+use crate::service::OrgError;
 
 /// The parameter of the path that names the organization.
 const NAME_PARAMETER: &str = "organization_name";
@@ -29,6 +31,8 @@ impl FromRequestParts<HttpState> for Tenant {
     }
 }
 
+answers! { Tenant = [] Caller, PathOrg, Failed<OrgError, REACH>; }
+
 impl FromRequestParts<HttpState> for PathId {
     type Rejection = Problem;
 
@@ -37,6 +41,8 @@ impl FromRequestParts<HttpState> for PathId {
         DocumentId::from_path(&text).map(Self).map_err(|invalid| Problem::invalid(vec![invalid.at("{id}")]))
     }
 }
+
+answers! { PathId = [VALIDATION_FAILED]; }
 
 /// The organization that a path names, in any spelling.
 #[derive(Debug)]
@@ -49,6 +55,8 @@ impl FromRequestParts<HttpState> for PathOrg {
         path_reference(parts).await.map(Self)
     }
 }
+
+answers! { PathOrg = [VALIDATION_FAILED]; }
 
 async fn path_reference(parts: &mut Parts) -> Result<OrgReference, Problem> {
     let name = path_parameter(parts, NAME_PARAMETER).await?;

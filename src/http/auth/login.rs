@@ -10,12 +10,10 @@ use crate::domain::{EmailQuery, PasswordAttempt};
 use crate::http::body::RawBody;
 use crate::http::client::Client;
 use crate::http::observe::ORGANIZATION_ID;
-use crate::http::problem::{Kind, Problem, kinds};
+use crate::http::problem::calls::LOG_IN;
+use crate::http::problem::{Failed, Problem};
 use crate::http::state::Services;
-
-/// What this call can answer besides its success.
-pub(in crate::http) const PROBLEMS: &[Kind] =
-    &[kinds::INVALID_CREDENTIALS, kinds::VALIDATION_FAILED, kinds::TOO_MANY_ATTEMPTS, kinds::PASSWORD_QUEUE_FULL];
+use crate::service::AuthError;
 
 /// An admin's credentials.
 #[derive(Debug, ToSchema)]
@@ -91,7 +89,7 @@ pub(in crate::http) async fn log_in(
     services: Services,
     client: Client,
     body: RawBody,
-) -> Result<Json<LoggedIn>, Problem> {
+) -> Result<Json<LoggedIn>, Failed<AuthError, LOG_IN>> {
     let LoginBody { email, password } = LoginBody::read(&body)?;
     let (admin, token) = services.auth.log_in(&email, &password, client.network()).await?;
     Span::current().record(ORGANIZATION_ID, tracing::field::display(admin.org_id));

@@ -11,14 +11,13 @@ use crate::extjson::write_document;
 use crate::http::bytes::HeldBytes;
 use crate::http::client::Client;
 use crate::http::fields::Fields;
-use crate::http::problem::{Kind, Problem, kinds};
+use crate::http::problem::calls::READ;
+use crate::http::problem::{Failed, Problem, kinds};
 use crate::http::state::{HttpState, Services};
 use crate::http::streams::{ClientGone, CutLine, LineSender, Unsent};
 use crate::off_thread::off_thread;
+use crate::service::DataError;
 use crate::service::data::{DocumentBatch, Export};
-
-/// What this call can answer besides its success, and what every call on data can.
-pub(in crate::http) const PROBLEMS: &[Kind] = &[kinds::QUERY_TOO_SLOW];
 
 /// About how many bytes are sent in one piece: so few that a slow client takes one in time.
 const PIECE_BYTES: usize = 64 << 10;
@@ -31,9 +30,7 @@ const PIECE_BYTES: usize = 64 << 10;
 /// connection breaks.
 #[utoipa::path(
     get, path = "/org/{organization_name}/export", tag = "documents", operation_id = "export_documents",
-    security(("bearer" = []), ("password" = [])),
     params(
-        ("organization_name" = String, Path, description = "The organization's name, in any spelling", min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$", example = "amazon"),
         ("filter" = Option<String>, Query, description = "Which documents: a JSON object, as for the list", example = "{\"age\":{\"$gte\":18}}")
     ),
     responses((
@@ -47,7 +44,7 @@ pub(in crate::http) async fn export(
     client: Client,
     State(state): State<HttpState>,
     RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
+) -> Result<Response, Failed<DataError, READ>> {
     let filter = off_thread(thought_about(query.as_deref()), move || read(query.as_deref())).await?;
     let share = state.stream_share(tenant.org_id()).await?;
     // Before the answer begins, so that what is wrong with the query has its own status.

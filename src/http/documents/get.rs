@@ -8,13 +8,11 @@ use super::{hold_document, insert_tag, shown};
 use crate::domain::Tenant;
 use crate::domain::document::Version;
 use crate::http::conditions::Conditions;
-use crate::http::problem::{Kind, Problem, kinds};
+use crate::http::problem::Failed;
+use crate::http::problem::calls::GET;
 use crate::http::state::{HttpState, Services};
 use crate::http::tenant::PathId;
-
-/// What this call can answer besides its success, and what every call on data can.
-pub(in crate::http) const PROBLEMS: &[Kind] =
-    &[kinds::DOCUMENT_NOT_FOUND, kinds::PRECONDITION_FAILED, kinds::QUERY_TOO_SLOW];
+use crate::service::DataError;
 
 /// Get a document
 ///
@@ -22,9 +20,7 @@ pub(in crate::http) const PROBLEMS: &[Kind] =
 /// one of those stands in quotes (`%2242%22`), and every other value is Extended JSON (`{"$binary": …}`, percent-encoded).
 #[utoipa::path(
     get, path = "/org/{organization_name}/documents/{id}", tag = "documents", operation_id = "get_document",
-    security(("bearer" = []), ("password" = [])),
     params(
-        ("organization_name" = String, Path, description = "The organization's name, in any spelling", min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$", example = "amazon"),
         ("id" = String, Path, description = "The document's `_id`", example = "691f2a3b4c5d6e7f80910a1b"),
         ("If-None-Match" = Option<String>, Header, description = "States that the client has already: 304 if it is in one of them"),
         ("If-Match" = Option<String>, Header, description = "States that the client expects: 412 if it is in none of them")
@@ -41,12 +37,12 @@ pub(in crate::http) async fn get(
     PathId(id): PathId,
     conditions: Conditions,
     State(state): State<HttpState>,
-) -> Result<Response, Problem> {
+) -> Result<Response, Failed<DataError, GET>> {
     let held = hold_document(&state, &services, &tenant).await?;
     let document = services.data.get(&tenant, &id).await?;
     let version = Version::of(&document);
     if !conditions.if_match.allows(&version) {
-        return Err(Problem::new(kinds::PRECONDITION_FAILED));
+        return Err(DataError::PreconditionFailed.into());
     }
     let tag = version.tag();
     if conditions.is_known(&tag) {
@@ -54,5 +50,5 @@ pub(in crate::http) async fn get(
         insert_tag(response.headers_mut(), &tag);
         return Ok(response);
     }
-    shown(StatusCode::OK, document, &tag, held).await
+    Ok(shown(StatusCode::OK, document, &tag, held).await?)
 }

@@ -1,6 +1,6 @@
 //! `POST /org/{organization_name}/documents`: one document, or many in one stream (`import.rs`).
 
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{FromRequest, OriginalUri, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 
@@ -10,13 +10,33 @@ use crate::domain::Tenant;
 use crate::extjson::read_stored;
 use crate::http::body::{JsonDocument, content_type};
 use crate::http::location;
-use crate::http::problem::{Kind, Problem, kinds};
+use crate::http::problem::calls::INSERT;
+use crate::http::problem::{Failed, Problem, answers};
 use crate::http::state::{HttpState, Services};
 use crate::http::streams::NDJSON;
 use crate::off_thread::off_thread;
+use crate::service::DataError;
 
-/// What this call can answer besides its success, and what every call on data and every write can.
-pub(in crate::http) const PROBLEMS: &[Kind] = &[kinds::DOCUMENT_EXISTS];
+/// A document, or many in a stream.
+pub(in crate::http) enum NewDocuments {
+    One(JsonDocument),
+    Many(Request),
+}
+
+impl FromRequest<HttpState> for NewDocuments {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &HttpState) -> Result<Self, Problem> {
+        let is_stream = content_type(request.headers()).is_some_and(|kind| kind.essence_str() == NDJSON);
+        if is_stream {
+            Ok(Self::Many(request))
+        } else {
+            JsonDocument::from_request(request, state).await.map(Self::One)
+        }
+    }
+}
+
+answers! { NewDocuments = [] JsonDocument; }
 
 /// Add a document, or import many
 ///
@@ -31,10 +51,6 @@ pub(in crate::http) const PROBLEMS: &[Kind] = &[kinds::DOCUMENT_EXISTS];
 /// counted as inserted is stored.
 #[utoipa::path(
     post, path = "/org/{organization_name}/documents", tag = "documents", operation_id = "insert_document",
-    security(("bearer" = []), ("password" = [])),
-    params(
-        ("organization_name" = String, Path, description = "The organization's name, in any spelling", min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$", example = "amazon")
-    ),
     request_body(content(
         (Object = "application/json", example = json!({ "name": "Ada", "born": { "$date": "1815-12-10T00:00:00Z" } })),
         (String = "application/x-ndjson", example = "{\"name\":\"Ada\"}\n{\"name\":\"Grace\"}\n")
@@ -49,16 +65,16 @@ pub(in crate::http) async fn insert(
     tenant: Tenant,
     services: Services,
     State(state): State<HttpState>,
-    request: Request,
-) -> Result<Response, Problem> {
-    if content_type(request.headers()).is_some_and(|kind| kind.essence_str() == NDJSON) {
-        return import(&tenant, &services, &state, request).await;
-    }
-    let path = request.uri().path().to_owned();
-    let JsonDocument(text, held) = JsonDocument::from_request(request, &state).await?;
+    OriginalUri(uri): OriginalUri,
+    documents: NewDocuments,
+) -> Result<Response, Failed<DataError, INSERT>> {
+    let JsonDocument(text, held) = match documents {
+        NewDocuments::One(document) => document,
+        NewDocuments::Many(request) => return Ok(import(&tenant, &services, &state, request).await?),
+    };
     let document = off_thread(text.len(), move || new_document(read_stored(&text)?)).await?;
     services.data.insert(&tenant, &document).await?;
-    let path = location::beneath(&path, &document.id.to_path());
+    let path = location::beneath(uri.path(), &document.id.to_path());
     let mut response = written(StatusCode::CREATED, document, held).await?;
     location::insert(&mut response, &path);
     Ok(response)

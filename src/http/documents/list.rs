@@ -15,13 +15,12 @@ use crate::extjson::write_document;
 use crate::http::bytes::HeldBytes;
 use crate::http::client::Client;
 use crate::http::fields::Fields;
-use crate::http::problem::{Kind, Problem, kinds};
+use crate::http::problem::calls::READ;
+use crate::http::problem::{Failed, Problem};
 use crate::http::state::{HttpState, Services};
 use crate::off_thread::off_thread;
+use crate::service::DataError;
 use crate::service::data::{ListDocuments, Page};
-
-/// What this call can answer besides its success, and what every call on data can.
-pub(in crate::http) const PROBLEMS: &[Kind] = &[kinds::QUERY_TOO_SLOW];
 
 /// How many documents a page has if nothing else is asked.
 const DEFAULT_LIMIT: u32 = 50;
@@ -84,9 +83,7 @@ pub(in crate::http) fn parse_flag(text: &str) -> Result<bool, Invalid> {
 /// than 1 MiB.
 #[utoipa::path(
     get, path = "/org/{organization_name}/documents", tag = "documents", operation_id = "list_documents",
-    security(("bearer" = []), ("password" = [])),
     params(
-        ("organization_name" = String, Path, description = "The organization's name, in any spelling", min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$", example = "amazon"),
         ("filter" = Option<String>, Query, description = "Which documents: a JSON object", example = "{\"age\":{\"$gte\":18}}"),
         ("sort" = Option<String>, Query, description = "In which order: up to 8 fields with commas, `-` for descending; `_id` ends it", example = "-created,name"),
         ("fields" = Option<String>, Query, description = "Only these fields, and `_id`", example = "name,address.city"),
@@ -106,7 +103,7 @@ pub(in crate::http) async fn list(
     State(state): State<HttpState>,
     OriginalUri(uri): OriginalUri,
     RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
+) -> Result<Response, Failed<DataError, READ>> {
     let read = off_thread(thought_about(query.as_deref()), move || Asked::read(query.as_deref()));
     let Asked { query, fields } = read.await?;
     let bound = services.data.page_bound(&tenant, query.limit);

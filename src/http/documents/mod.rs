@@ -17,7 +17,7 @@ use bson::raw::RawDocumentBuf;
 use tracing::error;
 
 use super::bytes::HeldBytes;
-use super::problem::{Kind, Problem, kinds};
+use super::problem::{Problem, kinds};
 use super::state::{HttpState, Services};
 use crate::domain::document::{DocumentId, EntityTag, NewDocument};
 use crate::domain::query::Filter;
@@ -26,13 +26,6 @@ use crate::domain::{OrgId, Tenant};
 use crate::extjson::{ReadError, StoredFields, read_query, write_document};
 use crate::off_thread::off_thread;
 use crate::shares::Owner;
-
-/// What every call on an organization's data can answer besides what every call that names it can.
-pub(super) const TENANT_PROBLEMS: &[Kind] = &[kinds::TENANT_MOVING, kinds::TENANT_COLLECTION_REPLACED];
-
-/// What a write of a document can answer besides.
-pub(super) const WRITE_PROBLEMS: &[Kind] =
-    &[kinds::NOT_UNIQUE, kinds::SCHEMA_VIOLATED, kinds::OUTCOME_UNKNOWN, kinds::QUOTA_REACHED, kinds::STORAGE_LOW];
 
 /// The answer that shows a document, with its tag.
 async fn shown<K: Owner + Sync>(

@@ -14,20 +14,18 @@ use crate::extjson::read_stored;
 use crate::http::body::JsonDocument;
 use crate::http::bytes::HeldBytes;
 use crate::http::conditions::Conditions;
-use crate::http::problem::{Kind, Problem, kinds};
+use crate::http::problem::calls::REWRITE;
+use crate::http::problem::{Failed, Problem};
 use crate::http::state::{HttpState, Services};
 use crate::http::tenant::PathId;
 use crate::off_thread::off_thread;
+use crate::service::DataError;
 
 /// How many times larger than its text a patch is as a tree of values, at most: an element of a list of digits, two bytes of text,
 /// takes over a hundred.
 const TREE: usize = 64;
 /// The same for a stored document: such an element has twelve bytes of BSON.
 const TREE_OF_BSON: usize = 12;
-
-/// What this call can answer besides its success, and what every call on data and every write can.
-pub(in crate::http) const PROBLEMS: &[Kind] =
-    &[kinds::DOCUMENT_NOT_FOUND, kinds::PRECONDITION_FAILED, kinds::DOCUMENT_BUSY, kinds::QUERY_TOO_SLOW];
 
 /// Change parts of a document
 ///
@@ -36,9 +34,7 @@ pub(in crate::http) const PROBLEMS: &[Kind] =
 /// happens only while the document is in that state: of two with the same state exactly one wins, and the other gets 412.
 #[utoipa::path(
     patch, path = "/org/{organization_name}/documents/{id}", tag = "documents", operation_id = "patch_document",
-    security(("bearer" = []), ("password" = [])),
     params(
-        ("organization_name" = String, Path, description = "The organization's name, in any spelling", min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$", example = "amazon"),
         ("id" = String, Path, description = "The document's `_id`", example = "691f2a3b4c5d6e7f80910a1b"),
         ("If-Match" = Option<String>, Header, description = "The state that it must be in, or `*` for any")
     ),
@@ -58,7 +54,7 @@ pub(in crate::http) async fn patch(
     conditions: Conditions,
     State(state): State<HttpState>,
     JsonDocument(text, mut held_body): JsonDocument,
-) -> Result<Response, Problem> {
+) -> Result<Response, Failed<DataError, REWRITE>> {
     let expected = conditions.of_change()?;
     held_body.grow_to(TREE * text.len()).await?;
     let of = id.clone();
@@ -66,7 +62,7 @@ pub(in crate::http) async fn patch(
     let bound = TREE_OF_BSON * services.data.reply_bound(&tenant, 1);
     let held = HeldBytes::of(&state.answer_bytes, tenant.org_id(), bound).await?;
     let patched = services.data.patch(&tenant, &id, Arc::new(patch), &expected).await?;
-    written(StatusCode::OK, patched, held).await
+    Ok(written(StatusCode::OK, patched, held).await?)
 }
 
 fn read(id: &DocumentId, text: &[u8]) -> Result<MergePatch, Problem> {

@@ -11,15 +11,12 @@ use crate::extjson::read_stored;
 use crate::http::body::JsonDocument;
 use crate::http::conditions::Conditions;
 use crate::http::location;
-use crate::http::problem::{Kind, Problem, kinds};
+use crate::http::problem::calls::REWRITE;
+use crate::http::problem::{Failed, Problem};
 use crate::http::state::Services;
 use crate::http::tenant::PathId;
 use crate::off_thread::off_thread;
 use crate::service::DataError;
-
-/// What this call can answer besides its success, and what every call on data and every write can.
-pub(in crate::http) const PROBLEMS: &[Kind] =
-    &[kinds::DOCUMENT_NOT_FOUND, kinds::PRECONDITION_FAILED, kinds::DOCUMENT_BUSY, kinds::QUERY_TOO_SLOW];
 
 /// Replace a document, or create one under a chosen id
 ///
@@ -28,9 +25,7 @@ pub(in crate::http) const PROBLEMS: &[Kind] =
 /// there is replaced, and 404 says that nothing is. An `_id` in the body must be that of the path.
 #[utoipa::path(
     put, path = "/org/{organization_name}/documents/{id}", tag = "documents", operation_id = "replace_document",
-    security(("bearer" = []), ("password" = [])),
     params(
-        ("organization_name" = String, Path, description = "The organization's name, in any spelling", min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$", example = "amazon"),
         ("id" = String, Path, description = "The document's `_id`", example = "691f2a3b4c5d6e7f80910a1b"),
         ("If-Match" = Option<String>, Header, description = "The state that it must be in, or `*` for any"),
         ("If-None-Match" = Option<String>, Header, description = "`*`: create it, and replace nothing")
@@ -50,16 +45,16 @@ pub(in crate::http) async fn replace(
     conditions: Conditions,
     OriginalUri(uri): OriginalUri,
     JsonDocument(text, held): JsonDocument,
-) -> Result<Response, Problem> {
+) -> Result<Response, Failed<DataError, REWRITE>> {
     let must_create = conditions.must_create()?;
     let document = off_thread(text.len(), move || read(id, &text, must_create)).await?;
     if !must_create {
         services.data.replace(&tenant, &document, &conditions.if_match).await?;
-        return written(StatusCode::OK, document, held).await;
+        return Ok(written(StatusCode::OK, document, held).await?);
     }
     services.data.insert(&tenant, &document).await.map_err(|error| match error {
-        DataError::Exists => Problem::new(kinds::PRECONDITION_FAILED),
-        error => error.into(),
+        DataError::Exists => DataError::PreconditionFailed,
+        error => error,
     })?;
     let mut response = written(StatusCode::CREATED, document, held).await?;
     location::insert(&mut response, uri.path());

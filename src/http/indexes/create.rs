@@ -16,19 +16,11 @@ use crate::domain::index::Index;
 use crate::extjson::read_query;
 use crate::http::body::JsonText;
 use crate::http::location;
-use crate::http::problem::{Kind, Problem, kinds};
+use crate::http::problem::calls::BUILD_INDEX;
+use crate::http::problem::{Failed, Problem, kinds};
 use crate::http::state::{HttpState, Services};
+use crate::service::DataError;
 use crate::service::data::StoredIndex;
-
-/// What this call can answer besides its success, and what every call on data can.
-pub(in crate::http) const PROBLEMS: &[Kind] = &[
-    kinds::INDEX_BUILDING,
-    kinds::INDEX_EXISTS,
-    kinds::NOT_UNIQUE,
-    kinds::TOO_MANY_INDEXES,
-    kinds::OUTCOME_UNKNOWN,
-    kinds::STORAGE_LOW,
-];
 
 /// An index to be built.
 #[derive(ToSchema)]
@@ -77,10 +69,6 @@ fn keys_schema() -> Object {
 /// the list shows it as `building`, and no longer when it failed. An index that is there already, just so, is answered with 200.
 #[utoipa::path(
     post, path = "/org/{organization_name}/indexes", tag = "indexes and schema", operation_id = "create_index",
-    security(("bearer" = []), ("password" = [])),
-    params(
-        ("organization_name" = String, Path, description = "The organization's name, in any spelling", min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$", example = "amazon")
-    ),
     request_body = CreateIndexBody,
     responses(
         (status = 201, description = "The index is ready", body = IndexAnswer, headers(("Location" = String, description = "The index's path"))),
@@ -94,8 +82,9 @@ pub(in crate::http) async fn create(
     State(state): State<HttpState>,
     OriginalUri(uri): OriginalUri,
     JsonText(text, _held): JsonText,
-) -> Result<Response, Problem> {
-    let index = Index::parse(&read_query(&text)?).map_err(Problem::invalid)?;
+) -> Result<Response, Failed<DataError, BUILD_INDEX>> {
+    let index = read_query(&text).map_err(Problem::from)?;
+    let index = Index::parse(&index).map_err(Problem::invalid)?;
     let path = location::beneath(uri.path(), &index.name);
     let asked = index.clone();
     let build = async move {
@@ -113,7 +102,7 @@ pub(in crate::http) async fn create(
     let build = state.tasks.spawn(build.instrument(Span::current()));
     let (status, is_building) = match timeout(state.limits.timeout / 2, build).await {
         Ok(Ok(outcome)) => (if outcome? { StatusCode::CREATED } else { StatusCode::OK }, false),
-        Ok(Err(_panicked)) => return Err(Problem::new(kinds::INTERNAL_ERROR)),
+        Ok(Err(_panicked)) => return Err(Problem::new(kinds::INTERNAL_ERROR).into()),
         Err(_elapsed) => (StatusCode::ACCEPTED, true),
     };
     let mut response = (status, Json(IndexAnswer::from(StoredIndex { index: asked, is_building }))).into_response();

@@ -6,12 +6,11 @@ use axum::http::request::Parts;
 
 use crate::domain::Tenant;
 use crate::domain::index::check_index_name;
-use crate::http::problem::{Kind, Problem, kinds};
+use crate::http::problem::calls::DROP_INDEX;
+use crate::http::problem::{Failed, Problem, answers, kinds};
 use crate::http::state::{HttpState, Services};
 use crate::http::tenant::path_parameter;
-
-/// What this call can answer besides its success, and what every call on data can.
-pub(in crate::http) const PROBLEMS: &[Kind] = &[kinds::INDEX_NOT_FOUND, kinds::INDEX_PROTECTED, kinds::OUTCOME_UNKNOWN];
+use crate::service::DataError;
 
 /// The index that every collection has and needs.
 const ID_INDEX: &str = "_id_";
@@ -30,12 +29,12 @@ impl FromRequestParts<HttpState> for IndexName {
     }
 }
 
+answers! { IndexName = [VALIDATION_FAILED, INDEX_PROTECTED]; }
+
 /// Drop an index
 #[utoipa::path(
     delete, path = "/org/{organization_name}/indexes/{name}", tag = "indexes and schema", operation_id = "delete_index",
-    security(("bearer" = []), ("password" = [])),
     params(
-        ("organization_name" = String, Path, description = "The organization's name, in any spelling", min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$", example = "amazon"),
         ("name" = String, Path, description = "The index's name", min_length = 1, max_length = 120,
             pattern = r"^[^$*\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$", example = "email_1")
     ),
@@ -45,7 +44,7 @@ pub(in crate::http) async fn delete(
     tenant: Tenant,
     services: Services,
     IndexName(name): IndexName,
-) -> Result<StatusCode, Problem> {
+) -> Result<StatusCode, Failed<DataError, DROP_INDEX>> {
     services.data.drop_index(&tenant, &name).await?;
     Ok(StatusCode::NO_CONTENT)
 }

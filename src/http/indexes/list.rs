@@ -6,8 +6,10 @@ use utoipa::ToSchema;
 
 use super::IndexAnswer;
 use crate::domain::Tenant;
-use crate::http::problem::Problem;
+use crate::http::problem::Failed;
+use crate::http::problem::calls::LIST_INDEXES;
 use crate::http::state::Services;
+use crate::service::DataError;
 
 /// The indexes of an organization.
 #[derive(Debug, Serialize, ToSchema)]
@@ -19,13 +21,12 @@ pub(in crate::http) struct Indexes {
 /// List indexes
 #[utoipa::path(
     get, path = "/org/{organization_name}/indexes", tag = "indexes and schema", operation_id = "list_indexes",
-    security(("bearer" = []), ("password" = [])),
-    params(
-        ("organization_name" = String, Path, description = "The organization's name, in any spelling", min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$", example = "amazon")
-    ),
     responses((status = 200, description = "The indexes", body = Indexes))
 )]
-pub(in crate::http) async fn list(tenant: Tenant, services: Services) -> Result<Json<Indexes>, Problem> {
+pub(in crate::http) async fn list(
+    tenant: Tenant,
+    services: Services,
+) -> Result<Json<Indexes>, Failed<DataError, LIST_INDEXES>> {
     let indexes = services.data.indexes(&tenant).await?;
     Ok(Json(Indexes { indexes: indexes.into_iter().map(IndexAnswer::from).collect() }))
 }

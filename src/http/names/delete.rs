@@ -6,12 +6,11 @@ use axum::http::request::Parts;
 
 use crate::domain::{Caller, OrgReference};
 use crate::http::old_names::OldNameNote;
-use crate::http::problem::{Kind, Problem, kinds};
+use crate::http::problem::calls::GIVE_UP_NAME;
+use crate::http::problem::{Failed, Problem, answers};
 use crate::http::state::{HttpState, Services};
 use crate::http::tenant::{PathOrg, path_parameter};
-
-/// What this call can answer besides.
-pub(in crate::http) const PROBLEMS: &[Kind] = &[kinds::NAME_NOT_FOUND, kinds::NAME_IN_USE, kinds::OUTCOME_UNKNOWN];
+use crate::service::OrgError;
 
 /// The parameter of the path that names what is given up.
 const OLD_NAME: &str = "old_name";
@@ -30,17 +29,14 @@ impl FromRequestParts<HttpState> for PathOldName {
     }
 }
 
+answers! { PathOldName = [VALIDATION_FAILED]; }
+
 /// Give up an old name
 ///
 /// It does not lead to the organization any more, and anybody can take it.
 #[utoipa::path(
     delete, path = "/org/{organization_name}/names/{old_name}", tag = "organizations", operation_id = "give_up_name",
-    security(("bearer" = []), ("password" = [])),
     params(
-        (
-            "organization_name" = String, Path, description = "The organization's name, in any spelling",
-            min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$", example = "amazon_global"
-        ),
         (
             "old_name" = String, Path, description = "The old name, in any spelling",
             min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$", example = "amazon"
@@ -54,7 +50,7 @@ pub(in crate::http) async fn delete(
     note: OldNameNote,
     PathOrg(reference): PathOrg,
     PathOldName(name): PathOldName,
-) -> Result<StatusCode, Problem> {
+) -> Result<StatusCode, Failed<OrgError, GIVE_UP_NAME>> {
     note.leave(services.orgs.give_up_name(&caller, &reference, &name).await?);
     Ok(StatusCode::NO_CONTENT)
 }

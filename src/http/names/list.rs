@@ -7,9 +7,11 @@ use utoipa::ToSchema;
 use crate::domain::{Caller, OldName, Org};
 use crate::http::old_names::OldNameNote;
 use crate::http::orgs::rfc3339;
-use crate::http::problem::Problem;
+use crate::http::problem::Failed;
+use crate::http::problem::calls::REACH;
 use crate::http::state::Services;
 use crate::http::tenant::PathOrg;
+use crate::service::OrgError;
 
 /// The names of an organization.
 #[derive(Debug, Serialize, ToSchema)]
@@ -77,11 +79,6 @@ impl From<&OldName> for NameAnswer {
 /// Its present name, and the old ones that a rename kept with `keep_old_name_days` and whose time is not over.
 #[utoipa::path(
     get, path = "/org/{organization_name}/names", tag = "organizations", operation_id = "list_names",
-    security(("bearer" = []), ("password" = [])),
-    params((
-        "organization_name" = String, Path, description = "The organization's name, in any spelling",
-        min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$", example = "amazon"
-    )),
     responses((status = 200, description = "The names", body = Names))
 )]
 pub(in crate::http) async fn list(
@@ -89,7 +86,7 @@ pub(in crate::http) async fn list(
     services: Services,
     note: OldNameNote,
     PathOrg(reference): PathOrg,
-) -> Result<Json<Names>, Problem> {
+) -> Result<Json<Names>, Failed<OrgError, REACH>> {
     let (org, old) = note.of(services.orgs.names(&caller, &reference).await?);
     let names = std::iter::once(NameAnswer::current(&org)).chain(old.iter().map(NameAnswer::from)).collect();
     Ok(Json(Names { ok: true, names }))

@@ -11,29 +11,12 @@ use crate::http::caller::AnyToken;
 use crate::http::client::Client;
 use crate::http::fields::Fields;
 use crate::http::idempotency::{Answered, DESCRIPTION};
-use crate::http::problem::{Kind, Problem, kinds};
+use crate::http::problem::calls::CREATE;
+use crate::http::problem::{Failed, Problem};
 use crate::http::state::Services;
+use crate::service::OrgError;
 use crate::service::idempotency::{Given, Repeatable, RequestKey};
 use crate::service::org::{ChangeIds, CreateOrg};
-
-/// What this call can answer besides its success.
-pub(in crate::http) const PROBLEMS: &[Kind] = &[
-    kinds::MISSING_TOKEN,
-    kinds::INVALID_TOKEN,
-    kinds::REGISTRATION_CLOSED,
-    kinds::ORGANIZATION_EXISTS,
-    kinds::EMAIL_TAKEN,
-    kinds::COLLECTION_OCCUPIED,
-    kinds::REQUEST_IN_PROGRESS,
-    kinds::VALIDATION_FAILED,
-    kinds::IDEMPOTENCY_KEY_REUSED,
-    kinds::TOO_MANY_IDEMPOTENCY_KEYS,
-    kinds::TOO_MANY_ATTEMPTS,
-    kinds::CAPACITY_REACHED,
-    kinds::STORAGE_LOW,
-    kinds::PASSWORD_QUEUE_FULL,
-    kinds::OUTCOME_UNKNOWN,
-];
 
 /// A new organization and its admin.
 #[derive(Debug, ToSchema)]
@@ -104,8 +87,8 @@ pub(in crate::http) async fn create(
     client: Client,
     key: RequestKey,
     body: RawBody,
-) -> Result<Given<Answered>, Problem> {
-    let by = services.orgs.admit(token.as_ref(), client.network())?;
+) -> Result<Given<Answered>, Failed<OrgError, CREATE>> {
+    let by = services.orgs.admit(token.as_ref(), client.network()).map_err(OrgError::from)?;
     let CreateOrgBody { organization_name: name, email, password } = CreateOrgBody::read(body.json_fields()?)?;
     services.orgs.count_creation(by)?;
     let command = CreateOrg { name, email: email.clone(), password, by };
@@ -121,7 +104,7 @@ pub(in crate::http) async fn create(
         recall: |ids| async move { orgs.outcome(ids).await?.unwrap_or_default().try_map(|(org, _)| created(&org, ids)) },
         carry_out: |ids| async move { created(&orgs.create(ids, command).await?, ids) },
     };
-    services.idempotency.run(key, request).await
+    Ok(services.idempotency.run(key, request).await?)
 }
 
 fn created(org: &Org, ids: ChangeIds) -> Result<Answered, Problem> {

@@ -11,26 +11,12 @@ use crate::http::body::RawBody;
 use crate::http::caller::Bearer;
 use crate::http::idempotency::{Answered, DESCRIPTION};
 use crate::http::old_names::OldNameNote;
-use crate::http::problem::{Kind, Problem, kinds};
+use crate::http::problem::calls::DELETE;
+use crate::http::problem::{Failed, Problem};
 use crate::http::state::Services;
+use crate::service::OrgError;
 use crate::service::idempotency::{Former, Given, Repeatable, RequestKey};
 use crate::service::org::ChangeIds;
-
-/// What this call can answer besides its success.
-pub(in crate::http) const PROBLEMS: &[Kind] = &[
-    kinds::MISSING_TOKEN,
-    kinds::INVALID_TOKEN,
-    kinds::FORBIDDEN,
-    kinds::ORGANIZATION_NOT_FOUND,
-    kinds::ORGANIZATION_BUSY,
-    kinds::REQUEST_IN_PROGRESS,
-    kinds::VALIDATION_FAILED,
-    kinds::IDEMPOTENCY_KEY_REUSED,
-    kinds::TOO_MANY_IDEMPOTENCY_KEYS,
-    kinds::TOO_MANY_ATTEMPTS,
-    kinds::OUTCOME_UNKNOWN,
-    kinds::TENANT_COLLECTION_REPLACED,
-];
 
 /// Which organization goes.
 #[derive(Debug, ToSchema)]
@@ -78,7 +64,6 @@ pub(in crate::http) struct DeletedOrg {
 /// an `Idempotency-Key` the request can be repeated safely, also with the token that it ended.
 #[utoipa::path(
     delete, path = "/org/delete", tag = "organizations", operation_id = "delete_organization",
-    security(("bearer" = []), ("password" = [])),
     params(
         (
             "organization_name" = Option<String>, Query, description = "The organization's name, in any spelling",
@@ -96,7 +81,7 @@ pub(in crate::http) async fn delete(
     note: OldNameNote,
     RawQuery(query): RawQuery,
     body: RawBody,
-) -> Result<Given<Answered>, Problem> {
+) -> Result<Given<Answered>, Failed<OrgError, DELETE>> {
     let query = query.unwrap_or_default();
     // Before the key is asked for: an attempt that hangs then and wakes late changes only what it saw here. Whoever repeats
     // a request that ended its own token is told what became of it all the same.
@@ -122,7 +107,7 @@ pub(in crate::http) async fn delete(
             deleted(ids, note.of(done).as_ref())
         },
     };
-    services.idempotency.run(key, request).await
+    Ok(services.idempotency.run(key, request).await?)
 }
 
 /// The organization that is named in the query or in the body, or in both alike.

@@ -1,20 +1,17 @@
 //! `GET /org/get`
 
 use axum::Json;
-use axum::extract::RawQuery;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{OrganizationAnswer, invalid_parameter, named_in_query};
-use crate::domain::{Caller, Invalid};
+use super::{OrgInQuery, OrganizationAnswer};
+use crate::domain::Caller;
 use crate::http::client::Client;
 use crate::http::old_names::OldNameNote;
-use crate::http::problem::{Kind, Problem, kinds};
+use crate::http::problem::Failed;
+use crate::http::problem::calls::FIND;
 use crate::http::state::Services;
-
-/// What this call can answer besides its success.
-pub(in crate::http) const PROBLEMS: &[Kind] =
-    &[kinds::ORGANIZATION_NOT_FOUND, kinds::VALIDATION_FAILED, kinds::TOO_MANY_ATTEMPTS];
+use crate::service::OrgError;
 
 /// The organization was found.
 #[derive(Debug, Serialize, ToSchema)]
@@ -45,10 +42,8 @@ pub(in crate::http) async fn get(
     caller: Option<Caller>,
     client: Client,
     note: OldNameNote,
-    RawQuery(query): RawQuery,
-) -> Result<Json<FoundOrg>, Problem> {
-    let reference =
-        named_in_query(query.as_deref())?.ok_or_else(|| invalid_parameter(Invalid::new("required", "is required")))?;
+    OrgInQuery(reference): OrgInQuery,
+) -> Result<Json<FoundOrg>, Failed<OrgError, FIND>> {
     let org = note.of(services.orgs.get(&reference, caller.as_ref(), client.network()).await?);
     let organization = match caller.filter(|caller| caller.org.id == org.id) {
         Some(caller) => OrganizationAnswer::for_admin(&org, &caller.admin),

@@ -12,19 +12,11 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use utoipa::ToSchema;
 
-use super::problem::{Kind, Problem, kinds};
+use super::problem::{Problem, answers};
+use super::state::HttpState;
 use crate::domain::{Admin, Invalid, Org, OrgReference};
-
-/// What every call of an organization's admin that names it in the path can answer besides its success.
-pub(super) const NAMED_PROBLEMS: &[Kind] = &[
-    kinds::BAD_REQUEST,
-    kinds::MISSING_TOKEN,
-    kinds::INVALID_TOKEN,
-    kinds::FORBIDDEN,
-    kinds::ORGANIZATION_NOT_FOUND,
-    kinds::VALIDATION_FAILED,
-    kinds::TOO_MANY_ATTEMPTS,
-];
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 
 /// The one parameter of `/org/get` and `/org/delete`.
 const NAME_PARAMETER: &str = "organization_name";
@@ -134,6 +126,20 @@ fn named_in_query(query: Option<&str>) -> Result<Option<OrgReference>, Problem> 
         (Err(invalid), _) | (Ok(_), Some(invalid)) => Err(invalid_parameter(invalid)),
     }
 }
+
+/// The organization that a query must name.
+pub(super) struct OrgInQuery(OrgReference);
+
+impl FromRequestParts<HttpState> for OrgInQuery {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &HttpState) -> Result<Self, Problem> {
+        let named = named_in_query(parts.uri.query())?;
+        named.map(Self).ok_or_else(|| invalid_parameter(Invalid::new("required", "is required")))
+    }
+}
+
+answers! { OrgInQuery = [VALIDATION_FAILED]; }
 
 /// The one parameter is missing or wrong.
 fn invalid_parameter(why: Invalid) -> Problem {

@@ -10,29 +10,12 @@ use crate::http::body::RawBody;
 use crate::http::client::Client;
 use crate::http::fields::Fields;
 use crate::http::idempotency::{Answered, DESCRIPTION};
-use crate::http::problem::{Kind, Problem, kinds};
+use crate::http::problem::calls::RESTORE;
+use crate::http::problem::{Failed, Problem};
 use crate::http::state::Services;
+use crate::service::OrgError;
 use crate::service::idempotency::{Given, Repeatable, RequestKey};
 use crate::service::org::{ChangeIds, RestoreOrg};
-
-/// What this call can answer besides its success.
-pub(in crate::http) const PROBLEMS: &[Kind] = &[
-    kinds::INVALID_CREDENTIALS,
-    kinds::ORGANIZATION_NOT_FOUND,
-    kinds::NOT_DELETED,
-    kinds::ORGANIZATION_EXISTS,
-    kinds::COLLECTION_OCCUPIED,
-    kinds::ORGANIZATION_BUSY,
-    kinds::REQUEST_IN_PROGRESS,
-    kinds::VALIDATION_FAILED,
-    kinds::IDEMPOTENCY_KEY_REUSED,
-    kinds::TOO_MANY_IDEMPOTENCY_KEYS,
-    kinds::TOO_MANY_ATTEMPTS,
-    kinds::PASSWORD_QUEUE_FULL,
-    kinds::OUTCOME_UNKNOWN,
-    kinds::COLLECTION_HELD,
-    kinds::TENANT_COLLECTION_REPLACED,
-];
 
 /// Who wants a deleted organization back.
 #[derive(ToSchema)]
@@ -83,7 +66,7 @@ pub(in crate::http) async fn restore(
     key: RequestKey,
     client: Client,
     body: RawBody,
-) -> Result<Given<Answered>, Problem> {
+) -> Result<Given<Answered>, Failed<OrgError, RESTORE>> {
     let (email, password, new_name) = read(body.json_fields()?)?;
     let command = RestoreOrg { email, password, from: client.network(), new_name };
     // First, so that whoever repeats a request has shown who it is, and counts as one attempt.
@@ -100,7 +83,7 @@ pub(in crate::http) async fn restore(
         recall: |ids| async move { orgs.outcome(ids).await?.unwrap_or_default().try_map(|(org, _)| restored(&org, ids)) },
         carry_out: |ids: ChangeIds| async move { restored(&orgs.restore(ids.change, caller, command).await?, ids) },
     };
-    services.idempotency.run(key, request).await
+    Ok(services.idempotency.run(key, request).await?)
 }
 
 fn read(mut fields: Fields) -> Result<(EmailQuery, PasswordAttempt, Option<OrgName>), Problem> {

@@ -13,32 +13,12 @@ use crate::http::caller::Bearer;
 use crate::http::fields::Fields;
 use crate::http::idempotency::{Answered, DESCRIPTION};
 use crate::http::old_names::OldNameNote;
-use crate::http::problem::{Kind, Problem, kinds};
+use crate::http::problem::calls::UPDATE;
+use crate::http::problem::{Failed, Problem};
 use crate::http::state::Services;
+use crate::service::OrgError;
 use crate::service::idempotency::{Former, Given, Repeatable, RequestKey};
 use crate::service::org::{self as service, ByOldName, ChangeIds, UpdateOrg};
-
-/// What this call can answer besides its success.
-pub(in crate::http) const PROBLEMS: &[Kind] = &[
-    kinds::MISSING_TOKEN,
-    kinds::INVALID_TOKEN,
-    kinds::FORBIDDEN,
-    kinds::ORGANIZATION_NOT_FOUND,
-    kinds::NEW_NAME_TAKEN,
-    kinds::EMAIL_TAKEN,
-    kinds::COLLECTION_OCCUPIED,
-    kinds::TOO_MANY_OLD_NAMES,
-    kinds::ORGANIZATION_BUSY,
-    kinds::REQUEST_IN_PROGRESS,
-    kinds::VALIDATION_FAILED,
-    kinds::IDEMPOTENCY_KEY_REUSED,
-    kinds::TOO_MANY_IDEMPOTENCY_KEYS,
-    kinds::TOO_MANY_ATTEMPTS,
-    kinds::PASSWORD_QUEUE_FULL,
-    kinds::OUTCOME_UNKNOWN,
-    kinds::COLLECTION_HELD,
-    kinds::TENANT_COLLECTION_REPLACED,
-];
 
 /// What changes; what is left out or null stays.
 #[derive(ToSchema)]
@@ -105,7 +85,6 @@ pub(in crate::http) struct UpdatedOrg {
 /// token that it ended.
 #[utoipa::path(
     put, path = "/org/update", tag = "organizations", operation_id = "update_organization",
-    security(("bearer" = []), ("password" = [])),
     params(("Idempotency-Key" = Option<String>, Header, description = DESCRIPTION, min_length = 1, max_length = 255)),
     request_body = UpdateOrgBody,
     responses((status = 200, description = "The organization was updated", body = UpdatedOrg))
@@ -116,7 +95,7 @@ pub(in crate::http) async fn update(
     key: RequestKey,
     note: OldNameNote,
     body: RawBody,
-) -> Result<Given<Answered>, Problem> {
+) -> Result<Given<Answered>, Failed<OrgError, UPDATE>> {
     // Before the key is asked for: an attempt that hangs then and wakes late changes only what it saw here. Whoever repeats
     // a request that ended its own token is told what became of it all the same.
     let caller = bearer.recognize(&services).await;
@@ -146,7 +125,7 @@ pub(in crate::http) async fn update(
             updated(&done)
         },
     };
-    services.idempotency.run(key, request).await
+    Ok(services.idempotency.run(key, request).await?)
 }
 
 fn read(mut fields: Fields) -> Result<(OrgReference, UpdateOrg), Problem> {

@@ -14,13 +14,11 @@ pub(in crate::http) struct Kind {
     pub(in crate::http) code: &'static str,
     /// Its usual sentence, for people.
     pub(in crate::http) detail: &'static str,
+    /// After how many seconds to try again where nothing better is known; without it, another try does not help by itself.
+    pub(in crate::http) retry_after_seconds: Option<u8>,
 }
 
 impl Kind {
-    const fn new(status: StatusCode, code: &'static str, detail: &'static str) -> Self {
-        Self { status, code, detail }
-    }
-
     /// The status in words.
     #[must_use]
     pub(in crate::http) fn title(self) -> &'static str {
@@ -29,13 +27,19 @@ impl Kind {
 }
 
 macro_rules! kinds {
-    ($($name:ident = $status:ident, $code:literal, $detail:literal;)*) => {
-        $(pub(in crate::http) const $name: Kind = Kind::new(StatusCode::$status, $code, $detail);)*
+    ($($name:ident = $status:ident, $code:literal, $detail:literal $(, again after $seconds:literal)?;)*) => {
+        $(pub(in crate::http) const $name: Kind = Kind {
+            status: StatusCode::$status,
+            code: $code,
+            detail: $detail,
+            retry_after_seconds: kinds!(@after $($seconds)?),
+        };)*
 
-        /// All of them.
-        #[cfg(test)]
-        const ALL: &[Kind] = &[$($name),*];
+        /// All of them, in this order.
+        pub(in crate::http) const ALL: &[Kind] = &[$($name),*];
     };
+    (@after) => { None };
+    (@after $seconds:literal) => { Some($seconds) };
 }
 
 kinds! {
@@ -65,19 +69,19 @@ kinds! {
     COLLECTION_OCCUPIED = CONFLICT, "collection_occupied",
         "There is a collection of that name already, which is not this organization's; choose another name";
     ORGANIZATION_BUSY = CONFLICT, "organization_busy",
-        "The organization is being changed by another call; try again";
+        "The organization is being changed by another call; try again", again after 1;
     REQUEST_IN_PROGRESS = CONFLICT, "request_in_progress",
-        "A request with this Idempotency-Key is not over yet; repeat it later";
+        "A request with this Idempotency-Key is not over yet; repeat it later", again after 1;
     TOO_MANY_OLD_NAMES = CONFLICT, "too_many_old_names",
         "The organization has as many old names as it may; give one up first, or keep none";
     NAME_IN_USE = CONFLICT, "name_in_use", "This is the organization's present name; rename it to give the name up";
     NOT_DELETED = CONFLICT, "not_deleted", "The organization is not deleted; log in";
     DOCUMENT_EXISTS = CONFLICT, "document_exists", "There is a document of this id already";
     NOT_UNIQUE = CONFLICT, "not_unique", "A unique index has this value already";
-    DOCUMENT_BUSY = CONFLICT, "document_busy", "The document is changed by too many at once; try again";
+    DOCUMENT_BUSY = CONFLICT, "document_busy", "The document is changed by too many at once; try again", again after 1;
     INDEX_EXISTS = CONFLICT, "index_exists",
         "There is another index of this name or of these keys; drop it first or choose another name";
-    INDEX_BUILDING = CONFLICT, "index_building", "Another index of the organization is being built; wait until it is ready";
+    INDEX_BUILDING = CONFLICT, "index_building", "Another index of the organization is being built; wait until it is ready", again after 1;
     INDEX_PROTECTED = CONFLICT, "index_protected", "The index over _id cannot be dropped";
     TOO_MANY_INDEXES = CONFLICT, "too_many_indexes", "The organization has as many indexes as it may; drop one first";
     VALIDATOR_OCCUPIED = CONFLICT, "validator_occupied",
@@ -91,35 +95,35 @@ kinds! {
     IDEMPOTENCY_KEY_REUSED = UNPROCESSABLE_ENTITY, "idempotency_key_reused",
         "This Idempotency-Key was used for a request that said something else; use another key";
     SCHEMA_VIOLATED = UNPROCESSABLE_ENTITY, "schema_violated", "The document breaks the organization's schema";
-    TOO_MANY_ATTEMPTS = TOO_MANY_REQUESTS, "too_many_attempts", "Too many attempts; wait as long as Retry-After says";
+    TOO_MANY_ATTEMPTS = TOO_MANY_REQUESTS, "too_many_attempts", "Too many attempts; wait as long as Retry-After says", again after 1;
     SHARE_USED_UP = TOO_MANY_REQUESTS, "share_used_up",
-        "You have as much of the server at work as one may have who shares it with others; wait for your own requests first";
+        "You have as much of the server at work as one may have who shares it with others; wait for your own requests first", again after 1;
     TOO_MANY_IDEMPOTENCY_KEYS = TOO_MANY_REQUESTS, "too_many_idempotency_keys",
-        "As many Idempotency-Keys of yours are kept as may be; wait as long as Retry-After says, or send the request without one";
+        "As many Idempotency-Keys of yours are kept as may be; wait as long as Retry-After says, or send the request without one", again after 1;
     INTERNAL_ERROR = INTERNAL_SERVER_ERROR, "internal_error", "The server failed; its log has more under this request_id";
     DATABASE_FORBIDS = INTERNAL_SERVER_ERROR, "database_forbids",
         "The user that the server has in MongoDB may not do this; its operator must grant it";
-    DATABASE_UNAVAILABLE = SERVICE_UNAVAILABLE, "database_unavailable", "The database is not available; try again";
+    DATABASE_UNAVAILABLE = SERVICE_UNAVAILABLE, "database_unavailable", "The database is not available; try again", again after 1;
     OUTCOME_UNKNOWN = SERVICE_UNAVAILABLE, "outcome_unknown",
-        "The database did not confirm; look at the result before you try again";
+        "The database did not confirm; look at the result before you try again", again after 1;
     REQUEST_TIMEOUT = SERVICE_UNAVAILABLE, "request_timeout",
-        "The server did not finish in time; look at the result before you try again";
+        "The server did not finish in time; look at the result before you try again", again after 1;
     QUERY_TOO_SLOW = SERVICE_UNAVAILABLE, "query_too_slow",
-        "The query took too long; narrow its filter, or create an index for it";
+        "The query took too long; narrow its filter, or create an index for it", again after 1;
     TENANT_MOVING = SERVICE_UNAVAILABLE, "tenant_moving",
-        "The organization's collection is being changed; nothing was done, try again";
+        "The organization's collection is being changed; nothing was done, try again", again after 1;
     COLLECTION_HELD = SERVICE_UNAVAILABLE, "collection_held",
-        "A transaction or an index build holds the organization's collection; nothing was changed, try again";
-    SERVER_STOPPING = SERVICE_UNAVAILABLE, "server_stopping", "The server is stopping; go on with another, or later";
+        "A transaction or an index build holds the organization's collection; nothing was changed, try again", again after 1;
+    SERVER_STOPPING = SERVICE_UNAVAILABLE, "server_stopping", "The server is stopping; go on with another, or later", again after 1;
     PASSWORD_QUEUE_FULL = SERVICE_UNAVAILABLE, "password_queue_full",
-        "Too many passwords are being checked; try again";
-    SERVER_BUSY = SERVICE_UNAVAILABLE, "server_busy", "The server has as many requests at work as it can hold; try again";
+        "Too many passwords are being checked; try again", again after 1;
+    SERVER_BUSY = SERVICE_UNAVAILABLE, "server_busy", "The server has as many requests at work as it can hold; try again", again after 1;
     TENANT_COLLECTION_REPLACED = SERVICE_UNAVAILABLE, "tenant_collection_replaced",
-        "The organization's collection is gone or was replaced by hand; nothing was changed, and its operator must look";
+        "The organization's collection is gone or was replaced by hand; nothing was changed, and its operator must look", again after 1;
     CAPACITY_REACHED = SERVICE_UNAVAILABLE, "capacity_reached",
-        "This server holds as many organizations as MAX_ORGANIZATIONS allows";
+        "This server holds as many organizations as MAX_ORGANIZATIONS allows", again after 1;
     STORAGE_LOW = INSUFFICIENT_STORAGE, "storage_low",
-        "The database's disk is nearly full: reading and deleting go on, and nothing can be added until its operator has made room";
+        "The database's disk is nearly full: reading and deleting go on, and nothing can be added until its operator has made room", again after 30;
 }
 
 #[cfg(test)]

@@ -1,11 +1,16 @@
-//! What the services' errors mean to a client. Mapped once, here; a cause that a person must look into is logged
-//! once, here too.
+//! What the services' errors mean to a client, in one row each: who can meet it, and as which kind of problem. A cause that a
+//! person must look into is logged once, here too.
 
 use std::time::Duration;
 
 use tracing::{error, info};
 
-use super::{Problem, kinds};
+use super::answers::problems;
+use super::calls::{
+    BUILD_INDEX, CREATE, DELETE, DROP_INDEX, FIND, GET, GET_SCHEMA, GIVE_UP_NAME, INSERT, LOG_IN, REACH, READ,
+    RECORDED, REMOVE, REMOVE_SCHEMA, REPEAT, RESTORE, REWRITE, SET_SCHEMA, UPDATE, WATCH_CHANGE, WRITES,
+};
+use super::{Problem, calls, kinds};
 use crate::domain::{Invalid, Quota, QuotaReached};
 use crate::extjson::ReadError;
 use crate::repo::{Effect, RepoError};
@@ -15,200 +20,164 @@ use crate::service::org::NotAdmitted;
 use crate::service::{AuthError, ChangeError, DataError, OrgError, PasswordError, TooMany};
 use crate::shares::Refused;
 
-impl From<RepoError> for Problem {
-    fn from(error: RepoError) -> Self {
-        error!(%error, "the store failed");
-        Self::new(match error {
-            error if error.effect() == Effect::Unknown => kinds::OUTCOME_UNKNOWN,
-            RepoError::CollectionBusy { .. } => kinds::ORGANIZATION_BUSY,
-            error if error.is_temporary() => kinds::DATABASE_UNAVAILABLE,
-            _ => kinds::INTERNAL_ERROR,
-        })
+problems! { error: RepoError {
+    error if (error.effect() == Effect::Unknown) in RECORDED | GIVE_UP_NAME | REPEAT =>
+        OUTCOME_UNKNOWN, |problem| problem.logged(&error, FAILED);
+    RepoError::CollectionBusy { .. } in UPDATE | DELETE | RESTORE =>
+        ORGANIZATION_BUSY, |problem| problem.logged(&error, FAILED);
+    error if (error.is_temporary()) => DATABASE_UNAVAILABLE, |problem| problem.logged(&error, FAILED);
+    error => INTERNAL_ERROR, |problem| problem.logged(&error, FAILED);
+}}
+
+problems! { refused: Refused {
+    Refused::ShareUsedUp => SHARE_USED_UP;
+    Refused::AllUsedUp => SERVER_BUSY;
+}}
+
+problems! { error: PasswordError {
+    PasswordError::QueueFull => PASSWORD_QUEUE_FULL;
+    PasswordError::ShareUsedUp => SHARE_USED_UP;
+    PasswordError::Failed => INTERNAL_ERROR, |problem| problem.logged(&error, "a password could not be checked");
+}}
+
+problems! { many: TooMany {
+    TooMany { what, retry_after } => TOO_MANY_ATTEMPTS, |problem| too_many(problem, what, retry_after);
+}}
+
+problems! { error: KeyError {
+    KeyError::Reused => IDEMPOTENCY_KEY_REUSED, |problem| {
+        let why = Invalid::new("reused", "was used with another body");
+        problem.with_errors(vec![why.at("Idempotency-Key")])
+    };
+    KeyError::TooMany { retry_after } => TOO_MANY_IDEMPOTENCY_KEYS, |problem|
+        problem.with_retry_after(retry_after + Duration::from_secs(1));
+    KeyError::InProgress => REQUEST_IN_PROGRESS;
+    KeyError::Repo(error) => <RepoError> error;
+}}
+
+problems! { error: NotAdmitted {
+    NotAdmitted::Closed => REGISTRATION_CLOSED;
+    NotAdmitted::NoToken => MISSING_TOKEN;
+    NotAdmitted::WrongToken => INVALID_TOKEN;
+}}
+
+problems! { error: AuthError {
+    AuthError::InvalidCredentials in LOG_IN | RESTORE => INVALID_CREDENTIALS;
+    AuthError::InvalidToken in calls::RECOGNIZE | UPDATE => INVALID_TOKEN;
+    AuthError::TooMany(many) in LOG_IN | RESTORE => <TooMany> many;
+    AuthError::Password(error) in LOG_IN | RESTORE => <PasswordError> error;
+    AuthError::Token(error) in LOG_IN => INTERNAL_ERROR, |problem| problem.logged(&error, UNSIGNED);
+    AuthError::Repo(error) => <RepoError> error;
+}}
+
+problems! { error: OrgError {
+    OrgError::NotFound in !CREATE => ORGANIZATION_NOT_FOUND;
+    OrgError::Forbidden in REACH | GIVE_UP_NAME | WATCH_CHANGE | UPDATE | DELETE => FORBIDDEN;
+    OrgError::NameTaken in CREATE | RESTORE => ORGANIZATION_EXISTS;
+    OrgError::NotAdmitted(error) in CREATE => <NotAdmitted> error;
+    OrgError::TooMany(many) in CREATE | FIND | REACH | GIVE_UP_NAME | WATCH_CHANGE | UPDATE | DELETE => <TooMany> many;
+    OrgError::CapacityReached in CREATE => CAPACITY_REACHED;
+    OrgError::BadPassword(invalid) in CREATE => VALIDATION_FAILED, |problem| problem.with_errors(vec![invalid.at("/password")]);
+    OrgError::StorageLow(_) in CREATE => STORAGE_LOW;
+    OrgError::TooManyOldNames in UPDATE => TOO_MANY_OLD_NAMES;
+    OrgError::NameNotFound in GIVE_UP_NAME => NAME_NOT_FOUND;
+    OrgError::NameInUse in GIVE_UP_NAME => NAME_IN_USE;
+    OrgError::ChangeNotFound in WATCH_CHANGE => CHANGE_NOT_FOUND;
+    OrgError::NotDeleted in RESTORE => NOT_DELETED;
+    OrgError::Change(error) in RECORDED => <ChangeError> error;
+    OrgError::Auth(error) in UPDATE | RESTORE => <AuthError> error;
+    OrgError::Password(error) in CREATE | UPDATE => <PasswordError> error;
+    OrgError::Token(error) in UPDATE => INTERNAL_ERROR, |problem| problem.logged(&error, UNSIGNED);
+    OrgError::Repo(error) => <RepoError> error;
+}}
+
+problems! { error: ChangeError {
+    ChangeError::NameTaken in UPDATE => NEW_NAME_TAKEN;
+    ChangeError::EmailTaken in CREATE | UPDATE => EMAIL_TAKEN;
+    ChangeError::CollectionOccupied in CREATE | UPDATE | RESTORE => COLLECTION_OCCUPIED;
+    ChangeError::CollectionReplaced in UPDATE | DELETE | RESTORE =>
+        TENANT_COLLECTION_REPLACED, |problem| problem.logged(&error, LOOK);
+    ChangeError::CollectionHeld in UPDATE | RESTORE => COLLECTION_HELD;
+    ChangeError::Busy in UPDATE | DELETE | RESTORE => ORGANIZATION_BUSY;
+    ChangeError::Gone in UPDATE | DELETE | RESTORE => ORGANIZATION_NOT_FOUND;
+    // Recorded, so another server or the next start ends it: whatever stopped us, "try again" would be wrong.
+    ChangeError::Undecided { change_id, cause } => OUTCOME_UNKNOWN, |problem| {
+        error!(error = %cause, %change_id, "a recorded change was not finished");
+        problem.with_change(change_id)
+    };
+    ChangeError::Repo(error) => <RepoError> error;
+}}
+
+problems! { error: DataError {
+    DataError::NotFound in GET | REWRITE | REMOVE => DOCUMENT_NOT_FOUND;
+    DataError::Exists in INSERT => DOCUMENT_EXISTS;
+    DataError::NotUnique { index } in INSERT | REWRITE | BUILD_INDEX =>
+        NOT_UNIQUE, |problem| problem.with_detail(format!("The unique index '{index}' has this value already"));
+    DataError::PreconditionFailed in GET | REWRITE | REMOVE => PRECONDITION_FAILED;
+    DataError::DocumentBusy in REWRITE | REMOVE => DOCUMENT_BUSY;
+    DataError::Invalid(errors) => VALIDATION_FAILED, |problem| problem.with_errors(errors);
+    DataError::SchemaViolation(errors) in INSERT | REWRITE => SCHEMA_VIOLATED, |problem| problem.with_errors(errors);
+    DataError::Busy(refused) => <Refused> refused;
+    DataError::QuotaReached(reached) in INSERT | REWRITE =>
+        QUOTA_REACHED, |problem| problem.with_detail(quota_reached(reached));
+    DataError::StorageLow in INSERT | REWRITE | BUILD_INDEX => STORAGE_LOW;
+    DataError::TooSlow in READ | GET | INSERT | REWRITE | REMOVE | SET_SCHEMA => QUERY_TOO_SLOW;
+    DataError::TooManyIndexes in BUILD_INDEX => TOO_MANY_INDEXES;
+    DataError::IndexBuilding in BUILD_INDEX => INDEX_BUILDING;
+    DataError::TooManyBuilds in BUILD_INDEX => SERVER_BUSY;
+    DataError::IndexExists in BUILD_INDEX => INDEX_EXISTS;
+    DataError::IndexNotFound in DROP_INDEX => INDEX_NOT_FOUND;
+    DataError::SchemaNotFound in GET_SCHEMA | REMOVE_SCHEMA => SCHEMA_NOT_FOUND;
+    DataError::ForeignValidator in GET_SCHEMA | SET_SCHEMA | REMOVE_SCHEMA => VALIDATOR_OCCUPIED;
+    DataError::Gone => ORGANIZATION_NOT_FOUND;
+    DataError::Moving => TENANT_MOVING;
+    DataError::Replaced => TENANT_COLLECTION_REPLACED, |problem| problem.logged(&error, LOOK);
+    DataError::OutcomeUnknown(error) in WRITES =>
+        OUTCOME_UNKNOWN, |problem| problem.logged(&error, "a write of a document was not confirmed");
+    DataError::Repo(error @ RepoError::Unauthorized { .. }) =>
+        DATABASE_FORBIDS, |problem| problem.logged(&error, "an operator must grant the server more in MongoDB");
+    // A write that takes too long is as likely the tenant's schema or indexes as a slow MongoDB.
+    DataError::Repo(error @ RepoError::GivenUp { .. }) => DATABASE_UNAVAILABLE, |problem| {
+        info!(%error, "an operation on an organization's data took too long");
+        problem
+    };
+    DataError::Repo(error) => <RepoError> error;
+}}
+
+const FAILED: &str = "the store failed";
+const UNSIGNED: &str = "a token could not be signed";
+const LOOK: &str = "an operator must look at an organization's collection";
+
+impl Problem {
+    /// The same problem, whose cause a person must look into.
+    fn logged(self, error: &dyn std::error::Error, what: &str) -> Self {
+        error!(error = %error, "{what}");
+        self
     }
 }
 
-impl From<Refused> for Problem {
-    fn from(refused: Refused) -> Self {
-        Self::new(match refused {
-            Refused::ShareUsedUp => kinds::SHARE_USED_UP,
-            Refused::AllUsedUp => kinds::SERVER_BUSY,
-        })
-    }
+fn too_many(problem: Problem, what: Attempt, retry_after: Duration) -> Problem {
+    let who_and_what = match what {
+        Attempt::LogIn => "Too many attempts to log in",
+        Attempt::CheckPassword => "Too many updates of your organization with a password",
+        Attempt::Create => "Too many attempts to create an organization from your network",
+        Attempt::Change => "Too many updates of your organization with a new email or name",
+        Attempt::FindUnknown => "Too many names asked for that no organization has",
+    };
+    // Retry-After counts whole seconds: a second more than the rest, so that the next try is not too early.
+    let retry_after = retry_after + Duration::from_secs(1);
+    problem.with_detail(format!("{who_and_what}; wait as long as Retry-After says")).with_retry_after(retry_after)
 }
 
-impl From<PasswordError> for Problem {
-    fn from(error: PasswordError) -> Self {
-        match error {
-            PasswordError::QueueFull => Self::new(kinds::PASSWORD_QUEUE_FULL),
-            PasswordError::ShareUsedUp => Self::new(kinds::SHARE_USED_UP),
-            PasswordError::Failed => {
-                error!(%error, "a password could not be checked");
-                Self::new(kinds::INTERNAL_ERROR)
-            }
-        }
-    }
-}
-
-impl From<TooMany> for Problem {
-    fn from(TooMany { what, retry_after }: TooMany) -> Self {
-        let who_and_what = match what {
-            Attempt::LogIn => "Too many attempts to log in",
-            Attempt::CheckPassword => "Too many updates of your organization with a password",
-            Attempt::Create => "Too many attempts to create an organization from your network",
-            Attempt::Change => "Too many updates of your organization with a new email or name",
-            Attempt::FindUnknown => "Too many names asked for that no organization has",
-        };
-        // Retry-After counts whole seconds: a second more than the rest, so that the next try is not too early.
-        let retry_after = retry_after + Duration::from_secs(1);
-        let detail = format!("{who_and_what}; wait as long as Retry-After says");
-        Self::new(kinds::TOO_MANY_ATTEMPTS).with_detail(detail).with_retry_after(retry_after)
-    }
-}
-
-impl From<KeyError> for Problem {
-    fn from(error: KeyError) -> Self {
-        match error {
-            KeyError::Reused => {
-                let why = Invalid::new("reused", "was used with another body");
-                Self { errors: vec![why.at("Idempotency-Key")], ..Self::new(kinds::IDEMPOTENCY_KEY_REUSED) }
-            }
-            KeyError::TooMany { retry_after } => {
-                Self::new(kinds::TOO_MANY_IDEMPOTENCY_KEYS).with_retry_after(retry_after + Duration::from_secs(1))
-            }
-            KeyError::InProgress => Self::new(kinds::REQUEST_IN_PROGRESS),
-            KeyError::Repo(error) => error.into(),
-        }
-    }
-}
-
-impl From<NotAdmitted> for Problem {
-    fn from(error: NotAdmitted) -> Self {
-        Self::new(match error {
-            NotAdmitted::Closed => kinds::REGISTRATION_CLOSED,
-            NotAdmitted::NoToken => kinds::MISSING_TOKEN,
-            NotAdmitted::WrongToken => kinds::INVALID_TOKEN,
-        })
-    }
-}
-
-impl From<AuthError> for Problem {
-    fn from(error: AuthError) -> Self {
-        match error {
-            AuthError::InvalidCredentials => Self::new(kinds::INVALID_CREDENTIALS),
-            AuthError::InvalidToken => Self::new(kinds::INVALID_TOKEN),
-            AuthError::TooMany(error) => error.into(),
-            AuthError::Password(error) => error.into(),
-            AuthError::Token(error) => unsigned(&error),
-            AuthError::Repo(error) => error.into(),
-        }
-    }
-}
-
-impl From<OrgError> for Problem {
-    fn from(error: OrgError) -> Self {
-        match error {
-            OrgError::NotFound => Self::new(kinds::ORGANIZATION_NOT_FOUND),
-            OrgError::Forbidden => Self::new(kinds::FORBIDDEN),
-            OrgError::NameTaken => Self::new(kinds::ORGANIZATION_EXISTS),
-            OrgError::NotAdmitted(error) => error.into(),
-            OrgError::TooMany(error) => error.into(),
-            OrgError::CapacityReached => Self::new(kinds::CAPACITY_REACHED),
-            OrgError::BadPassword(invalid) => Self::invalid(vec![invalid.at("/password")]),
-            OrgError::StorageLow(_) => Self::new(kinds::STORAGE_LOW),
-            OrgError::TooManyOldNames => Self::new(kinds::TOO_MANY_OLD_NAMES),
-            OrgError::NameNotFound => Self::new(kinds::NAME_NOT_FOUND),
-            OrgError::NameInUse => Self::new(kinds::NAME_IN_USE),
-            OrgError::ChangeNotFound => Self::new(kinds::CHANGE_NOT_FOUND),
-            OrgError::NotDeleted => Self::new(kinds::NOT_DELETED),
-            OrgError::Change(error) => error.into(),
-            OrgError::Auth(error) => error.into(),
-            OrgError::Password(error) => error.into(),
-            OrgError::Token(error) => unsigned(&error),
-            OrgError::Repo(error) => error.into(),
-        }
-    }
-}
-
-impl From<ChangeError> for Problem {
-    fn from(error: ChangeError) -> Self {
-        Self::new(match error {
-            ChangeError::NameTaken => kinds::NEW_NAME_TAKEN,
-            ChangeError::EmailTaken => kinds::EMAIL_TAKEN,
-            ChangeError::CollectionOccupied => kinds::COLLECTION_OCCUPIED,
-            ChangeError::CollectionReplaced => {
-                error!(%error, "an operator must look at an organization's collection");
-                kinds::TENANT_COLLECTION_REPLACED
-            }
-            ChangeError::CollectionHeld => kinds::COLLECTION_HELD,
-            ChangeError::Busy => kinds::ORGANIZATION_BUSY,
-            ChangeError::Gone => kinds::ORGANIZATION_NOT_FOUND,
-            // Recorded, so another server or the next start ends it: whatever stopped us, "try again" would be wrong.
-            ChangeError::Undecided { change_id, cause } => {
-                error!(error = %cause, %change_id, "a recorded change was not finished");
-                return Self::new(kinds::OUTCOME_UNKNOWN).with_change(change_id);
-            }
-            ChangeError::Repo(error) => return error.into(),
-        })
-    }
-}
-
-impl From<DataError> for Problem {
-    fn from(error: DataError) -> Self {
-        Self::new(match error {
-            DataError::NotFound => kinds::DOCUMENT_NOT_FOUND,
-            DataError::Exists => kinds::DOCUMENT_EXISTS,
-            DataError::NotUnique { index } => {
-                let detail = format!("The unique index '{index}' has this value already");
-                return Self::new(kinds::NOT_UNIQUE).with_detail(detail);
-            }
-            DataError::PreconditionFailed => kinds::PRECONDITION_FAILED,
-            DataError::DocumentBusy => kinds::DOCUMENT_BUSY,
-            DataError::Invalid(errors) => return Self::invalid(errors),
-            DataError::SchemaViolation(errors) => return Self::schema_violated(errors),
-            DataError::Busy(refused) => return refused.into(),
-            DataError::QuotaReached(reached) => return quota_reached(reached),
-            DataError::StorageLow => kinds::STORAGE_LOW,
-            DataError::TooSlow => kinds::QUERY_TOO_SLOW,
-            DataError::TooManyIndexes => kinds::TOO_MANY_INDEXES,
-            DataError::IndexBuilding => kinds::INDEX_BUILDING,
-            DataError::TooManyBuilds => kinds::SERVER_BUSY,
-            DataError::IndexExists => kinds::INDEX_EXISTS,
-            DataError::IndexNotFound => kinds::INDEX_NOT_FOUND,
-            DataError::SchemaNotFound => kinds::SCHEMA_NOT_FOUND,
-            DataError::ForeignValidator => kinds::VALIDATOR_OCCUPIED,
-            DataError::Gone => kinds::ORGANIZATION_NOT_FOUND,
-            DataError::Moving => kinds::TENANT_MOVING,
-            DataError::Replaced => {
-                error!(%error, "an operator must look at an organization's collection");
-                kinds::TENANT_COLLECTION_REPLACED
-            }
-            DataError::OutcomeUnknown(error) => {
-                error!(%error, "a write of a document was not confirmed");
-                kinds::OUTCOME_UNKNOWN
-            }
-            DataError::Repo(error @ RepoError::Unauthorized { .. }) => {
-                error!(%error, "an operator must grant the server more in MongoDB");
-                kinds::DATABASE_FORBIDS
-            }
-            // A write that takes too long is as likely the tenant's schema or indexes as a slow MongoDB.
-            DataError::Repo(error @ RepoError::GivenUp { .. }) => {
-                info!(%error, "an operation on an organization's data took too long");
-                kinds::DATABASE_UNAVAILABLE
-            }
-            DataError::Repo(error) => return error.into(),
-        })
-    }
-}
-
-fn quota_reached(QuotaReached { quota, limit, used, coming }: QuotaReached) -> Problem {
+fn quota_reached(QuotaReached { quota, limit, used, coming }: QuotaReached) -> String {
     let what = match quota {
         Quota::Documents => "documents",
         Quota::Bytes => "bytes of documents",
     };
-    Problem::new(kinds::QUOTA_REACHED).with_detail(format!(
+    format!(
         "The organization keeps {used} of the {limit} {what} that it may, and {coming} more would be too many; delete \
          something, or ask the server's operator for more"
-    ))
+    )
 }
 
 impl From<ReadError> for Problem {
@@ -223,9 +192,4 @@ impl From<ReadError> for Problem {
 /// The parser's own words can quote the body, which may hold a password; the place is enough.
 pub(in crate::http) fn not_json(line: usize, column: usize) -> Problem {
     Problem::new(kinds::INVALID_JSON).with_detail(format!("The body is not JSON: line {line}, column {column}"))
-}
-
-fn unsigned(error: &jsonwebtoken::errors::Error) -> Problem {
-    error!(%error, "a token could not be signed");
-    Problem::new(kinds::INTERNAL_ERROR)
 }

@@ -1,8 +1,11 @@
 //! The one shape of every error: RFC 9457 `application/problem+json`.
 //!
 //! A handler gives a [`Problem`]; the layer in [`super::answers`] renders it, because only there the request's id is
-//! known. What kinds there are stands in [`kinds`], how the services' errors map to them in `mapping.rs`.
+//! known. What kinds there are stands in [`kinds`], what the services' errors mean in `mapping.rs`; the document has from there
+//! what each call can answer (`answers.rs`).
 
+mod answers;
+pub(super) mod calls;
 pub(super) mod kinds;
 mod mapping;
 
@@ -16,6 +19,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::{ChangeId, FieldError};
+pub(super) use answers::{Answers, Failed, Handles, Means, answers, problems};
 pub(super) use kinds::Kind;
 pub(super) use mapping::not_json;
 
@@ -24,12 +28,6 @@ pub(super) const PROBLEM_JSON: &str = "application/problem+json";
 
 /// How many broken fields are told at once.
 const MAX_ERRORS: usize = 100;
-
-/// After how long a client may try again where nothing better is known.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// The same where somebody has to make room first.
-const ROOM_AFTER: Duration = Duration::from_secs(30);
 
 /// An error as the client will see it.
 #[derive(Debug, Clone)]
@@ -45,15 +43,7 @@ impl Problem {
     /// A problem of this kind, in the kind's own words.
     #[must_use]
     pub(super) fn new(kind: Kind) -> Self {
-        // "Busy" is the one kind of conflict that goes away by itself.
-        let is_busy =
-            [kinds::ORGANIZATION_BUSY, kinds::REQUEST_IN_PROGRESS, kinds::DOCUMENT_BUSY, kinds::INDEX_BUILDING]
-                .contains(&kind);
-        let retry_after = match kind.status {
-            StatusCode::INSUFFICIENT_STORAGE => Some(ROOM_AFTER),
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => Some(RETRY_AFTER),
-            _ => is_busy.then_some(RETRY_AFTER),
-        };
+        let retry_after = kind.retry_after_seconds.map(|seconds| Duration::from_secs(seconds.into()));
         Self { kind, detail: Cow::Borrowed(kind.detail), retry_after, errors: Vec::new(), change_id: None }
     }
 
@@ -89,15 +79,15 @@ impl Problem {
 
     /// Broken fields, all of them.
     #[must_use]
-    pub(super) fn invalid(mut errors: Vec<FieldError>) -> Self {
-        errors.truncate(MAX_ERRORS);
-        Self { errors, ..Self::new(kinds::VALIDATION_FAILED) }
+    pub(super) fn invalid(errors: Vec<FieldError>) -> Self {
+        Self::new(kinds::VALIDATION_FAILED).with_errors(errors)
     }
 
-    /// What a schema refuses, all of it.
+    /// The same problem, with what is wrong where.
     #[must_use]
-    pub(super) fn schema_violated(errors: Vec<FieldError>) -> Self {
-        Self { errors, ..Self::new(kinds::SCHEMA_VIOLATED) }
+    fn with_errors(self, mut errors: Vec<FieldError>) -> Self {
+        errors.truncate(MAX_ERRORS);
+        Self { errors, ..self }
     }
 
     /// The problem as a part of an answer that is not one as a whole.

@@ -11,13 +11,11 @@ use crate::extjson::read_query;
 use crate::http::body::JsonText;
 use crate::http::documents::list::parse_flag;
 use crate::http::fields::Fields;
-use crate::http::problem::{Kind, Problem, kinds};
+use crate::http::problem::calls::SET_SCHEMA;
+use crate::http::problem::{Failed, Problem};
 use crate::http::state::Services;
 use crate::off_thread::off_thread;
-
-/// What this call can answer besides its success, and what every call on data can.
-pub(in crate::http) const PROBLEMS: &[Kind] =
-    &[kinds::VALIDATOR_OCCUPIED, kinds::QUERY_TOO_SLOW, kinds::OUTCOME_UNKNOWN, kinds::DATABASE_FORBIDS];
+use crate::service::DataError;
 
 /// What a schema comes to.
 #[derive(Debug, Serialize, ToSchema)]
@@ -36,9 +34,7 @@ pub(in crate::http) struct SchemaAnswer {
 /// patterns are bounded as in filters; `bsonType` says what JSON Schema cannot (`date`, `objectId`, `decimal`). `_id` is always allowed.
 #[utoipa::path(
     put, path = "/org/{organization_name}/schema", tag = "indexes and schema", operation_id = "set_schema",
-    security(("bearer" = []), ("password" = [])),
     params(
-        ("organization_name" = String, Path, description = "The organization's name, in any spelling", min_length = 1, max_length = 240, pattern = r"^[^\u0000]*$", example = "amazon"),
         ("dry_run" = Option<bool>, Query, description = "Only say how many documents break it")
     ),
     request_body(content = Object, content_type = "application/json", example = json!({
@@ -51,7 +47,7 @@ pub(in crate::http) async fn put(
     services: Services,
     RawQuery(query): RawQuery,
     JsonText(text, _held): JsonText,
-) -> Result<Json<SchemaAnswer>, Problem> {
+) -> Result<Json<SchemaAnswer>, Failed<DataError, SET_SCHEMA>> {
     let mut fields = Fields::of_query(query.as_deref());
     let is_dry_run = fields.optional("dry_run", parse_flag).unwrap_or_default();
     fields.finish(Some(()))?;

@@ -1,15 +1,20 @@
 //! Calls over HTTP, and their answers, each held against the OpenAPI document.
 
-use std::sync::LazyLock;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex};
 
 use form_urlencoded::Serializer;
+use jsonschema::{Validator, draft202012};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
-use reqwest::{Client, Method, RequestBuilder};
-use serde_json::Value;
+use reqwest::{Client, Method, RequestBuilder, Url};
+use serde_json::{Map, Value};
 
 /// The document that the answers must agree with.
 pub(crate) static OPENAPI: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_str(include_str!("../../../openapi.json")).expect("JSON"));
+
+/// The headers that tell a client what to do next: an answer has them only where the document says so.
+const TELLING_HEADERS: [&str; 4] = ["etag", "location", "retry-after", "www-authenticate"];
 
 /// A call that is being put together.
 pub(crate) struct Call {
@@ -31,8 +36,10 @@ pub(crate) struct Answer {
 impl Call {
     pub(crate) fn new(client: &Client, url: &str, method: &str, path_and_query: &str) -> Self {
         let parsed = Method::from_bytes(method.as_bytes()).expect("a method");
-        let path = path_and_query.split('?').next().unwrap_or_default().to_owned();
-        let request = client.request(parsed, format!("{url}{path_and_query}"));
+        let url = Url::parse(&format!("{url}{path_and_query}")).expect("a URL");
+        // As it is sent: a part that is `..` or `%2E%2E` is none.
+        let path = url.path().to_owned();
+        let request = client.request(parsed, url);
         Self { method: method.to_lowercase(), path, request }
     }
 
@@ -148,15 +155,55 @@ impl Answer {
     pub(crate) fn undocumented(&self, method: &str, path: &str) -> Option<String> {
         let operation = operation(path, method)?;
         let status = self.status;
-        if !is_documented(method, path, status) {
-            return Some(format!("{method} {path} does not document {status}"));
-        }
         let response = &operation["responses"][status.to_string()];
+        let why = if is_documented(method, path, status) { self.unlike(response)? } else { "the status".to_owned() };
+        Some(format!("{method} {path} {status} does not document {why}"))
+    }
+
+    /// What of it is otherwise than this response of the document.
+    fn unlike(&self, response: &'static Value) -> Option<String> {
+        let documented =
+            response["headers"].as_object().into_iter().flat_map(Map::keys).map(|name| name.to_lowercase());
+        let documented: Vec<String> = documented.collect();
+        let is_secret = |name: &&&str| self.headers.contains_key(**name) && !documented.contains(&(**name).to_owned());
+        if let Some(name) = TELLING_HEADERS.iter().find(is_secret) {
+            return Some(format!("the header {name}"));
+        }
         if response["content"].is_null() && self.text.is_empty() {
             return None;
         }
         let content_type = self.header("content-type").split(';').next().unwrap_or_default();
-        let is_known = response["content"][content_type].is_object();
-        (!is_known).then(|| format!("{method} {path} {status} does not document {content_type}"))
+        let content = &response["content"][content_type];
+        if !content.is_object() {
+            return Some(content_type.to_owned());
+        }
+        if content_type == "application/problem+json" && !content["examples"][self.code()].is_object() {
+            return Some(format!("the code {}", self.code()));
+        }
+        let schema = &content["schema"];
+        self.instances(content_type, schema).iter().find_map(|instance| violation(schema, instance))
     }
+
+    /// What its schema is about: a JSON value, each line of a stream, or the text as it is.
+    fn instances(&self, content_type: &str, schema: &Value) -> Vec<Value> {
+        match content_type {
+            "application/json" | "application/problem+json" => vec![self.body.clone()],
+            "application/x-ndjson" if schema["type"] != "string" => {
+                self.text.lines().map(|line| serde_json::from_str(line).unwrap_or_default()).collect()
+            }
+            _ => vec![Value::String(self.text.clone())],
+        }
+    }
+}
+
+/// How a value breaks a schema of the document.
+fn violation(schema: &'static Value, instance: &Value) -> Option<String> {
+    static VALIDATORS: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);
+    let compile = || {
+        let mut root = schema.clone();
+        root["components"] = OPENAPI["components"].clone();
+        Arc::new(draft202012::new(&root).expect("a schema"))
+    };
+    let validator = VALIDATORS.lock().expect("no panic").entry(schema.to_string()).or_insert_with(compile).clone();
+    validator.validate(instance).err().map(|error| format!("this body: {error} at {}", error.instance_path()))
 }
