@@ -1,6 +1,5 @@
-//! The limit: the same axum, the same driver with the same options, and for each call a handler that sends the same number of
-//! commands and answers with JSON, the shortest way that the libraries have. No middleware, no validation, no authorization,
-//! no log, no fence.
+//! The baseline: the same axum and driver with the same options, and for each call the shortest handler that sends as many
+//! commands and answers with JSON. No middleware, no validation, no authorization, no log, no fence.
 
 use axum::Json;
 use axum::Router;
@@ -22,7 +21,7 @@ pub(crate) const DATABASE: &str = "master_db";
 /// The argument that makes this program the bare one.
 pub(crate) const ARGUMENT: &str = "bare";
 
-/// An organization, as far as it is shown.
+/// The fields of an organization that answers show.
 #[derive(Deserialize)]
 struct StoredOrg {
     #[serde(rename = "_id")]
@@ -35,7 +34,6 @@ struct StoredOrg {
     updated_at: DateTime,
 }
 
-/// The same in an answer.
 #[derive(Serialize)]
 struct Org {
     id: String,
@@ -65,7 +63,7 @@ struct Named {
     organization_name: String,
 }
 
-/// Whose request it is; a server would know it from the token.
+/// The caller, whom a server knows from the token.
 #[derive(Deserialize, Clone, Copy)]
 struct Whose {
     admin: ObjectId,
@@ -118,7 +116,7 @@ async fn find(State(database): State<Database>, Query(named): Query<Named>) -> J
     Json(Found { ok: true, organization })
 }
 
-/// The admin and its organization in one aggregation, as the server asks for them; gives the collection.
+/// Loads the admin and its organization in one aggregation, as the server does, and returns the collection.
 async fn look_up(database: &Database, whose: Whose) -> String {
     let of_id =
         doc! { "from": "organizations", "pipeline": [{ "$match": { "_id": whose.org } }], "as": "organization" };
@@ -161,13 +159,13 @@ struct Creation {
     password: String,
 }
 
-/// How costly the hashes are that this program makes; as the server's `SALT_ROUNDS`.
+/// bcrypt's cost, as the server's `SALT_ROUNDS`.
 #[derive(Deserialize)]
 struct Cost {
     cost: u32,
 }
 
-/// `POST /org/create`: three looks, the hash, and the steps of a creation.
+/// `POST /org/create`: three lookups, the hash, and the steps of a creation.
 async fn create(
     State(database): State<Database>,
     Query(Cost { cost }): Query<Cost>,

@@ -1,4 +1,4 @@
-//! What a newcomer waits for: a build of everything, from sources that are on this machine already.
+//! How long a newcomer waits for a build, with all sources already downloaded.
 
 use std::process::Command;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! Many documents at once: imports and exports against the driver alone, and the memory that they take.
+//! Imports and exports against the driver alone, and their memory.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,14 +20,13 @@ use crate::report::{Report, judged};
 use crate::stats::{Spread, count};
 use crate::support::mongo::Mongod;
 
-/// How many documents are imported and exported to measure throughput, and about how large each is.
+/// Documents to measure throughput with, and about how large each is.
 const DOCUMENTS: usize = 200_000;
 const BYTES: usize = 500;
-/// How many the driver inserts at once.
+/// Documents that the driver inserts at once.
 const BATCH: usize = 1_000;
-/// How often each measurement is made, in turns.
 const ROUNDS: usize = 7;
-/// How much is imported and exported to measure memory.
+/// Bytes to measure memory with.
 const MEMORY_BYTES: usize = 1 << 30;
 
 struct Bulk {
@@ -42,7 +41,7 @@ pub(crate) async fn measure(report: &mut Report, mongod: &Mongod) {
     let server = Served::server(mongod, &settings).await;
     Connection::open(server.address).await.ask(&creation(0)).await;
     let token = server.token(0).await;
-    // Without gzip, which would be measured instead.
+    // Otherwise gzip would be measured.
     let client = Client::builder().no_gzip().build().expect("a client");
     let documents = crate::bare::open(&mongod.uri()).await.collection("org_org_0");
     let bulk = Bulk { server, token, client, documents };
@@ -114,7 +113,7 @@ impl Bulk {
         format!("http://{}/org/org%200/{rest}", self.server.address)
     }
 
-    /// Imports; how many were inserted.
+    /// Imports, and returns how many documents were inserted.
     async fn import(&self, body: reqwest::Body) -> usize {
         let request = self.client.post(self.url("documents")).bearer_auth(&self.token);
         let answer = request.header(CONTENT_TYPE, "application/x-ndjson").body(body).send().await;
@@ -124,7 +123,7 @@ impl Bulk {
         usize::try_from(last["inserted"].as_u64().expect("a count")).expect("64 bits")
     }
 
-    /// Exports; how many bytes that were.
+    /// Exports, and returns the number of bytes.
     async fn export(&self) -> usize {
         let answer = self.client.get(self.url("export")).bearer_auth(&self.token).send().await.expect("an answer");
         let (mut pieces, mut bytes) = (answer.bytes_stream(), 0);
@@ -158,7 +157,7 @@ impl Bulk {
         per_second(began)
     }
 
-    /// Reads a cursor to its end; how many there were.
+    /// Reads a cursor to its end, and returns the number of documents.
     async fn read_all(&self) -> usize {
         let mut cursor = self.documents.find(doc! {}).sort(doc! { "_id": 1 }).await.expect("a cursor");
         let mut found = 0;
@@ -168,7 +167,7 @@ impl Bulk {
         found
     }
 
-    /// How much the server's memory grows while much goes in and out.
+    /// How much the server's memory grows during a large import and export.
     async fn measure_memory(&self, report: &mut Report) {
         self.empty().await;
         let piece = axum::body::Bytes::from(line().repeat(100));
@@ -198,7 +197,7 @@ fn document() -> RawDocumentBuf {
     document
 }
 
-/// The same document as a line of JSON.
+/// The document as a line of JSON.
 fn line() -> String {
     format!("{{\"text\":\"{}\",\"number\":1234567,\"flag\":true}}\n", "x".repeat(BYTES - 60))
 }
@@ -225,7 +224,7 @@ impl Peak {
         Self { stop, watching }
     }
 
-    /// The memory at the beginning, and the most that there was.
+    /// The memory at the beginning, and its peak.
     async fn stop(self) -> (f64, f64) {
         self.stop.store(true, Ordering::Relaxed);
         self.watching.await.expect("no panic")

@@ -1,4 +1,4 @@
-//! What creations cost over their commands, and that renames cost the same whatever the size.
+//! What creations cost beyond their commands, and that the cost of renames does not depend on an organization's size.
 
 use std::time::{Duration, Instant};
 
@@ -12,13 +12,13 @@ use crate::stats::{Spread, millis};
 use crate::support::eventually;
 use crate::support::mongo::Mongod;
 
-/// Where the numbers of the organizations begin that are made here.
+/// The first number of an organization created here.
 const FIRST: u64 = 2_000_000;
-/// How many documents the organizations have that are renamed.
+/// The renamed organizations' documents.
 const SIZES: [i32; 2] = [1_000, 1_000_000];
-/// How many documents are inserted at once.
+/// Documents inserted at once.
 const BATCH: usize = 10_000;
-/// How often each organization is renamed.
+/// Renames of each organization.
 const RENAMES: usize = 50;
 
 /// Creations one after another, by the server and by the bare handler in turns.
@@ -82,7 +82,7 @@ pub(crate) async fn measure_renames(report: &mut Report, mongod: &Mongod) {
     report.row(&[[small.to_string(), large.to_string()].as_slice(), &judged(ratio, Goal::AtMost(2.0))].concat());
 }
 
-/// An organization with so many documents and three indexes; its token.
+/// Creates an organization with `size` documents and three indexes, and returns its token.
 async fn filled(server: &Served, mongod: &Mongod, number: u64, size: i32) -> String {
     Connection::open(server.address).await.ask(&creation(number)).await;
     let token = server.token(number).await;
@@ -104,7 +104,7 @@ async fn filled(server: &Served, mongod: &Mongod, number: u64, size: i32) -> Str
         is_quiet && documents.list_index_names().await.expect("names").len() == 4
     })
     .await;
-    // What was written is on its way to the disk, which is not what is measured.
+    // Lets the writes reach the disk, which is not measured.
     tokio::time::sleep(Duration::from_secs(2)).await;
     token
 }

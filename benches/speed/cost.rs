@@ -1,5 +1,4 @@
-//! What one request costs inside the server, in numbers that do not depend on the machine's mood: instructions and
-//! allocations of a fixed number of requests, counted by callgrind.
+//! What a request costs inside the server, in reproducible numbers: instructions and allocations, counted by callgrind.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -11,13 +10,13 @@ use crate::report::{Goal, Report, judged, recorded};
 use crate::stats::{Spread, count};
 use crate::support::mongo::Mongod;
 
-/// How many requests are made before any is counted, and how many are counted.
+/// Requests before the count begins, and counted ones.
 const WARM: u64 = 500;
 const COUNTED: u64 = 2_000;
-/// What gives memory, as jemalloc's own functions are called: Rust's are inlined by the optimizer at link time.
+/// jemalloc's allocation functions; Rust's own are inlined at link time.
 const ALLOCATORS: [&str; 5] = ["malloc", "mallocx", "calloc", "realloc", "rallocx"];
 
-/// How many organizations there are: so few that a server has looked through them for leftovers before anything is counted.
+/// Few organizations, so that the server has searched them for leftovers before the count begins.
 const ORGS: u64 = 50;
 
 pub(crate) async fn measure(report: &mut Report, mongod: &Mongod) {
@@ -51,7 +50,7 @@ async fn count_requests(mongod: &Mongod) -> Option<Counted> {
     let mut command = Command::new("valgrind");
     command.args(["--tool=callgrind", &format!("--callgrind-out-file={}", file.display()), SERVER]);
     as_server(&mut command, mongod, CHEAP);
-    // With more of them the number of wake-ups, and so of instructions, would be another each time.
+    // With more threads, the number of wake-ups, and so of instructions, would vary.
     command.env("TOKIO_WORKER_THREADS", "1").env("PATH", std::env::var_os("PATH").unwrap_or_default());
     let server = Served::start(command, "/health/ready").await;
     let mut connection = Connection::open(server.address).await;
@@ -64,11 +63,11 @@ async fn count_requests(mongod: &Mongod) -> Option<Counted> {
     dump(&server);
     ask(WARM, WARM + COUNTED).await;
     dump(&server);
-    // The first dump is all until then.
+    // The first dump holds the warm-up.
     Some(read(&file.with_extension("2")))
 }
 
-/// Writes down what was counted since the last time.
+/// Writes the counts since the last dump.
 fn dump(server: &Served) {
     let process = server.process_id().to_string();
     let control =
@@ -76,8 +75,8 @@ fn dump(server: &Served) {
     assert!(control.status.success(), "{}", String::from_utf8_lossy(&control.stderr));
 }
 
-/// Reads a dump (the format is described in Valgrind's manual, "Callgrind Format Specification"): its totals, and the calls of
-/// the allocator. A function's name stands where it is used first; later there is only its number.
+/// Reads a dump's totals and the calls of the allocator (Valgrind's manual, "Callgrind Format Specification"). A function's
+/// name appears only with its first use; later uses have its number.
 fn read(file: &Path) -> Counted {
     let text = std::fs::read_to_string(file).expect("a dump");
     let (mut names, mut called, mut allocations, mut instructions) = (HashMap::new(), "", 0_usize, 0_usize);
@@ -91,7 +90,7 @@ fn read(file: &Path) -> Counted {
                 called = names.get(number).copied().unwrap_or_default();
             }
         } else if let Some(calls) = line.strip_prefix("calls=") {
-            // `_rjem_malloc'2` is one that was called by another.
+            // `_rjem_malloc'2` is a recursive call.
             let called = called.strip_prefix("_rjem_").and_then(|name| name.split('\'').next());
             if called.is_some_and(|called| ALLOCATORS.contains(&called)) {
                 let times = calls.split(' ').next().expect("a number");
@@ -101,7 +100,7 @@ fn read(file: &Path) -> Counted {
             instructions = totals.trim().parse().expect("a number");
         }
     }
-    assert!(allocations > 0, "jemalloc's functions are not called as they were");
+    assert!(allocations > 0, "jemalloc's functions have other names now");
     let requests = count(usize::try_from(COUNTED).expect("small"));
     Counted { instructions: count(instructions) / requests, allocations: count(allocations) / requests }
 }

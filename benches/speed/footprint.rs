@@ -1,11 +1,10 @@
-//! How much memory a server has after all that it went through, and how soon a new one serves.
+//! A server's memory after all measurements, and how fast a new one starts.
 
 use crate::place::{CHEAP, Served, resident};
 use crate::report::{Goal, Report, judged};
 use crate::stats::{Spread, millis};
 use crate::support::mongo::Mongod;
 
-/// How often a server is started.
 const STARTS: usize = 7;
 
 /// `old` has served the other measurements.

@@ -1,4 +1,4 @@
-//! What it costs that there are many organizations: the same calls where there are few and where there are many, in turns.
+//! What many organizations cost: the same calls with few and with many of them, in turns.
 
 use serde_json::json;
 
@@ -8,19 +8,17 @@ use crate::place::{Served, creation, credentials, name, scattered};
 use crate::report::{Goal, Report, judged};
 use crate::stats::Spread;
 
-/// How many clients send requests without a pause.
 const CLIENTS: usize = 4;
-/// How often each measurement is made, in turns.
 const ROUNDS: usize = 11;
-/// How many organizations are renamed and have documents: all of the few.
+/// Organizations that are renamed and have documents: all of the few.
 const USED: u64 = FEW;
-/// Where the numbers of the organizations begin that are made here.
+/// The first number of an organization created here.
 const FIRST: u64 = 3_000_000;
 
-/// The call whose work is undone after each round, so that few stay few.
+/// The call that is undone after each round, so that few stay few.
 const CREATE: &str = "create";
 
-/// A server with so many organizations, and tokens of the first of them.
+/// A server, its number of organizations, and tokens of the first of them.
 struct Side<'a> {
     server: &'a Served,
     orgs: u64,
@@ -77,7 +75,7 @@ pub(crate) async fn measure(report: &mut Report, [few, many]: [(&Served, u64); 2
     }
 }
 
-/// Makes the n-th request.
+/// Builds the n-th request.
 type Call = fn(&Side<'_>, u64) -> Vec<u8>;
 
 impl<'a> Side<'a> {
@@ -93,7 +91,7 @@ impl<'a> Side<'a> {
         &self.tokens[usize::try_from(number).expect("small")]
     }
 
-    /// Back and forth between two names: a round's requests are a multiple of both.
+    /// Back and forth between two names; a round's requests are a multiple of both.
     fn rename(&self, n: u64) -> Vec<u8> {
         let number = n % USED;
         let (old, new) = (name(number), format!("renamed {number}"));

@@ -1,4 +1,4 @@
-//! Clients of HTTP/1.1 that cost next to nothing: on a small machine, whatever the clients use the servers lack.
+//! HTTP/1.1 clients that use next to no CPU: on a small machine they take it from the servers.
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -11,16 +11,15 @@ use tokio::time::sleep_until;
 
 use crate::stats::Measured;
 
-/// A connection that is kept open.
+/// A kept-open connection.
 pub(crate) struct Connection {
     stream: TcpStream,
     received: Vec<u8>,
 }
 
-/// An answer's status and body.
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// Whether it says after what time another try can succeed.
+    /// Whether it has `Retry-After`.
     pub(crate) says_when: bool,
     pub(crate) body: Vec<u8>,
 }
@@ -48,7 +47,7 @@ impl Connection {
         }
     }
 
-    /// The same, for what must succeed.
+    /// Sends a request that must succeed, and returns the body.
     pub(crate) async fn ask(&mut self, request: &[u8]) -> Vec<u8> {
         let Answer { status, body, .. } = self.send(request).await;
         assert!(
@@ -61,7 +60,7 @@ impl Connection {
     }
 }
 
-/// The status, where the body begins and how long it is; nothing while the head is not there.
+/// The status, the start of the body and its length; `None` while the head is incomplete.
 fn head(received: &[u8]) -> Option<(u16, usize, usize)> {
     let end = memchr::memmem::find(received, b"\r\n\r\n")?;
     let head = std::str::from_utf8(&received[..end]).expect("ASCII");
@@ -79,7 +78,7 @@ pub(crate) fn get(path: &str, token: Option<&str>) -> Vec<u8> {
     request("GET", path, token, None)
 }
 
-/// A request, with a body of JSON or without.
+/// A request, with or without a JSON body.
 pub(crate) fn request(method: &str, path: &str, token: Option<&str>, json: Option<&str>) -> Vec<u8> {
     let mut text = format!("{method} {path} HTTP/1.1\r\nhost: bench\r\n");
     if let Some(token) = token {
@@ -95,8 +94,7 @@ pub(crate) fn request(method: &str, path: &str, token: Option<&str>, json: Optio
     text.into_bytes()
 }
 
-/// Measures one and the other. Who is second meets the machine as the first one left it, so in every other round they change
-/// places.
+/// Measures both. The second meets the machine as the first left it, so they swap places every other round.
 pub(crate) async fn in_turns<T>(round: usize, one: impl AsyncFnOnce() -> T, other: impl AsyncFnOnce() -> T) -> (T, T) {
     if round.is_multiple_of(2) {
         let one = one().await;
@@ -107,8 +105,8 @@ pub(crate) async fn in_turns<T>(round: usize, one: impl AsyncFnOnce() -> T, othe
     }
 }
 
-/// So many clients, each of which sends its next request when it has the answer to the last. `make` gives the n-th request.
-/// What is answered within the time counts; a quarter of it goes by before.
+/// Clients that each send their next request as soon as the last is answered. `make` builds the n-th request. Answers count
+/// during `time`, after a warm-up of a quarter of it.
 pub(crate) async fn without_pause(
     address: SocketAddr,
     clients: usize,
@@ -122,7 +120,7 @@ pub(crate) async fn without_pause(
     Measured::of(counted.map(|(sent, answered)| answered - sent).collect(), time)
 }
 
-/// The same until it was done so often altogether.
+/// The same for a total number of requests.
 pub(crate) async fn so_often(
     address: SocketAddr,
     clients: usize,
@@ -135,7 +133,7 @@ pub(crate) async fn so_often(
     Measured::of(answered.into_iter().map(|(sent, answered)| answered - sent).collect(), time)
 }
 
-/// Sends requests while the next one's number and the time allow it; when each was sent and answered.
+/// Sends requests while the number and the time allow it. Returns when each was sent and answered.
 async fn send_while(
     address: SocketAddr,
     clients: usize,
@@ -160,15 +158,15 @@ async fn send_while(
     answered.into_inner()
 }
 
-/// Requests at a fixed rate. The time of one that was due while every connection waited for an answer counts from then, so
-/// that a server that stalls cannot hide it by receiving fewer.
+/// Requests at a fixed rate. A request that was due while all connections were busy is timed from then, so that a server
+/// cannot hide a stall by receiving fewer requests.
 pub(crate) async fn paced(
     address: SocketAddr,
     per_second: f64,
     time: Duration,
     make: impl Fn(u64) -> Vec<u8>,
 ) -> Measured {
-    /// More than are ever on their way, unless the server cannot keep up.
+    /// More than are ever busy, unless the server cannot keep up.
     const CONNECTIONS: usize = 64;
     let every = Duration::from_secs_f64(1.0 / per_second);
     let (next, latencies) = (Cell::new(0_u32), RefCell::new(Vec::new()));
@@ -182,7 +180,7 @@ pub(crate) async fn paced(
                 return;
             }
             let request = make(number.into());
-            // A timer of the client's that is late is not the server's fault.
+            // A late timer of the client is not the server's fault.
             let from = if due > Instant::now() {
                 sleep_until(due.into()).await;
                 Instant::now()

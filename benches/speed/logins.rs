@@ -1,4 +1,4 @@
-//! bcrypt is what a login costs, and what it must not cost the others.
+//! Logins cost bcrypt, and must cost the other calls nothing.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -12,15 +12,13 @@ use crate::report::{Goal, Report, judged};
 use crate::stats::{Spread, count};
 use crate::support::mongo::Mongod;
 
-/// The admin who logs in: of an organization whose password has the usual cost.
+/// The organization whose admin logs in.
 const NUMBER: u64 = 1_000_000;
-/// The usual cost.
+/// The default cost.
 const COST: u32 = 12;
-/// How many clients log in without a pause.
 const CLIENTS: usize = 16;
-/// How long one measurement takes.
+/// One measurement.
 const TIME: Duration = Duration::from_secs(8);
-/// How often each is made, in turns.
 const ROUNDS: usize = 7;
 
 pub(crate) async fn measure(report: &mut Report, mongod: &Mongod, orgs: u64) {
@@ -51,9 +49,8 @@ async fn rate(report: &mut Report, server: &Served) {
     report.row(&[cells.as_slice(), &judged(ratio, Goal::AtLeast(0.95))].concat());
 }
 
-/// How many so many threads check in a second, each at its own speed.
+/// Checks per second of this many threads together.
 fn bcrypts(hash: &str, threads: usize) -> f64 {
-    /// How many each of them checks.
     const TIMES: usize = 20;
     let check = || {
         let began = Instant::now();
@@ -68,7 +65,7 @@ fn bcrypts(hash: &str, threads: usize) -> f64 {
     })
 }
 
-/// What the others feel of it.
+/// What other calls feel of logins.
 async fn others(report: &mut Report, server: &Served, orgs: u64) {
     let find = |n: u64| get(&format!("/org/get?organization_name=org%20{}", scattered(n, orgs)), None);
     let most = without_pause(server.address, CONNECTIONS, TIME / 2, find).await.rate;
@@ -104,7 +101,7 @@ async fn others(report: &mut Report, server: &Served, orgs: u64) {
     report.row(&[latencies.as_slice(), &judged(ratio, Goal::AtMost(3.0)), &logins].concat());
 }
 
-/// Logs in without a pause; gives how many there were in a second.
+/// Logs in without a pause, and returns logins per second.
 async fn log_in_until(server: &Served, stop: &Cell<bool>) -> f64 {
     let login = request("POST", "/admin/login", None, Some(&credentials(NUMBER).to_string()));
     let (done, began) = (Cell::new(0), Instant::now());

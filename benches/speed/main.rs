@@ -1,6 +1,6 @@
-//! Everything that is claimed about speed, measured in one run on one machine: own mongods, own servers, in turns, each number
-//! beside the limit that it is held against. `make bench` runs it and writes docs/BENCHMARKS.md, if all is committed; `make bench
-//! BENCH="reads"` runs a part and writes nothing.
+//! Measures every claim about speed in one run on one machine, in turns with the baseline that it is compared with, on mongods
+//! and servers of its own. `make bench` writes docs/BENCHMARKS.md, if everything is committed; `make bench BENCH="reads"`
+//! runs a part and writes nothing.
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a benchmark that cannot go on says why")]
 #![expect(clippy::disallowed_methods, reason = "it compares with the driver and with bcrypt alone")]
 
@@ -29,12 +29,12 @@ use report::Report;
 use support::mongo::Mongod;
 use tokio::runtime::{Builder, Runtime};
 
-/// The server's, so that the limit has it too.
+/// The server's allocator, so that the baseline has it too.
 #[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// How many organizations there are where many are meant, and where few are.
+/// Numbers of organizations.
 const MANY: u64 = 10_000;
 const FEW: u64 = 100;
 
@@ -51,13 +51,13 @@ fn main() {
     }
 }
 
-/// One thread: the clients must not use what the servers are measured by.
+/// One thread, because clients take their CPU time from the servers.
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
-/// Asks one server for one thing as fast as it can, for whoever looks for what that costs. A `*` in the path stands for a number
-/// below a thousand, another one each time.
+/// For profiling: sends one server the same request as fast as possible. A `*` in the path stands for a changing number below
+/// a thousand.
 fn rate(address: &str, path: &str) {
     let address = address.parse().expect("an address");
     let request = |n| load::get(&path.replacen('*', &place::scattered(n, 1_000).to_string(), 1), None);
@@ -73,10 +73,9 @@ fn soak(cycles: u32) {
     }
 }
 
-/// What can be measured by itself.
 const PARTS: [&str; 8] = ["reads", "logins", "changes", "growth", "bulk", "footprint", "cost", "build"];
 
-/// Measures these parts, or all.
+/// Measures some parts, or all.
 fn measure(parts: &[&str]) {
     if let Some(unknown) = parts.iter().find(|part| !PARTS.contains(part)) {
         eprintln!("There is no part {unknown}, only {}.", PARTS.join(", "));
@@ -84,7 +83,7 @@ fn measure(parts: &[&str]) {
     }
     let recorded = if parts.is_empty() { Report::to_record() } else { Some(Report::default()) };
     let Some(mut report) = recorded else {
-        eprintln!("What is recorded must be of a commit. Commit first, or measure a part: make bench BENCH=reads");
+        eprintln!("Only a commit can be recorded. Commit first, or measure a part: make bench BENCH=reads");
         std::process::exit(2);
     };
     let runtime = runtime();
@@ -114,7 +113,7 @@ fn measure(parts: &[&str]) {
         (mongod, server)
     });
     if is_wanted("bulk") {
-        // As many threads for the driver alone as the server has.
+        // The driver alone gets as many threads as the server.
         let runtime = Runtime::new().expect("a runtime");
         runtime.block_on(async { bulk::measure(&mut report, &Mongod::started().await).await });
     }

@@ -1,4 +1,4 @@
-//! What is measured: mongods, servers, and the bare program, each a process of its own.
+//! The processes that are measured: mongods, servers, and the bare program.
 
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
@@ -14,56 +14,55 @@ use crate::load::{Connection, request, so_often};
 use crate::support::mongo::Mongod;
 use crate::support::server::{PASSWORD, SECRET};
 
-/// How many organizations are made at once.
+/// Organizations that are created at once.
 const MAKERS: usize = 16;
-/// How long a process may take to say where it listens.
+/// How long a process may take to become ready.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// A process that serves HTTP; killed when it is dropped.
 pub(crate) struct Served {
     process: Child,
     pub(crate) address: SocketAddr,
-    /// From its start until it answered that it is ready.
+    /// From its start until it was ready.
     pub(crate) took: Duration,
     _directory: TempDir,
 }
 
-/// A server's settings that differ from the usual ones.
+/// Extra settings of a server.
 pub(crate) type Settings<'a> = &'a [(&'a str, &'a str)];
 
-/// The program that is measured.
 pub(crate) const SERVER: &str = env!("CARGO_BIN_EXE_tenantry");
 
-/// Gives a command that runs the server what it needs to know, and nothing of this program's environment.
+/// Makes a command run the server with these settings, and none of this program's environment.
 pub(crate) fn as_server(command: &mut Command, mongod: &Mongod, settings: Settings<'_>) {
     command.arg("serve").env_clear();
     command.envs([("MONGO_URI", mongod.uri().as_str()), ("MASTER_DB_NAME", DATABASE), ("JWT_SECRET", SECRET)]);
     command.envs([("PORT", "0"), ("MAX_ORGANIZATIONS", "1000000")]);
-    // All clients come from one network.
+    // All clients are in one network.
     let rates = ["LOGIN_ATTEMPTS_PER_MINUTE", "CREATIONS_PER_MINUTE", "UNKNOWN_NAMES_PER_MINUTE"];
     command.envs(rates.map(|rate| (rate, "1000000000")));
     command.envs(settings.iter().copied());
 }
 
-/// The cheapest hashes that bcrypt has, where hashing is not what is measured.
+/// bcrypt's lowest cost, where hashing is not measured.
 pub(crate) const CHEAP: Settings<'static> = &[("SALT_ROUNDS", "4")];
 
 impl Served {
-    /// The server, as people run it; its log goes to a file.
+    /// The server, as operators run it; its log goes to a file.
     pub(crate) async fn server(mongod: &Mongod, settings: Settings<'_>) -> Self {
         let mut command = Command::new(SERVER);
         as_server(&mut command, mongod, settings);
         Self::start(command, "/health/ready").await
     }
 
-    /// The bare program: this one, called otherwise.
+    /// The bare program, which is this one in another role.
     pub(crate) async fn bare(mongod: &Mongod, settings: Settings<'_>) -> Self {
         let mut command = Command::new(std::env::current_exe().expect("this program"));
         command.arg(ARGUMENT).arg(mongod.uri()).envs(settings.iter().copied());
         Self::start(command, "/ready").await
     }
 
-    /// Any program that says `address=…` on its standard error.
+    /// Any program that prints `address=…` to standard error.
     pub(crate) async fn start(mut command: Command, ready_path: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let log = directory.path().join("log");
@@ -73,7 +72,7 @@ impl Served {
         let process = process.expect("it runs");
         let address = loop {
             let text = std::fs::read_to_string(&log).expect("its log");
-            // A whole line, not the beginning of one.
+            // The line may not be complete yet.
             let line = text.split_once("address=").and_then(|(_, rest)| rest.split_once([' ', '\n']));
             if let Some((address, _)) = line {
                 break address.parse().expect("an address");
@@ -83,7 +82,7 @@ impl Served {
         };
         let mut connection = Connection::open(address).await;
         while connection.send(&crate::load::get(ready_path, None)).await.status != 200 {
-            assert!(began.elapsed() < START_LIMIT, "it does not get ready");
+            assert!(began.elapsed() < START_LIMIT, "it does not become ready");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         Self { process, address, took: began.elapsed(), _directory: directory }
@@ -93,7 +92,7 @@ impl Served {
         self.process.id()
     }
 
-    /// One call that must succeed; its answer.
+    /// A call that must succeed.
     pub(crate) async fn call(&self, method: &str, path: &str, token: Option<&str>, body: Option<Value>) -> Value {
         let body = body.map(|body| body.to_string());
         let mut connection = Connection::open(self.address).await;
@@ -101,12 +100,12 @@ impl Served {
         if answer.is_empty() { Value::Null } else { serde_json::from_slice(&answer).expect("JSON") }
     }
 
-    /// Makes organizations `org <from>` up to `org <to - 1>`.
+    /// Creates organizations `org <from>` to `org <to - 1>`.
     pub(crate) async fn make_orgs(&self, from: u64, to: u64) {
         so_often(self.address, MAKERS, to - from, |n| creation(from + n)).await;
     }
 
-    /// Deletes organizations `org <from>` up to `org <to - 1>`.
+    /// Deletes organizations `org <from>` to `org <to - 1>`.
     pub(crate) async fn delete_orgs(&self, from: u64, to: u64) {
         for number in from..to {
             let token = self.token(number).await;
@@ -115,7 +114,6 @@ impl Served {
         }
     }
 
-    /// A token of the organization of this number.
     pub(crate) async fn token(&self, number: u64) -> String {
         let answer = self.call("POST", "/admin/login", None, Some(credentials(number))).await;
         answer["access_token"].as_str().expect("a token").to_owned()
@@ -124,16 +122,16 @@ impl Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        // It cannot fail in a way that matters: what is over already is over.
+        // Fails only if the process is already gone.
         let _gone = self.process.kill();
         let _status = self.process.wait();
     }
 }
 
-/// A mongod that can hold many collections: each costs it two files. Where this machine does not allow as many as it asks
-/// for, it closes those sooner that nobody uses.
+/// A mongod that can hold many collections, each of which takes two files. Where this machine does not allow enough of them,
+/// it closes idle ones sooner.
 pub(crate) async fn mongod() -> Mongod {
-    /// What MongoDB's documentation asks for.
+    /// As recommended by MongoDB's documentation.
     const FILES: u64 = 64_000;
     const THRIFTY: &str = "--replSet rs0 \
         --wiredTigerEngineConfigString=file_manager=(close_idle_time=20,close_scan_interval=5,close_handle_minimum=500)";
@@ -146,29 +144,27 @@ pub(crate) async fn mongod() -> Mongod {
     mongod
 }
 
-/// A collection of a mongod's database, past every server.
+/// A collection, accessed directly.
 pub(crate) async fn collection(mongod: &Mongod, name: &str) -> Collection<Document> {
     mongod.client().await.database(DATABASE).collection(name)
 }
 
-/// The request that makes the organization of this number.
+/// The request that creates the n-th organization.
 pub(crate) fn creation(number: u64) -> Vec<u8> {
     let mut body = credentials(number);
     body["organization_name"] = name(number).into();
     request("POST", "/org/create", None, Some(&body.to_string()))
 }
 
-/// The credentials of its admin.
 pub(crate) fn credentials(number: u64) -> Value {
     json!({ "email": format!("admin{number}@example.com"), "password": PASSWORD })
 }
 
-/// What the organization of this number is called.
 pub(crate) fn name(number: u64) -> String {
     format!("org {number}")
 }
 
-/// A number up to `below` that looks like any other, the same for the same `n`.
+/// A pseudo-random number below `below`, the same for the same `n`.
 pub(crate) fn scattered(n: u64, below: u64) -> u64 {
     // The multiplier of Knuth's hash.
     n.wrapping_mul(0x9E37_79B9_7F4A_7C15) % below

@@ -1,4 +1,4 @@
-//! What everybody does most: get an organization, and what its admin does with documents, against the bare handlers.
+//! The most frequent calls, getting an organization and working with documents, against bare handlers.
 
 use std::time::Duration;
 
@@ -11,17 +11,15 @@ use crate::report::{Goal, Report, judged};
 use crate::stats::{Measured, Spread};
 use crate::support::mongo::Mongod;
 
-/// How many connections send requests without a pause.
 pub(crate) const CONNECTIONS: usize = 32;
-/// How long one measurement takes: so short that both of a pair meet the same machine, whose speed comes and goes.
+/// One measurement: short, so that both of a pair meet the same machine, whose speed varies.
 const TIME: Duration = Duration::from_millis(500);
-/// How many admins send protected calls. Calls of one bearer that come together share the look at who it is, so with few of
-/// them the server would send fewer commands than the bare handler.
+/// Admins that send protected calls. Concurrent calls of one bearer share its lookup, so with few bearers the server would
+/// send fewer commands than the bare handler.
 const BEARERS: u64 = 1_000;
-/// How often each is made, in turns.
 const ROUNDS: usize = 41;
 
-/// A call of the server and its counterpart.
+/// A call to the server and its counterpart.
 struct Compared<'a> {
     what: &'a str,
     server: &'a (dyn Fn(u64) -> Vec<u8> + 'a),
@@ -30,7 +28,6 @@ struct Compared<'a> {
     p99_goal: Goal,
 }
 
-/// What makes both programs serve with one thread.
 const ONE_THREAD: (&str, &str) = ("TOKIO_WORKER_THREADS", "1");
 
 pub(crate) async fn measure(report: &mut Report, mongod: &Mongod, server: &Served, orgs: u64) {
@@ -99,7 +96,7 @@ pub(crate) async fn measure(report: &mut Report, mongod: &Mongod, server: &Serve
 struct Bearer {
     token: String,
     documents: String,
-    /// What the bare handler must be told, which the server reads in the token.
+    /// Tells the bare handler what the server reads in the token.
     whose: String,
 }
 
@@ -147,7 +144,7 @@ async fn compare(report: &mut Report, [server, bare]: [&Served; 2], compared: &C
     report.row(&cells.concat());
 }
 
-/// The argument that makes this program ask by the driver alone.
+/// The argument that makes this program measure the driver alone.
 pub(crate) const ARGUMENT: &str = "driver";
 
 async fn driver_alone(mongod: &Mongod, orgs: u64) -> f64 {
@@ -157,7 +154,7 @@ async fn driver_alone(mongod: &Mongod, orgs: u64) -> f64 {
     String::from_utf8(output.stdout).expect("a number").trim().parse().expect("a number")
 }
 
-/// Says how many organizations a second the driver finds.
+/// Prints how many organizations per second the driver finds.
 pub(crate) fn ask_by_the_driver(uri: &str, orgs: u64) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let rates = runtime.block_on(async {

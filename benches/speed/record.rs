@@ -1,4 +1,4 @@
-//! docs/BENCHMARKS.md: what programs write into it, each between marks of its own, and everything else by people.
+//! docs/BENCHMARKS.md: each program writes between its own marks, and people write the rest.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -6,28 +6,28 @@ use std::process::Command;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-/// Between what a program writes.
+/// The marks around a program's text.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Marks {
     pub(crate) begin: &'static str,
     pub(crate) end: &'static str,
 }
 
-/// What is to be written, once it is measured.
+/// The place of a measurement's text.
 #[derive(Debug)]
 pub(crate) struct Record {
     marks: Marks,
-    /// The commit that is measured.
+    /// The measured commit.
     commit: String,
 }
 
 impl Record {
-    /// `None` when the program is not one that others can get, because something has changed since the last commit.
+    /// `None` when something is not committed, so that others could not get the measured program.
     pub(crate) fn of_commit(marks: Marks) -> Option<Self> {
         committed().map(|commit| Self { marks, commit })
     }
 
-    /// Puts it into the document, in place of what was between the marks.
+    /// Replaces the text between the marks.
     pub(crate) fn write(&self, text: &str) {
         let Self { marks: Marks { begin, end }, commit } = self;
         assert_eq!(committed().as_ref(), Some(commit), "the program was changed while it was measured");
@@ -45,20 +45,20 @@ pub(crate) fn document() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/BENCHMARKS.md"))
 }
 
-/// The last commit, if nothing but the record itself has changed since.
+/// The last commit, if only the record has changed since.
 fn committed() -> Option<String> {
     let changed = said("git", &["status", "--porcelain", "--", ".", ":!docs/BENCHMARKS.md"])?;
     said("git", &["describe", "--always"]).filter(|_| changed.is_empty())
 }
 
-/// What a program prints first; nothing without that program, or if it fails.
+/// The first line that a program prints; `None` if it is missing or fails.
 fn said(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.lines().next().unwrap_or_default().trim().to_owned())
 }
 
-/// When, on what, and with which versions.
+/// The date, the machine and the versions.
 fn machine(commit: &str) -> String {
     let day = OffsetDateTime::now_utc().format(format_description!("[year]-[month]-[day]")).expect("a date");
     let unknown = || "unknown".to_owned();

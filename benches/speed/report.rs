@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use crate::record::{Marks, Record, document};
 use crate::stats::Spread;
 
-/// Where the tables are in the document.
 const MARKS: Marks =
     Marks { begin: "<!-- measured: written by `make bench` -->", end: "<!-- end of what was measured -->" };
 
@@ -14,12 +13,12 @@ const MARKS: Marks =
 pub(crate) enum Goal {
     AtLeast(f64),
     AtMost(f64),
-    /// None: it is only told.
+    /// It is only shown.
     None,
 }
 
 impl Goal {
-    /// The goal, and whether it is reached: for sure, for sure not, or so nearly that another run may say otherwise.
+    /// The goal, and whether it is reached: surely, surely not, or too close to tell.
     fn judge(self, Spread { low, high, .. }: Spread) -> String {
         let (text, is_reached, is_missed) = match self {
             Self::AtLeast(least) => (format!("≥ {least}"), low >= least, high < least),
@@ -39,18 +38,16 @@ impl Goal {
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     text: String,
-    /// Where it is put, if it is.
     record: Option<Record>,
 }
 
 impl Report {
-    /// One that is to be recorded. `None` when the program is not one that others can get, because something has changed since
-    /// the last commit.
+    /// A report for the document. `None` when something is not committed.
     pub(crate) fn to_record() -> Option<Self> {
         Record::of_commit(MARKS).map(|record| Self { record: Some(record), ..Self::default() })
     }
 
-    /// A table's title, an explanation, and its columns.
+    /// Begins a table.
     pub(crate) fn table(&mut self, title: &str, about: &str, columns: &[&str]) {
         self.line(&format!("\n### {title}\n\n{about}\n"));
         self.row(columns);
@@ -67,7 +64,7 @@ impl Report {
         writeln!(self.text, "{text}").expect("memory");
     }
 
-    /// Puts it into the document, if it is to be recorded.
+    /// Writes it into the document, if it is to be recorded.
     pub(crate) fn write(&self) {
         if let Some(record) = &self.record {
             record.write(&self.text);
@@ -75,7 +72,7 @@ impl Report {
     }
 }
 
-/// What the document says until now in the second cell of the first row of this name.
+/// What the document now has in the second cell of the first row with this name.
 pub(crate) fn recorded(row: &str) -> Option<f64> {
     let document = std::fs::read_to_string(document()).ok()?;
     let start = format!("| {row} | ");

@@ -1,5 +1,5 @@
-//! An hour's wear in minutes: mixed traffic at 70% of the most that there can be, while MongoDB is killed and started again. Nothing
-//! may grow, and nobody may be told what the contract does not know.
+//! Mixed traffic at 70 % of the maximum rate while MongoDB is killed and restarted. Nothing may grow, and no answer may be
+//! undocumented.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -16,26 +16,26 @@ use crate::support::client::is_documented;
 use crate::support::eventually;
 use crate::support::mongo::Mongod;
 
-/// The argument that makes this program do this.
+/// The argument that starts the soak test.
 pub(crate) const ARGUMENT: &str = "soak";
 
-/// How many organizations there are all the time.
+/// Organizations that stay.
 const ORGS: u64 = 200;
-/// How many connections there are; more than can be busy, unless the server cannot keep up.
+/// More connections than can be busy, unless the server cannot keep up.
 const CONNECTIONS: usize = 64;
-/// How much of the most that there can be is sent.
+/// The part of the maximum rate that is sent.
 const SHARE: f64 = 0.7;
-/// How long the traffic of one cycle lasts. MongoDB is killed in the middle of it, and comes back.
+/// The traffic of one cycle. MongoDB is killed halfway through.
 const CYCLE: Duration = Duration::from_secs(50);
 const AWAY: Duration = Duration::from_secs(2);
-/// What may be more at the end than after the first cycle, when all is warm: the allocator and the pools breathe.
+/// The growth allowed after the first cycle, when everything is warm: the allocator and the pools vary.
 const MORE_MEMORY: f64 = 1.15;
 const MORE_FILES: f64 = 1.25;
 const MORE_TASKS: f64 = 1.25;
-/// Where the numbers of the organizations begin that come and go.
+/// The first number of an organization that comes and goes.
 const PASSING: u64 = 1_000_000;
 
-/// What the server holds when nobody asks for anything.
+/// What the server holds when idle.
 #[derive(Debug, Clone, Copy)]
 struct Held {
     memory: f64,
@@ -43,18 +43,18 @@ struct Held {
     tasks: f64,
 }
 
-/// What clients were told in one cycle.
+/// The answers of one cycle.
 #[derive(Debug, Default)]
 struct Heard {
-    /// How many requests were due.
+    /// Requests that were due.
     due: u32,
     latencies: Vec<Duration>,
-    /// How often each status and code.
+    /// How often each status and code came.
     answers: BTreeMap<String, usize>,
     wrong: Vec<String>,
 }
 
-/// Goes on for so many cycles; false when something grew, or somebody was told what nobody may be told.
+/// Runs for some cycles; false when something grew, or an answer was wrong.
 pub(crate) async fn run(cycles: u32) -> bool {
     let mut mongod = Mongod::started().await;
     let server = Served::server(&mongod, CHEAP).await;
@@ -69,7 +69,7 @@ pub(crate) async fn run(cycles: u32) -> bool {
     let traffic = Traffic { tokens, sent: Cell::new(0) };
     let most = most(&server, &traffic).await;
     println!("{:.0} requests a second, {:.0}% of {most:.0}\n", most * SHARE, SHARE * 100.0);
-    println!("| cycle | answered | p50, ms | p99, ms | memory, MiB | files | tasks | answers that are no success |");
+    println!("| cycle | answered | p50, ms | p99, ms | memory, MiB | files | tasks | other answers |");
     println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
     let (mut held, mut is_right) = (Vec::new(), true);
     for cycle in 1..=cycles {
@@ -102,7 +102,7 @@ pub(crate) async fn run(cycles: u32) -> bool {
     is_right
 }
 
-/// How much of this traffic there can be in a second.
+/// The maximum rate of this traffic.
 async fn most(server: &Served, traffic: &Traffic) -> f64 {
     const TIME: Duration = Duration::from_secs(10);
     let (heard, began) = (RefCell::new(Heard::default()), Instant::now());
@@ -117,7 +117,7 @@ async fn most(server: &Served, traffic: &Traffic) -> f64 {
     count(sent) / TIME.as_secs_f64()
 }
 
-/// Kills MongoDB in the middle of a cycle, and starts it again.
+/// Kills MongoDB halfway through a cycle, and restarts it.
 async fn disturb(mongod: &mut Mongod) {
     sleep(CYCLE / 2).await;
     mongod.kill();
@@ -125,7 +125,7 @@ async fn disturb(mongod: &mut Mongod) {
     mongod.start().await;
 }
 
-/// A client that sends what is due.
+/// A client that sends requests when they are due.
 async fn client(server: &Served, traffic: &Traffic, heard: &RefCell<Heard>, began: Instant, every: Duration) {
     let mut connection = Connection::open(server.address).await;
     loop {
@@ -135,20 +135,19 @@ async fn client(server: &Served, traffic: &Traffic, heard: &RefCell<Heard>, bega
         }
         let early = due.saturating_duration_since(Instant::now());
         sleep(early).await;
-        // A timer that is late is this program's; a request that had to wait for a connection is the server's.
+        // A late timer is this program's fault; waiting for a connection is the server's.
         let from = if early.is_zero() { due } else { Instant::now() };
         traffic.send(&mut connection, heard, from).await;
     }
 }
 
-/// What is sent, and by whom.
 struct Traffic {
     tokens: Vec<String>,
     sent: Cell<u64>,
 }
 
 impl Traffic {
-    /// The n-th request of those that are one request, by shares.
+    /// The n-th request, of a mix of calls.
     fn plain(&self, n: u64) -> Vec<u8> {
         let number = scattered(n, ORGS);
         let token = Some(self.tokens[usize::try_from(number).expect("small")].as_str());
@@ -166,7 +165,7 @@ impl Traffic {
             }
             92..97 => request("POST", "/admin/login", None, Some(&credentials(number).to_string())),
             _ => {
-                // Both names lead to it all the time.
+                // Both names keep leading to it.
                 let to = if n.is_multiple_of(2) { name(number) } else { format!("renamed {number}") };
                 let from = name(number);
                 let body = json!({ "organization_name": from, "new_organization_name": to, "keep_old_name_days": 1 });
@@ -175,7 +174,7 @@ impl Traffic {
         }
     }
 
-    /// Sends the next request; now and then one that makes an organization which then goes again.
+    /// Sends the next request. One in a hundred creates an organization and deletes it again.
     async fn send(&self, connection: &mut Connection, heard: &RefCell<Heard>, due: Instant) {
         let n = self.sent.replace(self.sent.get() + 1);
         if n % 100 != 99 {
@@ -195,7 +194,7 @@ impl Traffic {
     }
 }
 
-/// Sends a request that was due at some time, and writes down what is told.
+/// Sends a request that was due at some time, and records the answer.
 async fn hear(connection: &mut Connection, heard: &RefCell<Heard>, request: &[u8], due: Instant) -> Answer {
     let answer = connection.send(request).await;
     heard.borrow_mut().note(request, &answer, due.elapsed());
@@ -203,7 +202,7 @@ async fn hear(connection: &mut Connection, heard: &RefCell<Heard>, request: &[u8
 }
 
 impl Heard {
-    /// How many requests were due before this one.
+    /// The number of the next request.
     fn next(&mut self) -> u32 {
         self.due += 1;
         self.due - 1
@@ -231,10 +230,9 @@ impl Heard {
     }
 }
 
-/// What the server holds when it has nothing to do.
 async fn at_rest(server: &Served) -> Held {
     eventually("the server is at rest", async || gauge(server, "http_requests_running").await <= 1.0).await;
-    // The gauge of the tasks is set now and then.
+    // The gauge of tasks is set every few seconds.
     sleep(Duration::from_secs(6)).await;
     let process = server.process_id();
     let files = std::fs::read_dir(format!("/proc/{process}/fd")).expect("Linux, and it runs").count();

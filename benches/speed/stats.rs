@@ -1,4 +1,4 @@
-//! What was measured, and how sure it is.
+//! Measurements and their uncertainty.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,11 +6,11 @@ use std::time::Duration;
 /// One measurement of many requests.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Measured {
-    /// How many were answered in a second.
+    /// Answers per second.
     pub(crate) rate: f64,
     /// The median latency, in milliseconds.
     pub(crate) p50: f64,
-    /// The 99th percentile of it.
+    /// The 99th percentile, in milliseconds.
     pub(crate) p99: f64,
 }
 
@@ -22,8 +22,7 @@ impl Measured {
     }
 }
 
-/// Several measurements of one number: the median, and between which two of them the median of very many would lie in 19 of 20
-/// cases.
+/// Several measurements of a number: the median and its 95 % confidence interval.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -36,8 +35,8 @@ impl Spread {
         let mut measured: Vec<f64> = measured.into_iter().collect();
         measured.sort_unstable_by(f64::total_cmp);
         let last = measured.len() - 1;
-        // How many of n measurements are below their true median is binomial, near n/2 with a deviation of sqrt(n)/2; nothing is
-        // assumed about the measurements but that they do not depend on each other.
+        // The number of measurements below the true median is binomial: about n/2 with a deviation of sqrt(n)/2. This only
+        // assumes that measurements are independent.
         let outside = ((count(last) - 1.96 * count(measured.len()).sqrt()) / 2.0).max(0.0);
         #[expect(
             clippy::cast_possible_truncation,
@@ -49,19 +48,19 @@ impl Spread {
         Self { median, low: measured[outside], high: measured[last - outside] }
     }
 
-    /// What was measured once.
+    /// A single measurement.
     pub(crate) fn once(number: f64) -> Self {
         Self::of([number])
     }
 
-    /// Of a number of two things that were measured in turns: each of them, and how much the first is of the second.
+    /// Of two things measured in turns: each of them, and the ratio of the first to the second.
     pub(crate) fn of_pairs<T: Copy>(pairs: &[(T, T)], number: impl Fn(T) -> f64) -> [Self; 3] {
         let of = |from: fn(f64, f64) -> f64| Self::of(pairs.iter().map(|pair| from(number(pair.0), number(pair.1))));
         [of(|one, _| one), of(|_, other| other), of(|one, other| one / other)]
     }
 }
 
-/// With as many digits as are worth something.
+/// Rounded to significant digits.
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { median, low, high } = *self;
@@ -71,7 +70,7 @@ impl fmt::Display for Spread {
             _ => 0,
         };
         write!(f, "{median:.digits$}")?;
-        // Of one measurement there is nothing more to say.
+        // A single measurement has no interval.
         if low < high { write!(f, " ({low:.digits$} to {high:.digits$})") } else { Ok(()) }
     }
 }
@@ -80,7 +79,6 @@ pub(crate) fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1_000.0
 }
 
-/// A count as a number to reckon with.
 #[expect(clippy::cast_precision_loss, reason = "counts of a few million")]
 pub(crate) fn count(number: usize) -> f64 {
     number as f64

@@ -1,10 +1,12 @@
-//! The command line: which parts, how much of them, and with which seed.
+//! The command line: which parts to run, how much of each, and with which seed.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, ValueEnum};
 
-/// Hurts servers and MongoDB in every way that is known, and checks that nothing was lost.
+use crate::random::Random;
+
+/// Hurts servers and MongoDB in every known way, and checks that nothing is lost.
 #[derive(Debug, Parser)]
 #[command(name = "chaos")]
 pub(crate) struct Arguments {
@@ -14,10 +16,10 @@ pub(crate) struct Arguments {
     /// The form for CI: every part, but less of each
     #[arg(long)]
     short: bool,
-    /// Repeats the choices of a run that printed this seed
+    /// Repeats the choices of the run that printed this seed
     #[arg(long)]
     seed: Option<u64>,
-    /// Goes on with the storm for at least so long, however many faults that takes
+    /// Keeps the storm going for at least this long, however many faults that takes
     #[arg(long)]
     minutes: Option<u64>,
     /// Only the cases whose name contains this
@@ -25,13 +27,13 @@ pub(crate) struct Arguments {
     only: String,
 }
 
-/// What can be done to the servers and their database.
+/// A kind of harm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub(crate) enum Part {
     /// A server dies at every step boundary of every kind of change
     Sweep,
-    /// A server stops past its lease before every step, and comes back when others have gone on
+    /// A server stalls past its lease before every step, and wakes when others have taken over
     Zombies,
     /// Random deaths and stalls under load
     Storm,
@@ -41,18 +43,18 @@ pub(crate) enum Part {
     Failpoints,
     /// Every command of every change loses its request or its answer on the way
     LostReplies,
-    /// Servers without one of their protections, which the checks must notice
+    /// Servers without one of their protections, which the checks must catch
     Controls,
 }
 
-/// How much is done, and with which choices.
+/// What to run.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) parts: Vec<Part>,
     pub(crate) is_short: bool,
     pub(crate) seed: u64,
     pub(crate) at_least: Duration,
-    /// What the name of a case must contain.
+    /// The name of a case must contain this.
     pub(crate) only: String,
 }
 
@@ -60,30 +62,31 @@ impl Plan {
     pub(crate) fn from_command_line() -> Self {
         let Arguments { parts, short, seed, minutes, only } = Arguments::parse();
         let parts = if parts.is_empty() { Part::value_variants().to_vec() } else { parts };
-        let seed = seed.unwrap_or_else(present_moment);
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let seed = seed.unwrap_or(since_epoch.as_secs() % 1_000_000);
         Self { parts, is_short: short, seed, at_least: Duration::from_mins(minutes.unwrap_or(0)), only }
     }
 
-    /// Whether a case of this name is wanted.
+    /// Shuffles the cases; the short form runs only one in `share`.
+    pub(crate) fn choose<T>(&self, cases: &mut Vec<T>, share: usize) {
+        Random::new(self.seed).shuffle(cases);
+        if self.is_short && self.only.is_empty() {
+            cases.truncate(cases.len() / share);
+        }
+    }
+
     pub(crate) fn includes(&self, case: &str) -> bool {
         case.contains(&self.only)
     }
 
-    /// A number for the full form, or another for the short one.
     pub(crate) fn count(&self, full: u64, short: u64) -> u64 {
         if self.is_short { short } else { full }
     }
 }
 
 impl Part {
-    /// Its name on the command line.
+    /// The name on the command line.
     pub(crate) fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
-}
-
-/// A seed that no run had before.
-fn present_moment() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    since.as_secs() % 1_000_000
 }

@@ -1,7 +1,7 @@
-//! Holds the database against what the clients were told.
+//! Checks the database against what the clients were told.
 //!
-//! First it waits for rest: what was interrupted must come to its end by itself, in bounded time. Then every invariant is
-//! checked on what stands in the database, past all code of the server.
+//! Interrupted changes must end on their own in bounded time, so a violation counts only if it lasts. The checks read
+//! MongoDB directly, without any of the server's code.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -12,25 +12,25 @@ use futures_util::TryStreamExt;
 use mongodb::Database;
 
 use crate::fleet::{Place, RECOVERY};
-use crate::history::{Life, Possible, Record, Shape, SharedRecord};
+use crate::history::{Life, Record, SharedRecord};
 use crate::report::{Invariant, Tally, Violation};
 
-/// The beginning of an owner's tag.
+/// The prefix of an owner's tag.
 const OWNER: &str = "owner:";
-/// Organizations that are at rest.
+/// The states at rest.
 const AT_REST: [&str; 2] = ["active", "deleted"];
 
-/// How long violations that are wanted have to last.
+/// How long a control's violations must last.
 const WAIT_FOR_WANTED: Duration = Duration::from_secs(4);
 
-/// A tenant collection, as the catalog has it.
+/// A tenant collection in the catalog.
 #[derive(Debug, Clone)]
 struct Stored {
     uuid: Option<bson::Uuid>,
     owner: Option<String>,
 }
 
-/// Everything in a database but the documents of tenants.
+/// Everything in a database except tenants' documents.
 #[derive(Debug)]
 struct Snapshot {
     orgs: Vec<Document>,
@@ -38,7 +38,6 @@ struct Snapshot {
     collections: BTreeMap<String, Stored>,
 }
 
-/// The id in a document, as text.
 fn id_of(document: &Document, field: &str) -> String {
     document.get_object_id(field).map(ObjectId::to_hex).unwrap_or_default()
 }
@@ -53,7 +52,7 @@ fn texts_of(document: &Document, field: &str) -> Vec<String> {
 }
 
 impl Snapshot {
-    /// Reads it. Not of one moment: two that differ mean that somebody still works on it.
+    /// Reads it piece by piece, so it may show a change in progress.
     async fn take(database: &Database) -> mongodb::error::Result<Self> {
         let orgs = database.collection("organizations").find(doc! {}).await?.try_collect().await?;
         let admins = database.collection("admins").find(doc! {}).await?.try_collect().await?;
@@ -71,7 +70,7 @@ impl Snapshot {
         Ok(Self { orgs, admins, collections })
     }
 
-    /// What of it cannot be at rest: I0, I2, I3, I5 and I6.
+    /// Checks everything that needs no history.
     fn violations(&self, by_hand: Option<&str>) -> Vec<Violation> {
         let mut found = Vec::new();
         for org in &self.orgs {
@@ -122,11 +121,8 @@ impl Snapshot {
                 self.admins.iter().filter(|admin| id_of(admin, "organization_id") == id).collect();
             let is_one = matches!(*admins, [admin] if id_of(admin, "_id") == id_of(org, "admin_user_id"));
             if !is_one {
-                found.push(Violation::new(
-                    Invariant::OneAdmin,
-                    &id,
-                    format!("{} admins: {}", admins.len(), shown(org)),
-                ));
+                let text = format!("{} admins: {}", admins.len(), shown(org));
+                found.push(Violation::new(Invariant::OneAdmin, &id, text));
             }
         }
         for admin in &self.admins {
@@ -136,12 +132,9 @@ impl Snapshot {
                 found.push(Violation::new(Invariant::OneAdmin, &of, text));
             }
             let is_claimed = admin.contains_key("claimed_by");
-            if is_claimed || texts_of(admin, "emails") != [text_of(admin, "email")] {
-                let text = format!(
-                    "the admin {id} has {} and claims {:?}, for a change: {is_claimed}",
-                    text_of(admin, "email"),
-                    texts_of(admin, "emails")
-                );
+            let (email, claims) = (text_of(admin, "email"), texts_of(admin, "emails"));
+            if is_claimed || claims != [email] {
+                let text = format!("the admin {id} has {email} and claims {claims:?}, for a change: {is_claimed}");
                 found.push(Violation::new(Invariant::Names, &of, text));
             }
         }
@@ -166,7 +159,7 @@ impl Snapshot {
     }
 }
 
-/// Its own name, and those that it keeps: old ones, one that cools down, the one that it had before it was deleted.
+/// Its own name and those that it holds: old ones, those that cool down, and the one from before its deletion.
 fn allowed_names(org: &Document) -> BTreeSet<String> {
     let mut allowed = BTreeSet::from([text_of(org, "slug").to_owned()]);
     for list in ["old_names", "cooling"] {
@@ -179,7 +172,7 @@ fn allowed_names(org: &Document) -> BTreeSet<String> {
     allowed
 }
 
-/// An organization's document without what makes it long.
+/// An organization's document without the lengthy fields.
 fn shown(org: &Document) -> String {
     let mut org = org.clone();
     for field in ["history", "connection", "created_at", "updated_at"] {
@@ -188,8 +181,8 @@ fn shown(org: &Document) -> String {
     org.to_string()
 }
 
-/// Checks all invariants; every organization in the database must be one of these records. What was interrupted may take its
-/// time to come to its end, but no more than that: what is wrong then is a violation.
+/// Checks all invariants. Every organization in the database must be one of these records. What is still wrong when
+/// interrupted changes have had time to end is a violation.
 pub(crate) async fn check(place: &Place, records: &[SharedRecord], tally: &Tally) {
     let deadline = Instant::now() + if tally.is_quiet() { WAIT_FOR_WANTED } else { RECOVERY };
     let mut found = look(place, records).await;
@@ -206,7 +199,6 @@ pub(crate) async fn check(place: &Place, records: &[SharedRecord], tally: &Tally
     tally.violate_all(found);
 }
 
-/// What is wrong now.
 async fn look(place: &Place, records: &[SharedRecord]) -> Vec<Violation> {
     match Snapshot::take(&place.database).await {
         Ok(snapshot) => {
@@ -220,7 +212,6 @@ async fn look(place: &Place, records: &[SharedRecord]) -> Vec<Violation> {
     }
 }
 
-/// `tenantry doctor` finds nothing.
 pub(crate) async fn check_doctor(place: &Place, tally: &Tally) {
     tally.violate_all(place.doctor().await.map(|text| Violation::new(Invariant::Doctor, place.database.name(), text)));
 }
@@ -230,8 +221,8 @@ async fn check_records(place: &Place, snapshot: &Snapshot, records: &[SharedReco
     let mut known = BTreeSet::new();
     let told: BTreeSet<String> = records.iter().filter_map(|record| record.lock().id.clone()).collect();
     for record in records {
-        // A copy of what is needed, so that no lock is held while MongoDB is asked.
-        let expected = Expected::of(&record.lock());
+        // A copy, so that no lock is held across the call to MongoDB.
+        let expected = record.lock().clone();
         let org = snapshot.org_of(&expected, &told);
         known.extend(org.map(|org| id_of(org, "_id")));
         let mut of_record = expected.violations(snapshot, org);
@@ -241,27 +232,18 @@ async fn check_records(place: &Place, snapshot: &Snapshot, records: &[SharedReco
                 Err(error) => of_record.push(Violation::new(Invariant::Broken, &expected.key, error.to_string())),
             }
         }
-        if !of_record.is_empty() {
-            let history = record.lock().history();
-            for violation in &mut of_record {
-                violation.history.clone_from(&history);
-            }
-        }
-        found.extend(of_record);
+        found.extend(of_record.into_iter().map(|violation| Violation { history: expected.history(), ..violation }));
     }
     for org in &snapshot.orgs {
-        if !known.contains(&id_of(org, "_id")) {
-            found.push(Violation::new(
-                Invariant::Exists,
-                &id_of(org, "_id"),
-                format!("nobody made it: {}", shown(org)),
-            ));
+        let id = id_of(org, "_id");
+        if !known.contains(&id) {
+            found.push(Violation::new(Invariant::Exists, &id, format!("nobody created it: {}", shown(org))));
         }
     }
     found
 }
 
-/// The fields that the clients wrote, by `_id`.
+/// The `_id` and the fields that clients wrote.
 type Documents = Vec<(String, String, Option<i64>)>;
 
 async fn stored_documents(database: &Database, collection: &str) -> mongodb::error::Result<Documents> {
@@ -273,27 +255,8 @@ async fn stored_documents(database: &Database, collection: &str) -> mongodb::err
     Ok(stored.iter().map(fields).collect())
 }
 
-/// What a record says must be in the database.
-struct Expected {
-    key: String,
-    id: Option<String>,
-    life: Possible<Life>,
-    shapes: Possible<Shape>,
-    documents: BTreeMap<String, Possible<Option<i64>>>,
-}
-
-impl Expected {
-    fn of(record: &Record) -> Self {
-        Self {
-            key: record.key.clone(),
-            id: record.id.clone(),
-            life: record.life.clone(),
-            shapes: record.shape.clone(),
-            documents: record.documents.clone(),
-        }
-    }
-
-    /// I4, I7 and I8.
+/// What a record says about the database.
+impl Record {
     fn violations(&self, snapshot: &Snapshot, org: Option<&Document>) -> Vec<Violation> {
         let violation = |invariant, text: String| Violation::new(invariant, &self.key, text);
         let Some(org) = org else {
@@ -313,14 +276,14 @@ impl Expected {
         let name = text_of(org, "organization_name");
         let admin = snapshot.admins.iter().find(|admin| id_of(admin, "organization_id") == id_of(org, "_id"));
         let email = admin.map(|admin| text_of(admin, "email")).unwrap_or_default();
-        let is_told = self.shapes.all().iter().any(|shape| shape.name == name && shape.email == email);
+        let is_told = self.shape.all().iter().any(|shape| shape.name == name && shape.email == email);
         if is_told {
             return Vec::new();
         }
         vec![violation(Invariant::LastWord, format!("it is {name} of {email}: {}", shown(org)))]
     }
 
-    /// What is left of an organization that is gone.
+    /// What is left of an organization that is gone for good.
     fn leftovers<'a>(&'a self, snapshot: &'a Snapshot) -> impl Iterator<Item = String> + 'a {
         let id = self.id.clone().unwrap_or_default();
         let of_admins = snapshot.admins.iter().filter({
@@ -333,7 +296,6 @@ impl Expected {
         admins.chain(of_collections.map(|(name, _)| format!("its collection {name} is left")))
     }
 
-    /// I1 and I9.
     fn document_violations(&self, documents: &Documents) -> Vec<Violation> {
         let mut found = Vec::new();
         let mut violate = |invariant, text: String| found.push(Violation::new(invariant, &self.key, text));
@@ -358,14 +320,14 @@ impl Expected {
 }
 
 impl Snapshot {
-    /// The organization of a record: by its id, or by its admin's email where the client was never told the id.
-    /// That one is none of those whose ids were told.
-    fn org_of(&self, expected: &Expected, told: &BTreeSet<String>) -> Option<&Document> {
+    /// A record's organization: by its id, or by its admin's email if the client was never told the id. In that case it is
+    /// none of those whose ids were told.
+    fn org_of(&self, expected: &Record, told: &BTreeSet<String>) -> Option<&Document> {
         let by_id = |id: &str| self.orgs.iter().find(|org| id_of(org, "_id") == id);
         if let Some(id) = &expected.id {
             return by_id(id);
         }
-        let emails: Vec<String> = expected.shapes.all().into_iter().map(|shape| shape.email).collect();
+        let emails: Vec<String> = expected.shape.all().into_iter().map(|shape| shape.email).collect();
         let admin = self.admins.iter().find(|admin| emails.iter().any(|email| email == text_of(admin, "email")))?;
         Some(id_of(admin, "organization_id")).filter(|id| !told.contains(id)).and_then(|id| by_id(&id))
     }

@@ -1,4 +1,4 @@
-//! Clients that do what a careful client does, and write down what they were told.
+//! Careful clients that record what they are told.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,10 +14,9 @@ use crate::support::Answer;
 use crate::support::client::Call;
 use crate::support::server::by_name;
 
-/// Longer than anything that happens to a server here, so that an answer comes or its connection breaks.
+/// Longer than anything that happens to a server here, so that an answer arrives or the connection breaks.
 const PATIENCE: Duration = Duration::from_secs(40);
-/// How long a client waits before it tries again what it was told to try later. `Retry-After` says a second or more, for
-/// people's sake; a storm is worth more with more attempts.
+/// The pause before a retry. `Retry-After` says a second or more, for people's sake; more attempts make a better storm.
 const PAUSE: Duration = Duration::from_millis(150);
 
 /// What a client knows after a call.
@@ -27,11 +26,11 @@ pub(crate) enum Told {
     Done(Box<Answer>),
     /// It was not done, and never will be.
     Refused(Box<Answer>),
-    /// It was not done, and another try may help.
+    /// It was not done, and a retry may help.
     Later(String),
-    /// It was done or was not, or will be shortly: the connection broke, or the answer says so.
+    /// It may have been done, or soon will be: the connection broke, or the answer says so.
     Unknown(String),
-    /// No answer came in time; it may still be done at any time.
+    /// There was no answer in time; it may be done at any time.
     Silence,
 }
 
@@ -52,7 +51,7 @@ impl Told {
         matches!(self, Self::Done(_))
     }
 
-    /// The body of the answer to what was done.
+    /// The body of a success; null otherwise.
     pub(crate) fn body(&self) -> &Value {
         match self {
             Self::Done(answer) => &answer.body,
@@ -60,12 +59,10 @@ impl Told {
         }
     }
 
-    /// Whether it was refused with this code.
     pub(crate) fn is_refused_as(&self, code: &str) -> bool {
         matches!(self, Self::Refused(answer) if answer.code() == code)
     }
 
-    /// Whether the client should send the same again.
     pub(crate) fn is_worth_repeating(&self) -> bool {
         matches!(self, Self::Later(_) | Self::Unknown(_))
     }
@@ -83,14 +80,13 @@ impl Told {
     }
 }
 
-/// What is sent.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Request {
     pub(crate) method: &'static str,
     pub(crate) path: String,
     pub(crate) token: Option<String>,
     pub(crate) body: Option<Value>,
-    /// The same for each repetition of one change.
+    /// The same for all attempts at one change.
     pub(crate) idempotency_key: Option<String>,
 }
 
@@ -115,7 +111,7 @@ impl Request {
     }
 }
 
-/// A client with a favourite server, which it leaves when that is gone.
+/// A client that sticks to one server until that fails it.
 #[derive(Debug)]
 pub(crate) struct Client {
     fleet: Arc<Fleet>,
@@ -131,7 +127,7 @@ impl Client {
         Self { fleet: fleet.clone(), http, slot: AtomicUsize::new(slot), is_pinned: false, tally: tally.clone() }
     }
 
-    /// One that stays with its server whatever happens.
+    /// A client that never changes its server.
     pub(crate) fn pinned(fleet: &Arc<Fleet>, slot: usize, tally: &Arc<Tally>) -> Self {
         Self { is_pinned: true, ..Self::new(fleet, slot, tally) }
     }
@@ -140,7 +136,6 @@ impl Client {
         &self.tally
     }
 
-    /// Sends it to the favourite server.
     pub(crate) async fn send(&self, request: &Request) -> Told {
         let slot = self.slot.load(Ordering::Relaxed);
         let url = self.fleet.url(slot);
@@ -154,7 +149,7 @@ impl Client {
         told
     }
 
-    /// Sends a change until it is done or refused, but not for ever.
+    /// Sends a change until it is done or refused, or until there were enough attempts.
     async fn persist(&self, record: &SharedRecord, what: &str, request: &Request, attempts: u32) -> Told {
         let mut was_unknown = None;
         for attempt in 1..=attempts {
@@ -165,8 +160,8 @@ impl Client {
                 Told::Unknown(why) => was_unknown = Some(why),
                 Told::Later(_) if attempt < attempts => {}
                 Told::Later(_) if was_unknown.is_some() => break,
-                // A refusal speaks for the attempts before, too: had one of them done it, this one would have heard of it,
-                // because all of them have the same key.
+                // A refusal covers the earlier attempts too: they all have the same key, so if one of them had succeeded,
+                // this one would have been told.
                 told => {
                     if !told.is_worth_repeating() {
                         record.lock().give_up_intent();
@@ -179,7 +174,6 @@ impl Client {
         Told::Unknown(was_unknown.unwrap_or_default())
     }
 
-    /// `POST /org/create`, as the record says that it should be.
     pub(crate) async fn create(&self, record: &SharedRecord, attempts: u32) -> Told {
         let (key, shape) = {
             let record = record.lock();
@@ -197,7 +191,7 @@ impl Client {
         told
     }
 
-    /// `POST /admin/login`, with each of the credentials that the admin may have.
+    /// Logs in, trying each of the credentials that the admin may have.
     pub(crate) async fn log_in(&self, record: &SharedRecord) -> Option<String> {
         let shapes = record.lock().shape.all();
         for Shape { email, password, .. } in shapes {
@@ -214,7 +208,7 @@ impl Client {
         None
     }
 
-    /// Logs in when it must work: what is between two states, or cut off, comes back by itself.
+    /// Logs in where that must succeed in the end, once changes and failovers are over.
     pub(crate) async fn log_in_at_last(&self, record: &SharedRecord, limit: Duration) -> Option<String> {
         let deadline = tokio::time::Instant::now() + limit;
         loop {
@@ -226,7 +220,7 @@ impl Client {
         }
     }
 
-    /// The name that the organization answers to now, among those that it can have.
+    /// The organization's current name, among those that it may have.
     pub(crate) async fn locate(&self, record: &SharedRecord) -> Option<String> {
         let (id, shapes) = {
             let record = record.lock();
@@ -242,15 +236,14 @@ impl Client {
         None
     }
 
-    /// `PUT /org/update`: the organization becomes this, whole or not at all.
     pub(crate) async fn update(&self, record: &SharedRecord, to: &Shape, attempts: u32) -> Told {
         self.update_and_keep(record, to, 0, attempts).await
     }
 
-    /// The same, and the name that it gives up is kept for so many days.
+    /// The same, and keeps the old name for some days.
     pub(crate) async fn update_and_keep(&self, record: &SharedRecord, to: &Shape, days: u32, attempts: u32) -> Told {
         let Some(request) = self.update_request(record, to, days).await else {
-            return Told::Later("it is not to be found".to_owned());
+            return Told::Later("it cannot be found".to_owned());
         };
         let told = self.persist(record, &format!("update to {to:?}"), &request, attempts).await;
         let mut record = record.lock();
@@ -261,7 +254,7 @@ impl Client {
         told
     }
 
-    /// The request that makes it so; the same as the last time, when that has no end yet.
+    /// The request for an update; the previous one, if that is not finished.
     async fn update_request(&self, record: &SharedRecord, to: &Shape, days: u32) -> Option<Request> {
         let intent = format!("update to {to:?}, keep {days}");
         let token = record.lock().token.clone();
@@ -286,17 +279,16 @@ impl Client {
         Some(record.intend(intent, request))
     }
 
-    /// `DELETE /org/delete`.
     pub(crate) async fn delete(&self, record: &SharedRecord, attempts: u32) -> Told {
         let Some(request) = self.delete_request(record).await else {
-            return Told::Later("it is not to be found".to_owned());
+            return Told::Later("it cannot be found".to_owned());
         };
         let told = self.persist(record, "delete", &request, attempts).await;
         record.lock().life.attempt(self.fleet.life_after_delete(), &told);
         told
     }
 
-    /// `POST /org/restore`, under the name that it had.
+    /// Restores it under its old name.
     pub(crate) async fn restore(&self, record: &SharedRecord, attempts: u32) -> Told {
         let intent = "restore";
         let pending = record.lock().pending(intent);
@@ -321,7 +313,7 @@ impl Client {
         Some(record.lock().intend("delete".to_owned(), request))
     }
 
-    /// A call about a document, by each name that the organization can have until one is found.
+    /// A call about a document, trying each name that the organization may have.
     async fn about_document(
         &self,
         record: &SharedRecord,
@@ -346,7 +338,7 @@ impl Client {
         last
     }
 
-    /// Adds a document; again, if it does not hear what became of it.
+    /// Inserts a document, and again if the outcome is unknown.
     pub(crate) async fn insert(&self, record: &SharedRecord, id: &str, value: i64) -> Told {
         let body = json!({ "_id": id, "org": record.key(), "v": value });
         let told = self.about_document(record, "POST", "", Some(body.clone())).await;
@@ -355,13 +347,12 @@ impl Client {
             return told;
         }
         tokio::time::sleep(PAUSE).await;
-        // That it exists already tells no more than that it was there a moment ago: only a success is a promise.
+        // "It exists" only means that it existed a moment ago: only a success is a promise.
         let told = self.about_document(record, "POST", "", Some(body)).await;
         record.lock().document_told(id, Some(value), &told);
         told
     }
 
-    /// Gives a document another value.
     pub(crate) async fn patch(&self, record: &SharedRecord, id: &str, value: i64) -> Told {
         let told = self.about_document(record, "PATCH", &format!("/{id}"), Some(json!({ "v": value }))).await;
         record.lock().document_told(id, Some(value), &told);
@@ -369,7 +360,6 @@ impl Client {
         told
     }
 
-    /// Removes a document.
     pub(crate) async fn remove(&self, record: &SharedRecord, id: &str) -> Told {
         let told = self.about_document(record, "DELETE", &format!("/{id}"), None).await;
         record.lock().document_told(id, None, &told);
@@ -377,35 +367,30 @@ impl Client {
         told
     }
 
-    /// Reads a document, which must be as it was last acknowledged.
+    /// Reads a document, which must be as last acknowledged.
     pub(crate) async fn read(&self, record: &SharedRecord, id: &str) {
         let told = self.about_document(record, "GET", &format!("/{id}"), None).await;
         self.must_not_miss(record, id, &told);
         if let Told::Done(answer) = &told {
             let value = answer.body["v"].as_i64();
-            let record = record.lock();
-            if record.documents.get(id).is_some_and(|possible| !possible.allows(&value)) {
-                let text = format!("{id} reads as {value:?}, told was {:?}", record.documents.get(id));
-                self.violate(&record.key, Invariant::Kept, text, record.history());
+            let possible = record.lock().documents.get(id).cloned();
+            if possible.as_ref().is_some_and(|possible| !possible.allows(&value)) {
+                let text = format!("{id} reads as {value:?}, expected {possible:?}");
+                self.tally.violate(record.violation(Invariant::Kept, text));
             }
         }
     }
 
-    /// A document that was acknowledged cannot be missing.
+    /// An acknowledged document cannot be missing.
     fn must_not_miss(&self, record: &SharedRecord, id: &str, told: &Told) {
-        let record = record.lock();
-        let is_possible = record.documents.get(id).is_none_or(|possible| possible.allows(&None));
+        let is_possible = record.lock().documents.get(id).is_none_or(|possible| possible.allows(&None));
         if told.is_refused_as("document_not_found") && !is_possible {
-            self.violate(&record.key, Invariant::Kept, format!("{id} is missing"), record.history());
+            self.tally.violate(record.violation(Invariant::Kept, format!("{id} is missing")));
         }
-    }
-
-    fn violate(&self, about: &str, invariant: Invariant, text: String, history: Vec<String>) {
-        self.tally.violate(Violation { history, ..Violation::new(invariant, about, text) });
     }
 }
 
-/// Sends a request, and says what its sender knows afterwards. What no client may ever be told is a violation.
+/// Sends a request and returns what its sender knows afterwards. Answers that no client may ever get are violations.
 pub(crate) async fn send(http: &reqwest::Client, url: &str, request: &Request, tally: &Tally) -> Told {
     let Request { method, path, token, body, idempotency_key } = request;
     let mut call = Call::new(http, url, method, path);
@@ -423,7 +408,6 @@ pub(crate) async fn send(http: &reqwest::Client, url: &str, request: &Request, t
             check_answer(&answer, request, tally);
             Told::of(answer)
         }
-        // Nothing was sent.
         Err(error) if error.is_connect() => Told::Later("no server".to_owned()),
         Err(error) if error.is_timeout() => Told::Silence,
         Err(_) => Told::Unknown("the connection broke".to_owned()),
@@ -438,25 +422,21 @@ pub(crate) async fn send(http: &reqwest::Client, url: &str, request: &Request, t
     told
 }
 
-/// Documented, and nothing worse than 503 with `Retry-After`.
+/// Answers must be documented, and no worse than 503 with `Retry-After`.
 fn check_answer(answer: &Answer, request: &Request, tally: &Tally) {
     let path = request.path.split('?').next().unwrap_or_default();
     let mut wrong = answer.undocumented(&request.method.to_lowercase(), path);
     if answer.status >= 500 && (answer.status != 503 || answer.header("retry-after").is_empty()) {
-        wrong = Some("a failure that says nothing of another try".to_owned());
+        wrong = Some("a failure without Retry-After".to_owned());
     }
     if answer.code() == "organization_busy" && answer.header("retry-after").is_empty() {
-        wrong = Some("busy for how long?".to_owned());
+        wrong = Some("busy without Retry-After".to_owned());
     }
     if answer.code() == "tenant_collection_replaced" {
         wrong = Some("the collection is lost".to_owned());
     }
     if let Some(wrong) = wrong {
-        let about = format!("{} {path}", request.method);
-        tally.violate(Violation::new(
-            Invariant::Answers,
-            &about,
-            format!("{wrong}: {} {}", answer.status, answer.text),
-        ));
+        let text = format!("{wrong}: {} {}", answer.status, answer.text);
+        tally.violate(Violation::new(Invariant::Answers, &format!("{} {path}", request.method), text));
     }
 }

@@ -1,4 +1,4 @@
-//! The servers that are hurt: real processes over one database, with their leases hurried.
+//! The servers under attack: real processes on one database, with shortened leases.
 
 use std::io::Write;
 use std::process::{Child, Command, Output, Stdio};
@@ -15,33 +15,45 @@ use crate::support::process::{Running, Tenantry};
 use crate::support::server::SECRET;
 use crate::support::{eventually, is_ready};
 
-/// How long a server may work on a change without renewing its right to it.
+/// The lease of a change.
 pub(crate) const LEASE: Duration = Duration::from_millis(1_500);
-/// How long a command of the catalog may take; must be shorter than the lease.
+/// The time limit of a command on the catalog; must be shorter than the lease.
 const DDL: Duration = Duration::from_millis(700);
-/// How often abandoned changes are looked for.
+/// The pause between two looks for abandoned changes.
 const RECONCILE: Duration = Duration::from_millis(300);
-/// How long a name that a change gave up after it was taken over stays reserved.
+/// How long names cool down.
 pub(crate) const COOLING: Duration = Duration::from_secs(6);
-/// How often the leftovers of zombies are cleared.
+/// The pause between two looks for leftovers of zombies.
 const SCRUB: Duration = Duration::from_secs(1);
-/// Until when a change that was abandoned must be over: its lease, a look, the change itself, and much for a machine that
-/// does other things too.
+/// An abandoned change must be finished within this time: its lease, a look, the change itself, and a margin for a busy
+/// machine.
 pub(crate) const RECOVERY: Duration = Duration::from_secs(10);
 
-/// What the command line says of a command that it does not know.
+/// The message for an unknown command.
 const NO_DOCTOR: &str = "unrecognized subcommand";
 
-/// What a server's environment has beside what every one has.
+/// Settings of a server.
 pub(crate) type Settings = Vec<(&'static str, String)>;
 
-/// A database, and how a server finds it.
+/// A database and its connection string.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     pub(crate) uri: String,
     pub(crate) database: Database,
-    /// A collection that somebody made by hand and that no organization owns.
+    /// A collection that was made by hand and belongs to no organization.
     pub(crate) by_hand: Option<&'static str>,
+}
+
+/// Polls until it is so, or until the limit. Returns whether it was.
+pub(crate) async fn within<F: Future<Output = bool>>(limit: Duration, mut is_so: impl FnMut() -> F) -> bool {
+    let deadline = Instant::now() + limit;
+    while !is_so().await {
+        if Instant::now() > deadline {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    true
 }
 
 impl Place {
@@ -49,8 +61,8 @@ impl Place {
         Self { uri, database, by_hand: None }
     }
 
-    /// All settings of a server, these included.
-    fn settings(&self, more: &[(&'static str, String)]) -> Settings {
+    /// Runs the program with the usual settings, overridden by `more`.
+    fn command(&self, arguments: &[&str], more: &[(&'static str, String)]) -> Tenantry {
         let milliseconds = |time: Duration| time.as_millis().to_string();
         let mut settings = vec![
             ("MONGO_URI", self.uri.clone()),
@@ -75,26 +87,25 @@ impl Place {
             settings.retain(|(other, _)| other != name);
             settings.push((name, value.clone()));
         }
-        settings
+        let borrowed: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        Tenantry::new(arguments, &borrowed)
     }
 
-    /// A server that is ready, with these settings more.
+    /// Starts a server and waits until it is ready.
     pub(crate) async fn start(&self, more: &[(&'static str, String)]) -> Process {
-        let settings = self.settings(more);
-        let borrowed: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let running = Tenantry::new(&["serve"], &borrowed).start();
+        let running = self.command(&["serve"], more).start();
         guard("+", running.process_id());
         let mut process = Process { running, url: String::new() };
         eventually("a server listens", async || process.running.url().is_some()).await;
         process.url = process.running.url().expect("an address");
         let client = reqwest::Client::new();
-        // One with orders can die or stop before anybody sees that it is ready.
+        // A server with orders can die or stop before anybody sees that it is ready.
         let has_fallen = || process.is_over() || process.state() == Some('T');
         eventually("a server is ready", async || has_fallen() || is_ready(&client, &process.url).await).await;
         process
     }
 
-    /// What `tenantry doctor` has to say; nothing when all is well, or when there is no doctor.
+    /// What `tenantry doctor` reports; `None` when nothing is wrong, or when there is no doctor.
     pub(crate) async fn doctor(&self) -> Option<String> {
         let output = self.ask_doctor(&["doctor", "--json"]).await;
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -105,23 +116,19 @@ impl Place {
         }
     }
 
-    /// Lets `tenantry doctor --fix` mend what it can; false when there is no doctor.
+    /// Runs `tenantry doctor --fix`; false when there is no doctor.
     pub(crate) async fn mend(&self) -> bool {
         let output = self.ask_doctor(&["doctor", "--fix"]).await;
         !String::from_utf8_lossy(&output.stderr).contains(NO_DOCTOR)
     }
 
     async fn ask_doctor(&self, arguments: &'static [&'static str]) -> Output {
-        let settings = self.settings(&[]);
-        let output = tokio::task::spawn_blocking(move || {
-            let borrowed: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
-            Tenantry::new(arguments, &borrowed).output()
-        });
-        output.await.expect("no panic")
+        let command = self.command(arguments, &[]);
+        tokio::task::spawn_blocking(|| command.output()).await.expect("no panic")
     }
 }
 
-/// A server that runs, or stands still, or has died.
+/// A server that runs, is stopped, or has died.
 pub(crate) struct Process {
     running: Running,
     pub(crate) url: String,
@@ -132,20 +139,18 @@ impl Process {
         self.running.log()
     }
 
-    /// Stops it where it is.
     pub(crate) fn stop(&self) {
         self.running.signal(Signal::STOP);
     }
 
-    /// Lets it go on.
     pub(crate) fn go_on(&self) {
         self.running.signal(Signal::CONT);
     }
 
-    /// The state of the process as the kernel calls it: `T` when it stands still, `Z` when it has died.
+    /// The kernel's letter for the process's state: `T` when it is stopped, `Z` when it has died.
     fn state(&self) -> Option<char> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.running.process_id())).ok()?;
-        // The name before it, in parentheses, may hold anything.
+        // The name before it, in parentheses, can hold anything.
         stat.rsplit(')').next()?.trim_start().chars().next()
     }
 
@@ -153,40 +158,16 @@ impl Process {
         matches!(self.state(), None | Some('Z'))
     }
 
-    /// Whether it dies within this time, by its own hand.
-    async fn dies(&self, limit: Duration) -> bool {
-        let deadline = Instant::now() + limit;
-        while !self.is_over() {
-            if Instant::now() > deadline {
-                return false;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        true
-    }
-
-    /// Whether it stands still within this time.
-    async fn stands_still(&self, limit: Duration) -> bool {
-        let deadline = Instant::now() + limit;
-        while self.state() != Some('T') {
-            if Instant::now() > deadline || self.is_over() {
-                return false;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        true
-    }
-
-    /// Kills it, as a power failure would; gives what it logged.
+    /// Kills it, as a power failure would, and returns its log.
     pub(crate) async fn kill(self) -> String {
-        // A process that has died can be signalled until somebody waits for it, as below.
+        // A dead process can still be signalled until it is waited for, as below.
         self.running.signal(Signal::KILL);
         guard("-", self.running.process_id());
         tokio::task::spawn_blocking(|| self.running.end().1).await.expect("no panic")
     }
 }
 
-/// What must never stand in a server's log.
+/// Checks for lines that a server's log must never have.
 pub(crate) fn check_log(log: &str, about: &str, tally: &Tally) {
     for line in log.lines() {
         if line.contains("panicked") {
@@ -198,7 +179,7 @@ pub(crate) fn check_log(log: &str, about: &str, tally: &Tally) {
     }
 }
 
-/// Several servers over one database, which are killed, stopped and started again while clients use them.
+/// Several servers on one database, which are killed, stopped and restarted while clients use them.
 #[derive(Debug)]
 pub(crate) struct Fleet {
     pub(crate) place: Place,
@@ -207,7 +188,7 @@ pub(crate) struct Fleet {
     tally: Arc<Tally>,
 }
 
-/// The place of a server, which may be empty.
+/// Holds a server, or none.
 struct Slot {
     process: AsyncMutex<Option<Process>>,
     url: Mutex<String>,
@@ -220,7 +201,7 @@ impl std::fmt::Debug for Slot {
 }
 
 impl Fleet {
-    /// So many servers that are ready.
+    /// Starts `size` servers.
     pub(crate) async fn start(place: &Place, settings: Settings, size: usize, tally: &Arc<Tally>) -> Arc<Self> {
         let fleet = Self::empty(place, settings, size, tally);
         for slot in 0..size {
@@ -229,7 +210,7 @@ impl Fleet {
         fleet
     }
 
-    /// Room for so many servers.
+    /// `size` empty slots.
     pub(crate) fn empty(place: &Place, settings: Settings, size: usize, tally: &Arc<Tally>) -> Arc<Self> {
         let slots = (0..size).map(|_| Slot { process: AsyncMutex::default(), url: Mutex::default() }).collect();
         Arc::new(Self { place: place.clone(), settings, slots, tally: tally.clone() })
@@ -239,18 +220,17 @@ impl Fleet {
         self.slots.len()
     }
 
-    /// What a deletion makes of an organization: these servers' settings say.
+    /// What a deletion makes of an organization under these servers' settings.
     pub(crate) fn life_after_delete(&self) -> Life {
         let keeps = self.settings.iter().any(|(name, value)| *name == "DELETE_GRACE_DAYS" && value != "0");
         if keeps { Life::PutAway } else { Life::Gone }
     }
 
-    /// Where the server of this slot is, or was.
+    /// The URL of the slot's current or last server.
     pub(crate) fn url(&self, slot: usize) -> String {
         self.slots[slot].url.lock().expect("no panic").clone()
     }
 
-    /// Kills the server of this slot.
     pub(crate) async fn kill(&self, slot: usize) {
         if let Some(process) = self.slots[slot].process.lock().await.take() {
             count(&self.tally.kills);
@@ -258,12 +238,11 @@ impl Fleet {
         }
     }
 
-    /// Puts a fresh server into this slot.
     pub(crate) async fn restart(&self, slot: usize) {
         self.start_in(slot, &[]).await;
     }
 
-    /// Puts a server with these settings more into this slot.
+    /// Starts a server with extra settings.
     pub(crate) async fn start_in(&self, slot: usize, more: &[(&'static str, String)]) {
         let mut settings = self.settings.clone();
         settings.extend(more.iter().cloned());
@@ -272,44 +251,38 @@ impl Fleet {
         *self.slots[slot].process.lock().await = Some(process);
     }
 
-    /// What the server of this slot has logged.
     pub(crate) async fn log(&self, slot: usize) -> String {
         self.slots[slot].process.lock().await.as_ref().map(Process::log).unwrap_or_default()
     }
 
-    /// Whether the server of this slot dies within this time, by its own hand; then the slot is empty.
+    /// Whether the server dies on its own within the limit; that empties the slot.
     pub(crate) async fn dies(&self, slot: usize, limit: Duration) -> bool {
-        let mut place = self.slots[slot].process.lock().await;
-        let has_died = match place.as_ref() {
-            Some(process) => process.dies(limit).await,
+        let has_died = match self.slots[slot].process.lock().await.as_ref() {
+            Some(process) => within(limit, async || process.is_over()).await,
             None => true,
         };
-        if has_died && let Some(process) = place.take() {
-            count(&self.tally.kills);
-            check_log(&process.kill().await, "a server's log", &self.tally);
+        if has_died {
+            self.kill(slot).await;
         }
         has_died
     }
 
-    /// Whether the server of this slot stands still within this time, by its own hand.
+    /// Whether the server stops on its own within the limit.
     pub(crate) async fn stands_still(&self, slot: usize, limit: Duration) -> bool {
-        match self.slots[slot].process.lock().await.as_ref() {
-            Some(process) => process.stands_still(limit).await,
-            None => false,
-        }
+        let place = self.slots[slot].process.lock().await;
+        let Some(process) = place.as_ref() else { return false };
+        within(limit, async || matches!(process.state(), Some('T' | 'Z') | None)).await && process.state() == Some('T')
     }
 
-    /// Stops the server of this slot where it is.
     pub(crate) async fn stop(&self, slot: usize) {
         self.slots[slot].process.lock().await.as_ref().inspect(|process| process.stop());
     }
 
-    /// Lets the server of this slot go on.
     pub(crate) async fn go_on(&self, slot: usize) {
         self.slots[slot].process.lock().await.as_ref().inspect(|process| process.go_on());
     }
 
-    /// Stops the server of this slot for so long.
+    /// Stops the server for a while.
     pub(crate) async fn stall(&self, slot: usize, time: Duration) {
         let process = self.slots[slot].process.lock().await;
         if let Some(process) = process.as_ref() {
@@ -320,7 +293,7 @@ impl Fleet {
         }
     }
 
-    /// Ends all servers, and looks into their logs.
+    /// Ends all servers and checks their logs.
     pub(crate) async fn end(&self) {
         for slot in &self.slots {
             if let Some(process) = slot.process.lock().await.take() {
@@ -330,7 +303,8 @@ impl Fleet {
     }
 }
 
-/// Kills the servers that are left when this program ends, however it ends: it reads until its pipe closes.
+/// A shell that reads until its pipe closes, and then kills the servers that are left. So none outlives this program,
+/// however it ends.
 const GUARD: &str = r#"live=" "; while read -r op pid; do case $op in
     +) live="$live$pid ";;
     -) live=$(echo "$live" | sed "s/ $pid / /");;

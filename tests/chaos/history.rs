@@ -1,23 +1,24 @@
-//! What the clients were told, organization by organization: from it follows what must be in the database.
+//! What clients were told, organization by organization. It determines what the database must hold.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::Instant;
 
 use crate::client::{Request, Told};
+use crate::report::{Invariant, Violation};
 
-/// How much of an organization's history is printed with a violation: of its changes, and of its documents.
+/// How many events a violation prints: of the organization's changes, and of its documents.
 const PRINTED: [usize; 2] = [80, 10];
 
-/// When the program began; the events count from there.
+/// When the program began; events are timed from here.
 static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// What a thing can be, by what the client was told: one value after an acknowledgement, more after an attempt whose end
-/// it does not know.
+/// The values that something may have, given what the client was told: one after an acknowledgement, more after an attempt
+/// with an unknown outcome.
 #[derive(Debug, Clone)]
 pub(crate) struct Possible<T> {
     now: BTreeSet<T>,
-    /// What an attempt may still make of it that nobody waits for any more: it has no end.
+    /// Values that an abandoned attempt may still set, at any time.
     late: BTreeSet<T>,
 }
 
@@ -26,7 +27,7 @@ impl<T: Ord + Clone> Possible<T> {
         Self { now: BTreeSet::from([value]), late: BTreeSet::new() }
     }
 
-    /// What an attempt to make it so leaves.
+    /// Records an attempt to set it.
     pub(crate) fn attempt(&mut self, value: T, told: &Told) {
         match told {
             Told::Done(_) => self.now = BTreeSet::from([value]),
@@ -53,18 +54,17 @@ impl<T: Ord + Clone> Possible<T> {
     }
 }
 
-/// Whether an organization is there.
+/// Whether an organization exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Life {
-    /// It was never made, or is deleted for good.
+    /// Never created, or deleted for good.
     Gone,
-    /// Everybody finds it.
     Live,
-    /// It was deleted, and its admin can bring it back.
+    /// Deleted, but its admin can restore it.
     PutAway,
 }
 
-/// What a rename or a change of credentials changes, all at once.
+/// What an update changes, all at once.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Shape {
     pub(crate) name: String,
@@ -72,38 +72,38 @@ pub(crate) struct Shape {
     pub(crate) password: String,
 }
 
-/// Everything that is known of one organization to the clients that made it.
+/// Everything that an organization's clients know about it.
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
-    /// Unique; stands in its email and in the field `org` of each of its documents.
+    /// Unique; part of its email, and the field `org` of each of its documents.
     pub(crate) key: String,
     pub(crate) id: Option<String>,
     pub(crate) token: Option<String>,
     pub(crate) life: Possible<Life>,
     pub(crate) shape: Possible<Shape>,
-    /// The value in the field `v` of each document, or nothing where there is none.
+    /// The field `v` of each document; `None` for a document that does not exist.
     pub(crate) documents: BTreeMap<String, Possible<Option<i64>>>,
-    /// Nobody does anything with it any more.
+    /// No longer used by its clients.
     pub(crate) is_retired: bool,
-    /// The change that the client wants and that has no end yet, with the request that it sends for it.
+    /// The change that is not finished yet, and its request.
     intent: Option<(String, Request)>,
     intents: u64,
-    /// What happened to the organization, and what to its documents.
+    /// What happened to the organization, and to its documents.
     events: [Vec<String>; 2],
 }
 
-/// A record that the clients of one organization share.
+/// A record that an organization's clients share.
 #[derive(Debug, Clone)]
 pub(crate) struct SharedRecord(Arc<Mutex<Record>>);
 
 impl SharedRecord {
-    /// Of an organization that is about to be created.
+    /// An organization that is about to be created.
     pub(crate) fn new(key: &str, name: &str) -> Self {
-        let shape = Shape {
-            name: name.to_owned(),
-            email: format!("{key}@chaos.example"),
-            password: format!("password of {key}"),
-        };
+        Self::with_email(key, name, &format!("{key}@chaos.example"))
+    }
+
+    pub(crate) fn with_email(key: &str, name: &str, email: &str) -> Self {
+        let shape = Shape { name: name.to_owned(), email: email.to_owned(), password: format!("password of {key}") };
         Self(Arc::new(Mutex::new(Record {
             key: key.to_owned(),
             id: None,
@@ -122,7 +122,7 @@ impl SharedRecord {
         self.0.lock().expect("no panic")
     }
 
-    /// One of the same history, which goes its own way from here, with other idempotency keys.
+    /// A copy with the same history, independent from here on, with idempotency keys of its own.
     pub(crate) fn copy(&self) -> Self {
         let mut copy = self.lock().clone();
         copy.intents += 1_000;
@@ -132,40 +132,45 @@ impl SharedRecord {
     pub(crate) fn key(&self) -> String {
         self.lock().key.clone()
     }
+
+    pub(crate) fn violation(&self, invariant: Invariant, text: impl Into<String>) -> Violation {
+        let record = self.lock();
+        Violation { history: record.history(), ..Violation::new(invariant, &record.key, text) }
+    }
 }
 
 impl Record {
-    /// Writes down what was sent about the organization, and what was told.
+    /// Records a call about the organization and its outcome.
     pub(crate) fn note(&mut self, what: &str, told: &Told) {
         let event = format!("{what} -> {told}");
-        // Waiting is one event.
+        // Repeated waiting is one event.
         if self.events[0].last().is_none_or(|last| !last.ends_with(&event)) {
             self.events[0].push(now(&event));
         }
     }
 
-    /// The same about a document.
+    /// Records a call about a document and its outcome.
     pub(crate) fn note_document(&mut self, what: &str, told: &Told) {
         self.events[1].push(now(&format!("{what} -> {told}")));
     }
 
-    /// What an attempt to give a document this value, or to remove it, leaves.
+    /// Records an attempt to set a document's value, or to remove it.
     pub(crate) fn document_told(&mut self, id: &str, value: Option<i64>, told: &Told) {
         let possible = self.documents.entry(id.to_owned()).or_insert_with(|| Possible::certainly(None));
         possible.attempt(value, told);
     }
 
-    /// Writes down what was done to the servers meanwhile.
+    /// Records what was done to the servers.
     pub(crate) fn remark(&mut self, what: &str) {
         self.events[0].push(now(&format!("[{what}]")));
     }
 
-    /// The request of this change, if it was sent before and has no end yet.
+    /// The request of this change, if it was sent before and is not finished.
     pub(crate) fn pending(&self, intent: &str) -> Option<Request> {
         self.intent.as_ref().filter(|(pending, _)| pending == intent).map(|(_, request)| request.clone())
     }
 
-    /// Gives a request for a new change the key under which it can be repeated.
+    /// Gives the request for a new change an idempotency key, so that it can be repeated.
     pub(crate) fn intend(&mut self, intent: String, request: Request) -> Request {
         self.intents += 1;
         let request = request.key(format!("{}-{}", self.key, self.intents));
@@ -173,12 +178,11 @@ impl Record {
         request
     }
 
-    /// The change is over.
     pub(crate) fn give_up_intent(&mut self) {
         self.intent = None;
     }
 
-    /// The last events, and what is possible after them.
+    /// The last events, and what they leave possible.
     pub(crate) fn history(&self) -> Vec<String> {
         let mut lines = vec![format!("the organization {:?}", self.id)];
         for (events, printed) in self.events.iter().zip(PRINTED) {
@@ -190,23 +194,21 @@ impl Record {
         lines
     }
 
-    /// A value that the organization can have now; the one that it has, when that is certain.
+    /// One of the possible shapes; the real one, when that is certain.
     pub(crate) fn any_shape(&self) -> Option<Shape> {
         self.shape.all().into_iter().next()
     }
 
-    /// Whether there is something to work with.
     pub(crate) fn is_usable(&self) -> bool {
         !self.is_retired && self.token.is_some() && self.life.allows(&Life::Live)
     }
 }
 
-/// An event with its time.
 fn now(event: &str) -> String {
     format!("{:>8.3} s  {event}", BEGAN.elapsed().as_secs_f64())
 }
 
-/// Starts the clock of the events.
+/// Starts the events' clock.
 pub(crate) fn begin() {
     LazyLock::force(&BEGAN);
 }

@@ -1,5 +1,5 @@
-//! Clients at work: each makes, renames and deletes organizations of its own, under names of its own and under names that
-//! all want, while another writes and reads their documents.
+//! Clients in pairs: one creates, renames and deletes organizations, under names of its own and under contested ones, while
+//! the other writes and reads their documents.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,21 +9,21 @@ use futures_util::future::join_all;
 
 use crate::checker;
 use crate::client::{Client, Told};
-use crate::fleet::{Fleet, RECOVERY};
+use crate::fleet::{Fleet, RECOVERY, within};
 use crate::history::{Life, Shape, SharedRecord};
 use crate::random::Random;
 use crate::report::{Invariant, Tally, Violation, count};
 
-/// The names that all clients want.
+/// Names that all clients want.
 const CONTESTED: [&str; 6] = ["acme", "globex", "initech", "umbrella", "hooli", "stark"];
-/// How many organizations a client has at once.
+/// Organizations of a client at once.
 const ORGANIZATIONS: usize = 3;
-/// How often a change is sent whose end is not told.
+/// Attempts at a change with an unknown outcome.
 const ATTEMPTS: u32 = 6;
-/// How many documents an organization may have been given.
+/// The most documents of an organization.
 const DOCUMENTS: usize = 400;
 
-/// What the clients of one part share.
+/// Shared by the clients of one part.
 #[derive(Debug)]
 pub(crate) struct Load {
     fleet: Arc<Fleet>,
@@ -48,7 +48,7 @@ impl Load {
         !self.is_over.load(Ordering::SeqCst)
     }
 
-    /// Lets the clients finish what they are at.
+    /// Lets the clients finish their current call.
     pub(crate) fn stop(&self) {
         self.is_over.store(true, Ordering::SeqCst);
     }
@@ -57,7 +57,7 @@ impl Load {
         self.records.lock().expect("no panic").clone()
     }
 
-    /// Writes into every history what was done to the servers.
+    /// Records in every history what was done to the servers.
     pub(crate) fn remark(&self, what: &str) {
         for record in self.records() {
             if !record.lock().is_retired {
@@ -66,7 +66,7 @@ impl Load {
         }
     }
 
-    /// So many pairs of a client that changes organizations and one that uses them, until [`Load::stop`].
+    /// Runs the pairs until [`Load::stop`].
     pub(crate) async fn run(self: Arc<Self>, pairs: usize, mut random: Random) {
         let tasks = (0..pairs).flat_map(|pair| {
             let mine = Arc::new(Mutex::new(Vec::new()));
@@ -83,7 +83,7 @@ impl Load {
         }
     }
 
-    /// After the faults: everything comes to rest, is as it was told, and can be used.
+    /// After the faults: everything comes to rest, matches the histories, and can be used.
     pub(crate) async fn check(&self) {
         let records = self.records();
         checker::check(&self.fleet.place, &records, &self.tally).await;
@@ -98,34 +98,25 @@ impl Load {
     }
 }
 
-/// An organization that exists lets its admin in, and takes a document.
+/// An organization that exists lets its admin in and accepts a document.
 pub(crate) async fn check_usable(client: &Client, record: &SharedRecord) {
-    let (life, key) = {
-        let record = record.lock();
-        (record.life.clone(), record.key.clone())
-    };
+    let life = record.lock().life.clone();
     if !life.allows(&Life::Live) {
         return;
     }
     let must_exist = life.is_certainly(&Life::Live);
     let limit = if must_exist { RECOVERY } else { Duration::ZERO };
-    let mut failure = None;
-    if client.log_in_at_last(record, limit).await.is_none() {
-        failure = must_exist.then(|| "nobody can log in".to_owned());
+    let failure = if client.log_in_at_last(record, limit).await.is_none() {
+        must_exist.then(|| "nobody can log in".to_owned())
     } else {
-        let number = record.lock().documents.len();
+        let (key, number) = (record.key(), record.lock().documents.len());
         let told = client.insert(record, &format!("{key}-at-last-{number}"), 1).await;
-        if !told.is_done() {
-            failure = Some(format!("it takes no document: {told}"));
-        }
-    }
-    if let Some(text) = failure {
-        let history = record.lock().history();
-        client.tally().violate(Violation { history, ..Violation::new(Invariant::Recovers, &key, text) });
-    }
+        (!told.is_done()).then(|| format!("it accepts no document: {told}"))
+    };
+    client.tally().violate_all(failure.map(|text| record.violation(Invariant::Recovers, text)));
 }
 
-/// The organizations of one pair of clients.
+/// The organizations of a pair.
 type Mine = Arc<Mutex<Vec<SharedRecord>>>;
 
 /// A client that changes organizations.
@@ -147,12 +138,12 @@ impl Changer {
                 let record = self.random.one_of(&live).clone();
                 self.change(&record).await;
             }
-            // Long enough to leave the writers something to write to.
+            // Leaves the writers something to write to.
             tokio::time::sleep(Duration::from_millis(self.random.below(40))).await;
         }
     }
 
-    /// A number that no other name or email has.
+    /// A unique number for a name or an email.
     fn number(&self) -> u64 {
         self.load.numbers.fetch_add(1, Ordering::Relaxed)
     }
@@ -161,7 +152,7 @@ impl Changer {
         if self.random.below(3) == 0 {
             return (*self.random.one_of(&CONTESTED)).to_owned();
         }
-        // Few enough to come back to names that were given up.
+        // Few, so that names that were given up are taken again.
         format!("own-{}-{}", self.pair, self.random.below(6))
     }
 
@@ -207,7 +198,7 @@ impl Changer {
         format!("{}-{}@chaos.example", record.key(), self.number())
     }
 
-    /// Gives an organization up that lets nobody in: the check at the end says whether that is right.
+    /// Retires an organization that lets nobody in; the final check decides whether that is right.
     async fn log_in(&self, record: &SharedRecord) {
         let token = self.client.log_in_at_last(record, RECOVERY).await;
         record.lock().is_retired = token.is_none();
@@ -223,10 +214,8 @@ impl Changer {
             Told::Refused(_) | Told::Later(_) => self.log_in(record).await,
         }
     }
-}
 
-impl Changer {
-    /// Brings a deleted organization back, if it was put away and its name is still free.
+    /// Restores half of the deleted organizations that can be restored.
     async fn restore_perhaps(&mut self, record: &SharedRecord) {
         let is_put_away = record.lock().life.is_certainly(&Life::PutAway);
         let is_back = is_put_away
@@ -237,7 +226,7 @@ impl Changer {
     }
 }
 
-/// A client that uses the organizations of another.
+/// A client that writes and reads documents.
 struct Writer {
     load: Arc<Load>,
     client: Client,
@@ -282,16 +271,9 @@ fn usable(mine: &Mine) -> Vec<SharedRecord> {
     mine.lock().expect("no panic").iter().filter(|record| record.lock().is_usable()).cloned().collect()
 }
 
-/// Waits until clients are told again that something was done; counts what was between as one failover.
+/// Counts a failover, and waits until clients get acknowledgements again.
 pub(crate) async fn wait_for_progress(tally: &Tally, limit: Duration) -> bool {
     count(&tally.failovers);
     let before = tally.acknowledged.load(Ordering::Relaxed);
-    let deadline = tokio::time::Instant::now() + limit;
-    while tally.acknowledged.load(Ordering::Relaxed) < before + 10 {
-        if tokio::time::Instant::now() > deadline {
-            return false;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    true
+    within(limit, async || tally.acknowledged.load(Ordering::Relaxed) >= before + 10).await
 }

@@ -1,10 +1,10 @@
-//! `make chaos`: servers die and stop, MongoDB fails over, refuses and forgets, the network loses answers; and what the
-//! clients were told must still be so.
+//! `make chaos`: servers die and stall, MongoDB fails over, refuses commands and loses writes, the network loses answers; and
+//! everything that clients were told must still be true.
 //!
-//! Each part does one kind of harm to real processes over a real mongod, and ends with the same check ([`checker`]): the
-//! clients' histories held against the database. The controls give up one protection each, and must be noticed.
+//! Each part does one kind of harm to real processes on a real mongod, and ends with the same check ([`checker`]): the
+//! clients' histories against the database. The controls each turn one protection off, and must be caught.
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test that cannot go on says why")]
-#![expect(clippy::disallowed_methods, reason = "a test looks at MongoDB, and damages it, past the repositories")]
+#![expect(clippy::disallowed_methods, reason = "a test reads and damages MongoDB directly, without the repositories")]
 
 mod args;
 mod checker;
@@ -40,7 +40,6 @@ fn main() -> ExitCode {
     if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// All parts of the plan, one after another.
 async fn run(plan: &Plan) -> Vec<PartReport> {
     history::begin();
     let mut reports = Vec::new();

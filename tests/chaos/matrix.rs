@@ -1,31 +1,32 @@
-//! Every change under one fault at a time: what the client is told, what is left when all is at rest, and whether the
-//! client's next try succeeds.
+//! Every change under one fault at a time: checks what the client is told, what is left at rest, and whether the client's
+//! next attempt succeeds.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bson::oid::ObjectId;
+use clap::ValueEnum;
 
 use crate::checker;
 use crate::client::{Client, Told};
 use crate::fleet::{Fleet, Place, Settings};
 use crate::history::{Life, Shape, SharedRecord};
 use crate::load::check_usable;
-use crate::report::{Invariant, Tally, Violation, count};
+use crate::report::{Invariant, Tally, count};
 use crate::support::mongo::Mongod;
 
-/// How often a client tries again when the fault is over; more than a lease and a look-out take.
+/// A client's attempts after the fault: they last longer than a lease and a look for abandoned changes.
 const ATTEMPTS: u32 = 40;
 
-/// What a client does once in each case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a client does in a case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Action {
     Create,
     Rename,
     RenameWithCredentials,
     ChangeCredentials,
     Delete,
-    /// A deletion with a way back.
+    /// A deletion with grace.
     PutAway,
     Restore,
     InsertDocument,
@@ -34,33 +35,24 @@ pub(crate) enum Action {
 }
 
 impl Action {
-    pub(crate) const ALL: [Self; 10] = [
-        Self::Create,
-        Self::Rename,
-        Self::RenameWithCredentials,
-        Self::ChangeCredentials,
-        Self::Delete,
-        Self::PutAway,
-        Self::Restore,
-        Self::InsertDocument,
-        Self::PatchDocument,
-        Self::RemoveDocument,
-    ];
+    /// All actions for servers that keep deleted organizations, or for those that do not.
+    pub(crate) fn all(keeps: bool) -> impl Iterator<Item = Self> {
+        Self::value_variants().iter().copied().filter(move |action| action.keeps() == keeps)
+    }
 
-    /// Whether it needs servers that keep deleted organizations.
-    pub(crate) fn keeps(self) -> bool {
+    fn keeps(self) -> bool {
         matches!(self, Self::PutAway | Self::Restore)
     }
 }
 
-/// An organization, and what is done to it.
+/// An action on an organization.
 pub(crate) struct Act {
     action: Action,
     record: SharedRecord,
     to: Shape,
 }
 
-/// The document that is there before.
+/// The document that exists before the fault.
 const DOCUMENT: &str = "steady";
 
 impl Act {
@@ -80,7 +72,7 @@ impl Act {
     }
 }
 
-/// A server that one case after another is tried on, over a database of its own.
+/// A server on a database of its own, for one case after another.
 pub(crate) struct Bench {
     place: Place,
     fleet: Arc<Fleet>,
@@ -90,11 +82,11 @@ pub(crate) struct Bench {
     settings: Settings,
 }
 
-/// Makes the names of all cases different.
+/// Makes all names unique.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 impl Bench {
-    /// One server that finds MongoDB by this connection string, perhaps through a proxy, and keeps what is deleted or not.
+    /// Connects the server by `uri`, which may lead through a proxy.
     pub(crate) async fn new(mongod: &Mongod, uri: &str, keeps: bool, tally: &Arc<Tally>) -> Self {
         let database = mongod.client().await.database(&format!("chaos_{}", ObjectId::new()));
         let place = Place::new(uri.to_owned(), database);
@@ -104,7 +96,7 @@ impl Bench {
         Self { place, fleet, client, tally: tally.clone(), records: Vec::new(), settings }
     }
 
-    /// What comes before the fault.
+    /// Sets up the case, before the fault.
     pub(crate) async fn prepare(&mut self, case: &str, action: Action) -> Option<Act> {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let (key, name) = (format!("m{number}"), format!("matrix-{number}"));
@@ -119,29 +111,25 @@ impl Bench {
             to.email = format!("{key}-new@chaos.example");
             to.password = "another fine password".into();
         }
-        if action != Action::Create {
-            let is_ready = self.client.create(&record, ATTEMPTS).await.is_done()
-                && self.client.log_in(&record).await.is_some()
-                && self.client.insert(&record, DOCUMENT, 1).await.is_done();
-            if !is_ready {
-                self.violate(Invariant::Broken, &record, "it could not be prepared".to_owned());
-                return None;
-            }
-        }
-        if action == Action::Restore && !self.client.delete(&record, ATTEMPTS).await.is_done() {
-            self.violate(Invariant::Broken, &record, "it could not be prepared".to_owned());
+        let client = &self.client;
+        let is_ready = action == Action::Create
+            || client.create(&record, ATTEMPTS).await.is_done()
+                && client.log_in(&record).await.is_some()
+                && client.insert(&record, DOCUMENT, 1).await.is_done();
+        if !is_ready || action == Action::Restore && !client.delete(&record, ATTEMPTS).await.is_done() {
+            self.tally.violate(record.violation(Invariant::Broken, "the case could not be set up"));
             return None;
         }
         Some(Act { action, record, to })
     }
 
-    /// Does it under the fault.
+    /// Acts under the fault.
     pub(crate) async fn act(&self, act: &Act) -> Told {
         act.once(&self.client, 1).await
     }
 
-    /// After the fault: all comes to rest and is as the client was told, the client's next try succeeds, and all is in order
-    /// again. The organization goes then, so that its case does not trouble the next.
+    /// After the fault: everything comes to rest and is as the client was told, and the client's next attempt succeeds. Then
+    /// deletes the organization, so that it does not affect the next case.
     pub(crate) async fn conclude(&mut self, act: &Act, told: &Told) {
         count(&self.tally.cases);
         let before = self.tally.violations().len();
@@ -156,13 +144,13 @@ impl Bench {
         }
         self.records.clear();
         let is_clean = self.tally.violations().len() == before;
-        // Of what was put away, something stays.
+        // A deletion with grace leaves something behind.
         if !is_clean || act.action.keeps() {
             self.renew(is_clean).await;
         }
     }
 
-    /// The client finds out what became of it, or does it now.
+    /// The client finds out what happened, or does it now.
     async fn try_again(&self, act: &Act) {
         if !matches!(act.action, Action::Create | Action::Restore) {
             self.client.log_in(&act.record).await;
@@ -170,7 +158,7 @@ impl Bench {
         let told = act.once(&self.client, ATTEMPTS).await;
         let is_right = match (act.action, &told) {
             (_, Told::Done(_)) => true,
-            // Without a key that is known, the second request meets the work of the first.
+            // If the first request's key was lost, the second one meets the first one's work.
             (Action::Create | Action::Restore, _) => self.client.log_in(&act.record).await.is_some(),
             (Action::Delete | Action::PutAway, _) => self.client.log_in(&act.record).await.is_none(),
             (Action::InsertDocument, told) => told.is_refused_as("document_exists"),
@@ -186,17 +174,13 @@ impl Bench {
             }
         };
         if !is_right {
-            self.violate(Invariant::Recovers, &act.record, format!("the next try of {:?} says: {told}", act.action));
+            let text = format!("the next attempt at {:?} says: {told}", act.action);
+            self.tally.violate(act.record.violation(Invariant::Recovers, text));
         }
     }
 
-    fn violate(&self, invariant: Invariant, record: &SharedRecord, text: String) {
-        let (about, history) = (record.key(), record.lock().history());
-        self.tally.violate(Violation { history, ..Violation::new(invariant, &about, text) });
-    }
-
-    /// Begins anew with an empty database, so that what one case left is not seen in the next. A database with damage stays
-    /// for somebody to look at.
+    /// Starts over with an empty database, so that the next case does not see what this one left. A damaged database is kept
+    /// for inspection.
     async fn renew(&mut self, is_clean: bool) {
         self.fleet.end().await;
         if is_clean {
@@ -208,7 +192,6 @@ impl Bench {
         self.client = Client::new(&self.fleet, 0, &self.tally);
     }
 
-    /// The end of all its cases.
     pub(crate) async fn end(&self) {
         checker::check_doctor(&self.place, &self.tally).await;
         self.fleet.end().await;

@@ -1,7 +1,7 @@
-//! A network between a server and MongoDB that loses what it is told to lose.
+//! A proxy between a server and MongoDB that loses messages on order.
 //!
-//! It reads MongoDB's wire messages (`OP_MSG`: 16 bytes of header, flags, then a section of kind 0 with the command as BSON)
-//! and passes them on. Of one command it can lose the request or the answer; both ends then see a broken connection.
+//! It parses MongoDB's wire messages (`OP_MSG`: 16 bytes of header, flags, then a section of kind 0 with the command as BSON)
+//! and passes them on. It can lose a command's request or its answer; both ends then see a broken connection.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -19,31 +19,31 @@ const OP_MSG: i32 = 2013;
 const HEADER: usize = 16;
 /// The largest message that MongoDB accepts (`maxMessageSizeBytes`).
 const LARGEST: usize = 48_000_000;
-/// How long MongoDB needs at most for a command that nothing stands in the way of.
+/// The most that MongoDB needs for a command that nothing blocks.
 const CARRIED_OUT: Duration = Duration::from_millis(500);
-/// Commands of the driver's own, and reads that belong to nothing that a client asked for.
+/// Commands that the driver sends on its own.
 const NOT_COUNTED: [&str; 8] =
     ["hello", "isMaster", "ismaster", "ping", "endSessions", "killCursors", "buildInfo", "abortTransaction"];
 
-/// What happens to the command that a rule is about.
+/// What happens to a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Loss {
     /// It does not arrive.
     Request,
-    /// It arrives and is carried out, but nobody hears of it.
+    /// It arrives and is carried out, but its answer is lost.
     Answer,
-    /// It arrives after so long a time, when its sender has given it up.
+    /// It arrives after this time, when its sender has given up.
     Late(Duration),
 }
 
-/// Which command is lost.
+/// Which commands are lost.
 #[derive(Debug, Clone)]
 pub(crate) struct Rule {
-    /// Its name, as [`name_of`] gives it.
+    /// The name, as [`Message::command_name`] gives it.
     pub(crate) command: String,
-    /// The n-th of that name from now on, beginning with 1.
+    /// The first to be lost, counted from 1.
     pub(crate) first: u32,
-    /// How many of them, one after another: the second is the repetition of the first.
+    /// How many in a row: the second is the repetition of the first.
     pub(crate) times: u32,
     pub(crate) loss: Loss,
 }
@@ -52,14 +52,13 @@ pub(crate) struct Rule {
 struct State {
     rule: Option<Rule>,
     seen: BTreeMap<String, u32>,
-    /// How many commands are on their way still.
+    /// How many late commands are still on their way.
     late: u32,
-    /// The requests whose answers must not come through: the connection's number and the request's.
+    /// The requests whose answers will be lost: the connection's number and the request's.
     doomed: HashSet<(u64, i32)>,
     connections: u64,
 }
 
-/// The network.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     port: u16,
@@ -74,7 +73,7 @@ impl Drop for Proxy {
 }
 
 impl Proxy {
-    /// One to the MongoDB at this port.
+    /// Listens in front of the mongod on this port.
     pub(crate) async fn start(mongod: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
@@ -83,31 +82,29 @@ impl Proxy {
         Self { port, state, stop }
     }
 
-    /// Where a server finds MongoDB behind it.
     pub(crate) fn uri(&self) -> String {
         format!("mongodb://127.0.0.1:{}/?directConnection=true&heartbeatFrequencyMS=500", self.port)
     }
 
-    /// Loses this from now on, and counts anew.
+    /// Sets the rule, and counts from zero.
     pub(crate) fn lose(&self, rule: Option<Rule>) {
         let mut state = self.state.lock().expect("no panic");
         state.rule = rule;
         state.seen.clear();
     }
 
-    /// How often each command was seen since then.
+    /// How often each command was seen since the last rule.
     pub(crate) fn seen(&self) -> BTreeMap<String, u32> {
         self.state.lock().expect("no panic").seen.clone()
     }
 
-    /// Whether nothing is on its way any more.
+    /// Whether all late commands have arrived.
     pub(crate) fn is_empty(&self) -> bool {
         self.state.lock().expect("no panic").late == 0
     }
 }
 
 impl State {
-    /// What becomes of a command.
     fn judge(&mut self, connection: u64, message: &Message) -> Option<Loss> {
         let name = message.command_name()?;
         let seen = self.seen.entry(name.clone()).or_default();
@@ -137,7 +134,7 @@ async fn accept(listener: TcpListener, mongod: u16, state: Arc<Mutex<State>>, st
     }
 }
 
-/// Carries one connection until either end closes it, or something of it is lost.
+/// Relays one connection until either end closes it or a message is lost.
 async fn serve(server: TcpStream, mongod: u16, number: u64, state: Arc<Mutex<State>>) {
     let Ok(mongo) = TcpStream::connect(("127.0.0.1", mongod)).await else { return };
     // Commands are small, and each waits for its answer.
@@ -156,7 +153,7 @@ async fn pass_requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, number: 
         match loss {
             Some(Loss::Request) => return,
             Some(Loss::Late(time)) => {
-                // In a task of its own, so that it arrives although the server has closed its end.
+                // In a task of its own, so that it arrives even though the server has closed its end.
                 tokio::spawn(deliver_late(message, time, to, state.clone()));
                 return;
             }
@@ -168,7 +165,7 @@ async fn pass_requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, number: 
     }
 }
 
-/// Delivers a command that its sender has given up, and waits until MongoDB has carried it out: closed before, it would not.
+/// Delivers a command that its sender has given up, and keeps the connection open until MongoDB has carried it out.
 async fn deliver_late(message: Message, time: Duration, mut to: OwnedWriteHalf, state: Arc<Mutex<State>>) {
     tokio::time::sleep(time).await;
     let _gone = to.write_all(&message.0).await;
@@ -187,7 +184,7 @@ async fn pass_answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, number: u
     }
 }
 
-/// A message as it stands on the wire.
+/// A message in wire format.
 struct Message(Vec<u8>);
 
 impl Message {
@@ -204,17 +201,17 @@ impl Message {
         number_at(&self.0, 4).unwrap_or_default()
     }
 
-    /// The request that it answers.
+    /// The id of the request that it answers.
     fn answers(&self) -> i32 {
         number_at(&self.0, 8).unwrap_or_default()
     }
 
-    /// The command and the collection that it is about, if that is of the master data; `None` for what does not count.
+    /// The command, with its collection if that holds master data; `None` for what is not counted.
     fn command_name(&self) -> Option<String> {
         if number_at(&self.0, 12)? != OP_MSG {
             return None;
         }
-        // The flags, and the kind of the first section, which is 0: the command itself.
+        // Skips the flags and the kind of the first section, which is 0: the command itself.
         let body = self.0.get(HEADER + 5..)?;
         let length = usize::try_from(number_at(body, 0)?).ok()?;
         let command = RawDocument::from_bytes(body.get(..length)?).ok()?;
@@ -228,7 +225,7 @@ impl Message {
     }
 }
 
-/// A number of the wire protocol, which is little-endian.
+/// The wire protocol is little-endian.
 fn number_at(bytes: &[u8], place: usize) -> Option<i32> {
     bytes.get(place..place + 4)?.try_into().ok().map(i32::from_le_bytes)
 }

@@ -1,6 +1,6 @@
-//! Chance that can be repeated: the same seed gives the same choices.
+//! Repeatable randomness: the same seed gives the same choices.
 
-/// A generator of numbers (`SplitMix64`), good enough to choose what happens next.
+/// A random number generator (`SplitMix64`), good enough to choose what happens next.
 #[derive(Debug, Clone)]
 pub(crate) struct Random(u64);
 
@@ -9,7 +9,7 @@ impl Random {
         Self(seed)
     }
 
-    /// One for somebody else, whose choices do not depend on how often this one is asked from now on.
+    /// Another generator, whose choices do not depend on how often this one is used from now on.
     pub(crate) fn fork(&mut self) -> Self {
         Self(self.next())
     }
@@ -22,7 +22,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below this one, which is not 0.
+    /// A number below `end`, which must not be 0.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
@@ -32,7 +32,6 @@ impl Random {
         &things[usize::try_from(self.below(count)).expect("below a length")]
     }
 
-    /// The same things in another order.
     pub(crate) fn shuffle<T>(&mut self, things: &mut [T]) {
         for end in (1..things.len()).rev() {
             let other = self.below(u64::try_from(end + 1).expect("a length"));

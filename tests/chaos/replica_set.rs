@@ -1,4 +1,4 @@
-//! A replica set of three members on this machine, whose primary can be made to step down, or killed.
+//! A local replica set of three members, whose primary can be made to step down, or killed.
 
 use std::time::Duration;
 
@@ -9,18 +9,17 @@ use mongodb::options::ClientOptions;
 use crate::support::eventually;
 use crate::support::mongo::Mongod;
 
-/// Little memory each, because there are three.
+/// Little memory, because there are three.
 const ARGUMENTS: &str = "--replSet chaos --wiredTigerCacheSizeGB 0.25";
-/// For how long a primary that stepped down is none again.
+/// How long a primary that stepped down cannot be elected again.
 const STEP_DOWN_SECONDS: i32 = 3;
 
-/// Three members.
 pub(crate) struct ReplicaSet {
     members: Vec<Mongod>,
 }
 
 impl ReplicaSet {
-    /// One that has a primary.
+    /// Starts the members and waits for a primary.
     pub(crate) async fn started() -> Self {
         let mut members: Vec<Mongod> = (0..3).map(|_| Mongod::stopped_with(ARGUMENTS)).collect();
         for member in &mut members {
@@ -47,19 +46,16 @@ impl ReplicaSet {
         set
     }
 
-    /// Where servers find it.
     pub(crate) fn uri(&self) -> String {
         let hosts: Vec<String> = self.members.iter().map(|member| format!("127.0.0.1:{}", member.port())).collect();
         format!("mongodb://{}/?replicaSet=chaos&heartbeatFrequencyMS=500", hosts.join(","))
     }
 
-    /// A client of the test's own.
     pub(crate) async fn client(&self) -> Client {
         let options = ClientOptions::parse(self.uri()).await.expect("a connection string");
         Client::with_options(options).expect("options")
     }
 
-    /// Which member is the primary now.
     async fn primary(&self) -> Option<usize> {
         for (n, member) in self.members.iter().enumerate() {
             if is(&hello(member).await, "isWritablePrimary") {
@@ -85,13 +81,12 @@ impl ReplicaSet {
         self.primary().await.unwrap_or_default()
     }
 
-    /// Waits until every member can become the primary.
+    /// Waits until every member can become primary.
     pub(crate) async fn wait_for_all(&self) {
         eventually("all members are there", async || self.are_all_there().await && self.primary().await.is_some())
             .await;
     }
 
-    /// Makes the primary step down.
     pub(crate) async fn step_down(&self) {
         let primary = self.some_primary().await;
         let admin = self.members[primary].client().await.database("admin");
@@ -103,20 +98,19 @@ impl ReplicaSet {
         .await;
     }
 
-    /// Kills the primary, as a power failure would; says which member that was.
+    /// Kills the primary, as a power failure would. Returns which member that was.
     pub(crate) async fn kill_primary(&mut self) -> usize {
         let primary = self.some_primary().await;
         self.members[primary].kill();
         primary
     }
 
-    /// Starts a member again.
     pub(crate) fn revive(&mut self, member: usize) {
         self.members[member].launch();
     }
 }
 
-/// What a member says of itself; nothing when it is not there.
+/// A member's answer to `hello`; empty when it is down.
 async fn hello(member: &Mongod) -> Document {
     let admin = member.client().await.database("admin");
     let told = tokio::time::timeout(Duration::from_secs(2), async { admin.run_command(doc! { "hello": 1 }).await });

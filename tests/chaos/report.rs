@@ -1,98 +1,57 @@
-//! What was done, what was told, and what was violated: counted while it happens, printed at the end.
+//! Counts what was done, what clients were told and what was violated, and prints the table at the end.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// What must always be so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+use clap::ValueEnum;
+
+/// What must always hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Invariant {
-    /// I0: no organization is between two states for longer than a lease and a recovery.
+    /// No organization is between two states for longer than a lease and a recovery.
     AtRest,
-    /// I1: every acknowledged document is in its organization's collection, once, as it was last acknowledged.
+    /// Every acknowledged document is in its organization's collection, once, as last acknowledged.
     Kept,
-    /// I2: an active organization's collection has its name, its UUID and its owner's tag.
+    /// An active organization's collection has its name, its UUID and its owner's tag.
     InPlace,
-    /// I3: there is no other tenant collection.
+    /// There is no other tenant collection.
     NoStray,
-    /// I4: of a deleted organization nothing is left.
+    /// Nothing is left of a deleted organization.
     Gone,
-    /// I5: every organization has one admin, and no admin is without one.
+    /// Every organization has exactly one admin, and every admin an organization.
     OneAdmin,
-    /// I6: names are unique, and nothing is claimed that nobody has.
+    /// Names are unique, and no claim is left without an owner.
     Names,
-    /// I7: what was acknowledged as created exists, and nothing exists that nobody created.
+    /// What was acknowledged as created exists, and nothing exists that nobody created.
     Exists,
-    /// I8: names and credentials are those of the last acknowledged change, or of one whose end was not told.
+    /// Names and credentials are those of the last acknowledged change, or of one with an unknown outcome.
     LastWord,
-    /// I9: no document is in another organization's collection.
+    /// No document is in another organization's collection.
     Apart,
-    /// Clients are never told worse than "later", and never anything undocumented.
+    /// Clients are never told anything worse than "later", nor anything undocumented.
     Answers,
-    /// Clients can go on without anybody's help.
+    /// Clients can go on without help.
     Recovers,
     /// Every command of a change has a crash point before it, and every crash point is tried.
     Guarded,
     /// `tenantry doctor` finds nothing.
     Doctor,
-    /// A control without one of the protections was not noticed.
+    /// A control without one of the protections is caught.
     Control,
-    /// The test itself could not go on.
+    /// The test itself can go on.
     Broken,
 }
 
-impl Invariant {
-    pub(crate) const ALL: [Self; 16] = [
-        Self::AtRest,
-        Self::Kept,
-        Self::InPlace,
-        Self::NoStray,
-        Self::Gone,
-        Self::OneAdmin,
-        Self::Names,
-        Self::Exists,
-        Self::LastWord,
-        Self::Apart,
-        Self::Answers,
-        Self::Recovers,
-        Self::Guarded,
-        Self::Doctor,
-        Self::Control,
-        Self::Broken,
-    ];
-
-    /// Its short name: that of RELIABILITY's list, or a word.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::AtRest => "I0",
-            Self::Kept => "I1",
-            Self::InPlace => "I2",
-            Self::NoStray => "I3",
-            Self::Gone => "I4",
-            Self::OneAdmin => "I5",
-            Self::Names => "I6",
-            Self::Exists => "I7",
-            Self::LastWord => "I8",
-            Self::Apart => "I9",
-            Self::Answers => "answers",
-            Self::Recovers => "recovers",
-            Self::Guarded => "guarded",
-            Self::Doctor => "doctor",
-            Self::Control => "control",
-            Self::Broken => "broken",
-        }
-    }
-}
-
-/// Something that is not as it must be.
+/// A broken invariant.
 #[derive(Debug, Clone)]
 pub(crate) struct Violation {
     pub(crate) invariant: Invariant,
     /// The case or the organization.
     pub(crate) about: String,
     pub(crate) text: String,
-    /// What the clients of that organization did and were told.
+    /// What the organization's clients did and were told.
     pub(crate) history: Vec<String>,
 }
 
@@ -101,16 +60,15 @@ impl Violation {
         Self { invariant, about: about.to_owned(), text: text.into(), history: Vec::new() }
     }
 
-    /// For people, with the history.
     pub(crate) fn print(&self) {
-        println!("  {} {}: {}", self.invariant.name(), self.about, self.text);
+        println!("  {:?} {}: {}", self.invariant, self.about, self.text);
         for line in &self.history {
             println!("      {line}");
         }
     }
 }
 
-/// Counts what happens in one part.
+/// What happened in one part.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) cases: AtomicU64,
@@ -120,25 +78,23 @@ pub(crate) struct Tally {
     pub(crate) operations: AtomicU64,
     pub(crate) acknowledged: AtomicU64,
     pub(crate) refused: AtomicU64,
-    /// Neither done nor refused: the client has to look.
+    /// Neither done nor refused, so the client has to find out.
     pub(crate) unknown: AtomicU64,
     violations: Mutex<Vec<Violation>>,
-    /// Violations are wanted, and not printed.
+    /// Violations are expected and not printed.
     is_quiet: bool,
 }
 
-/// One more.
 pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
 impl Tally {
-    /// For a control, whose violations are wanted.
+    /// For a control, whose violations are expected.
     pub(crate) fn quiet() -> Self {
         Self { is_quiet: true, ..Self::default() }
     }
 
-    /// Whether violations are wanted.
     pub(crate) fn is_quiet(&self) -> bool {
         self.is_quiet
     }
@@ -160,7 +116,7 @@ impl Tally {
         self.violations.lock().expect("no panic").clone()
     }
 
-    /// Adds what another counted, but not its violations: those of a control are wanted.
+    /// Adds another's counts, but not its violations: those of a control are expected.
     pub(crate) fn add_counts(&self, other: &Self) {
         for (mine, others) in self.counters().into_iter().zip(other.counters()) {
             mine.fetch_add(others.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -181,30 +137,17 @@ impl Tally {
     }
 }
 
-/// One line of the table.
+/// A line of the table.
 pub(crate) struct PartReport {
     pub(crate) part: String,
     pub(crate) tally: std::sync::Arc<Tally>,
     pub(crate) took: Duration,
 }
 
-const COLUMNS: [&str; 11] = [
-    "part",
-    "cases",
-    "kills",
-    "stalls",
-    "failovers",
-    "operations",
-    "acknowledged",
-    "refused",
-    "unknown",
-    "seconds",
-    "violations",
-];
+const COLUMNS: &str = "part cases kills stalls failovers operations acknowledged refused unknown seconds violations";
 
-/// The table of all parts.
 pub(crate) fn print_table(reports: &[PartReport], seed: u64) {
-    println!("\n{}", line(&COLUMNS.map(str::to_owned)));
+    println!("\n{}", line(&COLUMNS.split(' ').map(str::to_owned).collect::<Vec<_>>()));
     for report in reports {
         let counts = report.tally.counters().map(|counter| counter.load(Ordering::Relaxed).to_string());
         let mut cells = vec![report.part.clone()];
@@ -213,15 +156,13 @@ pub(crate) fn print_table(reports: &[PartReport], seed: u64) {
         cells.push(by_invariant(&report.tally.violations()));
         println!("{}", line(&cells));
     }
-    println!("seed {seed}; looked for: {}", Invariant::ALL.map(Invariant::name).join(" "));
+    println!("seed {seed}; checked: {:?}", Invariant::value_variants());
 }
 
 fn line(cells: &[String]) -> String {
-    let padded = cells
-        .iter()
-        .enumerate()
-        .map(|(place, cell)| if place == 0 { format!("{cell:<13}") } else { format!("{cell:>12}") });
-    padded.collect::<Vec<_>>().join(" ")
+    let (part, others) = cells.split_first().expect("a part");
+    let others: Vec<String> = others.iter().map(|cell| format!("{cell:>12}")).collect();
+    format!("{part:<13} {}", others.join(" "))
 }
 
 /// How many violations of each invariant there were.
@@ -233,6 +174,6 @@ pub(crate) fn by_invariant(violations: &[Violation]) -> String {
     if counts.is_empty() {
         return "none".to_owned();
     }
-    let texts = counts.iter().map(|(invariant, count)| format!("{}:{count}", invariant.name()));
+    let texts = counts.iter().map(|(invariant, count)| format!("{invariant:?}:{count}"));
     texts.collect::<Vec<_>>().join(",")
 }

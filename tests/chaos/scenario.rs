@@ -1,12 +1,14 @@
-//! Every kind of change, staged: what must be there before, how it is begun, what disturbs it, and what must be so when the
-//! server that made it dies at a given point.
+//! Stages every kind of change: its setup, how it begins, what gets in its way, and how it must end if its server dies at a
+//! given point.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bson::oid::ObjectId;
 use bson::{DateTime, doc};
+use clap::ValueEnum;
 
+use crate::args::Plan;
 use crate::checker;
 use crate::client::{Client, Told};
 use crate::fleet::{Fleet, Place, RECOVERY, Settings};
@@ -17,54 +19,56 @@ use crate::support::mongo::Mongod;
 
 /// The server that dies or stops.
 pub(crate) const VICTIM: usize = 0;
-/// The server that goes on.
+/// The server that takes over.
 pub(crate) const HELPER: usize = 1;
-/// One more, where it takes three.
+/// A third server, where it takes three.
 pub(crate) const THIRD: usize = 2;
 
-/// How often a client sends a change until it has an end.
+/// A client's attempts at a change.
 pub(crate) const ATTEMPTS: u32 = 60;
-/// How long names cool down here: longer than any command lives, and short enough to wait for.
+/// How long a server may take to reach the point at which it dies or stops.
+pub(crate) const REACH_LIMIT: Duration = Duration::from_secs(15);
+/// The cooling time here: longer than any command lives, and short enough to wait for.
 const COOLING_MS: &str = "2500";
 /// How long a name that was given up may stay reserved.
 pub(crate) const FREE_LIMIT: Duration = Duration::from_secs(8);
 const NEVER_MS: &str = "3600000";
 const DOCUMENT: &str = "steady";
-/// An admin without an organization, which is there when the server starts.
+/// An admin without an organization that exists before the server starts.
 const FIRST_ORPHAN: &str = "first@chaos.example";
 
-/// A change, with what comes in its way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A change, with what gets in its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Scenario {
     Create,
-    /// Another organization gets the email after the name was claimed.
+    /// Another organization takes the email after the name was claimed.
     CreateTakenEmail,
-    /// An admin and a collection stand in the way whose organization does not exist.
+    /// An orphaned admin and an orphaned collection are in the way.
     CreateOverLeftovers,
-    /// The name was kept for another organization, whose time is over.
+    /// Another organization kept the name, but its time is up.
     CreateFreedName,
     Rename,
     RenameWithCredentials,
-    /// Somebody makes a collection of the new name by hand after the name was claimed.
+    /// A collection of the new name is made by hand after the name was claimed.
     RenameOccupied,
-    /// Another organization gets the email after the name was claimed.
+    /// Another organization takes the email after the name was claimed.
     RenameTakenEmail,
     Delete,
     SoftDelete,
     Restore,
-    /// A deleted organization whose time is over.
+    /// A deleted organization whose grace is over.
     Purge,
-    /// A creation that another server left.
+    /// A creation that another server abandoned.
     ResumeCreate,
     ResumeRename,
     ResumeDelete,
     ResumeSoftDelete,
     ResumeRestore,
-    /// What a zombie left.
+    /// Leftovers of a zombie.
     Scrub,
 }
 
-/// From which point on a change is finished, when its server dies, and not undone.
+/// The point from which a change is finished, not undone, when its server dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Commits {
     Never,
@@ -73,28 +77,11 @@ enum Commits {
 }
 
 impl Scenario {
-    pub(crate) const ALL: [Self; 18] = [
-        Self::Create,
-        Self::CreateTakenEmail,
-        Self::CreateOverLeftovers,
-        Self::CreateFreedName,
-        Self::Rename,
-        Self::RenameWithCredentials,
-        Self::RenameOccupied,
-        Self::RenameTakenEmail,
-        Self::Delete,
-        Self::SoftDelete,
-        Self::Restore,
-        Self::Purge,
-        Self::ResumeCreate,
-        Self::ResumeRename,
-        Self::ResumeDelete,
-        Self::ResumeSoftDelete,
-        Self::ResumeRestore,
-        Self::Scrub,
-    ];
+    pub(crate) fn all(plan: &Plan) -> impl Iterator<Item = Self> {
+        Self::value_variants().iter().copied().filter(|scenario| plan.includes(&format!("{scenario:?}")))
+    }
 
-    /// Whether a client asks for it; if not, a server does it by itself.
+    /// Whether a client asks for it. If not, a server does it on its own.
     pub(crate) fn is_asked_for(self) -> bool {
         !matches!(
             self,
@@ -108,7 +95,7 @@ impl Scenario {
         )
     }
 
-    /// The table of DESIGN: creations are undone, everything else that was recorded is finished.
+    /// As docs/ARCHITECTURE.md has it ("after a crash"): creations are undone, all other recorded changes are finished.
     fn commits(self) -> Commits {
         match self {
             Self::Create | Self::CreateOverLeftovers | Self::CreateFreedName => Commits::From("create.activate.after"),
@@ -127,7 +114,7 @@ impl Scenario {
         }
     }
 
-    /// Whether the change is made, by a server that passed these points before it died or stopped.
+    /// Whether the change is made if its server passed these points before it died or stopped.
     pub(crate) fn is_made(self, passed: &[String]) -> bool {
         match self.commits() {
             Commits::Never => false,
@@ -136,13 +123,13 @@ impl Scenario {
         }
     }
 
-    /// Whether anything of it is recorded by then.
+    /// Whether any of it is recorded by then.
     pub(crate) fn is_recorded(self, passed: &[String]) -> bool {
         !self.is_asked_for()
             || passed.iter().any(|point| point.ends_with(".begin.after") || point.ends_with(".claim-name.after"))
     }
 
-    /// The refusal that a client hears of it in the end.
+    /// The refusal that the client gets in the end.
     pub(crate) fn refusal(self) -> Option<&'static str> {
         match self {
             Self::CreateTakenEmail | Self::RenameTakenEmail => Some("email_taken"),
@@ -151,7 +138,7 @@ impl Scenario {
         }
     }
 
-    /// Where the server stands while something comes in the way.
+    /// Where the server stops while something gets in its way.
     pub(crate) fn interrupted_at(self) -> Option<&'static str> {
         match self {
             Self::CreateTakenEmail => Some("create.claim-name.after"),
@@ -160,7 +147,7 @@ impl Scenario {
         }
     }
 
-    /// Where the first server dies, whose change another takes over.
+    /// Where the first server dies, before another takes its change over.
     fn left_at(self) -> Option<&'static str> {
         match self {
             Self::ResumeCreate => Some("create.create-collection.after"),
@@ -201,17 +188,17 @@ impl Scenario {
         matches!(self, Self::Restore | Self::ResumeRestore)
     }
 
-    /// Whether a client can make it as it was before.
+    /// Whether a client can undo it.
     pub(crate) fn can_be_undone(self) -> bool {
         self.renames() || self.restores() || (self.deletes() && self.keeps())
     }
 
-    /// Whether deleted organizations are kept.
+    /// Whether the servers keep deleted organizations.
     pub(crate) fn keeps(self) -> bool {
         matches!(self, Self::SoftDelete | Self::ResumeSoftDelete | Self::Purge) || self.restores()
     }
 
-    /// What comes back or goes was deleted before.
+    /// Whether the organization is deleted before.
     fn begins_put_away(self) -> bool {
         self.restores() || self == Self::Purge
     }
@@ -227,18 +214,17 @@ pub(crate) struct Stage {
     pub(crate) place: Place,
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) tally: Arc<Tally>,
-    /// The organization that it is about.
+    /// The organization being changed.
     pub(crate) record: SharedRecord,
-    /// Others that are there, or come.
+    /// Other organizations.
     pub(crate) others: Vec<SharedRecord>,
-    /// What a rename makes of it.
+    /// What an update makes of it.
     to: Shape,
     before: Shape,
     is_disturbed: bool,
 }
 
 impl Stage {
-    /// An empty one.
     pub(crate) async fn new(scenario: Scenario, mongod: &Mongod, more: &Settings, tally: &Arc<Tally>) -> Self {
         let database = mongod.client().await.database(&format!("stage_{}", ObjectId::new()));
         let by_hand = (scenario == Scenario::RenameOccupied).then_some("org_after");
@@ -257,25 +243,16 @@ impl Stage {
             "it-after@chaos.example".clone_into(&mut to.email);
             "another fine password".clone_into(&mut to.password);
         }
-        Self {
-            scenario,
-            place,
-            fleet,
-            tally: tally.clone(),
-            record,
-            others: Vec::new(),
-            to,
-            before,
-            is_disturbed: false,
-        }
+        let (tally, others) = (tally.clone(), Vec::new());
+        Self { scenario, place, fleet, tally, record, others, to, before, is_disturbed: false }
     }
 
-    /// A client of the server in this slot alone.
+    /// A client of one server.
     pub(crate) fn client(&self, slot: usize) -> Client {
         Client::pinned(&self.fleet, slot, &self.tally)
     }
 
-    /// Makes what must be there before, with the helper.
+    /// Sets the scenario up, with the helper. That ends if the victim acts on its own.
     pub(crate) async fn prepare(&mut self) {
         self.fleet.start_in(HELPER, &[]).await;
         let client = self.client(HELPER);
@@ -297,6 +274,9 @@ impl Stage {
                 self.violate(Invariant::Guarded, format!("{point} was not reached"));
             }
         }
+        if !self.scenario.is_asked_for() {
+            self.fleet.kill(HELPER).await;
+        }
     }
 
     fn must(&self, what: &str, told: &Told) {
@@ -305,7 +285,7 @@ impl Stage {
         }
     }
 
-    /// Another organization has the name among those that it kept, although their time is over.
+    /// Leaves the name with another organization, although its time is up.
     async fn keep_name_too_long(&mut self, client: &Client) {
         let holder = SharedRecord::new("holder", "holder");
         self.must("create", &client.create(&holder, ATTEMPTS).await);
@@ -316,10 +296,11 @@ impl Stage {
         orgs.update_one(doc! { "slug": "holder" }, update).await.expect("MongoDB");
     }
 
-    /// Starts the server that will die or stop, by these orders.
+    /// Starts the server that will die or stop, with its orders.
     pub(crate) async fn start_victim(&self, orders: &Settings) {
         let mut settings = orders.clone();
         if self.scenario == Scenario::CreateOverLeftovers {
+            self.fleet.stop(HELPER).await;
             settings.push(("CHAOS_SCRUB_MS", NEVER_MS.to_owned()));
             self.insert_orphan(FIRST_ORPHAN).await;
         }
@@ -329,7 +310,7 @@ impl Stage {
         }
     }
 
-    /// Its first look for leftovers comes right after its start; the leftovers must come later.
+    /// Its first look for leftovers comes right after the start; the scenario's leftovers must come later.
     async fn let_it_scrub_once(&self) {
         let admins = self.place.database.collection::<bson::Document>("admins");
         let is_clear = async || matches!(admins.count_documents(doc! { "email": FIRST_ORPHAN }).await, Ok(0));
@@ -351,7 +332,7 @@ impl Stage {
         self.place.database.create_collection("org_before").validator(tag).await.expect("MongoDB");
     }
 
-    /// What makes the servers begin, where no client asks for it, and what must come at the last moment.
+    /// Makes the servers begin where no client asks for it, and does whatever must come last.
     pub(crate) async fn provoke(&self) {
         if self.scenario.has_leftovers() {
             self.leave_leftovers().await;
@@ -363,7 +344,7 @@ impl Stage {
         }
     }
 
-    /// A client asks the server in this slot for the change.
+    /// A client's request for the change, to one server.
     pub(crate) fn request_of(
         &self,
         slot: usize,
@@ -384,17 +365,14 @@ impl Stage {
         }
     }
 
-    /// What comes in the way while the server stands; once.
+    /// Gets in the way while the server is stopped; only the first call counts.
     pub(crate) async fn disturb(&mut self) {
         if std::mem::replace(&mut self.is_disturbed, true) {
             return;
         }
         match self.scenario {
             Scenario::CreateTakenEmail | Scenario::RenameTakenEmail => {
-                let rival = SharedRecord::new("rival", "rival");
-                let mut shape = rival.lock().any_shape().expect("a shape");
-                shape.email.clone_from(&self.to.email);
-                rival.lock().shape = Possible::certainly(shape);
+                let rival = SharedRecord::with_email("rival", "rival", &self.to.email);
                 self.must("create", &self.client(HELPER).create(&rival, ATTEMPTS).await);
                 self.others.push(rival);
             }
@@ -406,14 +384,14 @@ impl Stage {
         }
     }
 
-    /// Takes away what somebody made by hand, which would count as a stray.
+    /// Removes the collection that was made by hand, which would count as a stray.
     pub(crate) async fn clear_the_way(&self) {
         if self.scenario == Scenario::RenameOccupied {
             self.place.database.collection::<bson::Document>("org_after").drop().await.expect("MongoDB");
         }
     }
 
-    /// Writes down what the change must have come to.
+    /// Records how the change must have ended.
     pub(crate) fn settle(&self, is_made: bool) {
         let mut record = self.record.lock();
         let scenario = self.scenario;
@@ -436,25 +414,23 @@ impl Stage {
         }
     }
 
-    /// What it was called before.
     pub(crate) fn shape_before(&self) -> Shape {
         self.before.clone()
     }
 
-    /// All records; every organization must be one of them.
+    /// Every organization must be one of these.
     pub(crate) fn records(&self) -> Vec<SharedRecord> {
         let mut records = vec![self.record.clone()];
         records.extend(self.others.iter().cloned());
         records
     }
 
-    /// Everything is as it must be.
     pub(crate) async fn check(&self, when: &str) {
         self.record.lock().remark(&format!("checked {when}"));
         checker::check(&self.place, &self.records(), &self.tally).await;
     }
 
-    /// The names and emails that the change gave up can be had by others, and those that it has cannot.
+    /// Others can take the names and emails that the change gave up, but not those that it holds.
     pub(crate) async fn check_freedom(&mut self, slot: usize, is_made: bool) {
         let (from, to) = ("before".to_owned(), self.to.clone());
         let life = self.record.lock().life.clone();
@@ -479,12 +455,8 @@ impl Stage {
     }
 
     async fn must_be_free(&mut self, slot: usize, name: &str, email: Option<String>) {
-        let newcomer = SharedRecord::new("newcomer", name);
-        if let Some(email) = email {
-            let mut shape = newcomer.lock().any_shape().expect("a shape");
-            shape.email = email;
-            newcomer.lock().shape = Possible::certainly(shape);
-        }
+        let email = email.unwrap_or_else(|| "newcomer@chaos.example".to_owned());
+        let newcomer = SharedRecord::with_email("newcomer", name, &email);
         let client = self.client(slot);
         let deadline = Instant::now() + FREE_LIMIT;
         loop {
@@ -494,7 +466,7 @@ impl Stage {
                 return;
             }
             if Instant::now() > deadline {
-                return self.violate(Invariant::Names, format!("{name} does not get free: {told}"));
+                return self.violate(Invariant::Names, format!("{name} does not become free: {told}"));
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -506,7 +478,7 @@ impl Stage {
         self.tally.violate(Violation { history, ..Violation::new(invariant, &about, text) });
     }
 
-    /// Ends its servers; its database goes too, unless somebody must look at it.
+    /// Ends the servers, and drops the database unless it has violations to inspect.
     pub(crate) async fn end(&self, before: usize) {
         checker::check_doctor(&self.place, &self.tally).await;
         self.fleet.end().await;

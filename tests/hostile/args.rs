@@ -1,4 +1,4 @@
-//! The command line: which rows, and how long each.
+//! The command line: which rows to run, and how long each.
 
 use std::time::Duration;
 
@@ -6,28 +6,28 @@ use clap::Parser;
 
 use crate::rows::{NOBODY, ROWS, Row};
 
-/// Attacks a server in every way that is known, and shows what somebody else on it feels.
+/// Attacks a server in every known way, and shows what another tenant feels.
 #[derive(Debug, Parser)]
 #[command(name = "hostile")]
 pub(crate) struct Arguments {
     /// Only these rows; `1` stands for 1b and 1c too
     #[arg(long, value_name = "ROW", value_delimiter = ',')]
     rows: Vec<String>,
-    /// The form for CI: every row, but shortly, and nothing is judged by time
+    /// The form for CI: every row, but shorter, and nothing judged by time
     #[arg(long)]
     short: bool,
     /// How long each attack lasts
     #[arg(long, value_name = "SECONDS")]
     seconds: Option<f64>,
-    /// Writes the table into docs/BENCHMARKS.md, if all is committed
+    /// Writes the table into docs/BENCHMARKS.md, if everything is committed
     #[arg(long)]
     record: bool,
-    /// What cargo says to a benchmark
+    /// Passed by cargo
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-/// What is done.
+/// What to run.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) rows: Vec<&'static Row>,

@@ -1,4 +1,4 @@
-//! The attackers' process: clients from other addresses, bounded in number and time, that count what they are answered.
+//! The attackers' process: clients from other addresses, bounded in number and time, that count their answers.
 
 use std::cell::{Cell, RefCell};
 use std::net::Ipv4Addr;
@@ -13,25 +13,25 @@ use crate::orders::{AttackOrders, Counts, Tenant};
 use crate::rows::ROWS;
 use crate::wire::{Outcome, Wire};
 
-/// How many addresses strangers come from, where a row does not say otherwise.
+/// Addresses of strangers, unless a row says otherwise.
 pub(crate) const STRANGERS: usize = 3;
-/// How long a client waits before it tries again. Less would measure how fast this machine refuses.
+/// The pause before a retry. A shorter one would measure how fast this machine refuses.
 pub(crate) const PAUSE: Duration = Duration::from_millis(100);
-/// What the process needs of open files for itself.
+/// Open files that the process needs for itself.
 const OWN_FILES: u64 = 64;
 
-/// An attack that is under way.
+/// A running attack.
 pub(crate) struct Attack {
     pub(crate) orders: AttackOrders,
     until: Instant,
     counts: RefCell<Counts>,
-    /// How many wait for an answer right now.
+    /// Clients that wait for an answer right now.
     waiting: Cell<u64>,
 }
 
-/// Does as it is told, and says what came of it.
+/// Carries out its orders and returns how often each answer came.
 pub(crate) async fn run(orders: AttackOrders) -> Counts {
-    // Attackers have machines of their own: what these take of this one is not theirs to take.
+    // Real attackers have their own machines, so these should not take this one's CPU.
     let _priority = nice(5);
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum.or(limit.current);
@@ -39,7 +39,7 @@ pub(crate) async fn run(orders: AttackOrders) -> Counts {
     let row = ROWS.iter().find(|row| row.id == orders.row).expect("a row");
     let until = Instant::now() + orders.lasts;
     let attack = Rc::new(Attack { orders, until, counts: RefCell::default(), waiting: Cell::new(0) });
-    // Whatever is not over then is dropped, and its connections with it.
+    // Drops whatever is unfinished, with its connections.
     let _over = timeout_at(until, (row.attack)(attack.clone())).await;
     match attack.waiting.get() {
         0 => {}
@@ -48,7 +48,7 @@ pub(crate) async fn run(orders: AttackOrders) -> Counts {
     attack.counts.take()
 }
 
-/// An address that strangers have, the same for the same number. None shares a network with another, or with the victim.
+/// The address of the n-th stranger. None shares a network with another, or with the victim.
 pub(crate) fn stranger(number: usize) -> Ipv4Addr {
     Ipv4Addr::new(127, u8::try_from(1 + number % 200).expect("at most 200"), 0, 1)
 }
@@ -59,7 +59,7 @@ impl Attack {
         &self.orders.tenants[number % self.orders.tenants.len()]
     }
 
-    /// So many clients at once, or as many as there can be files.
+    /// Runs this many clients at once, or as many as open files allow.
     pub(crate) async fn by<F: Future<Output = ()>>(&self, clients: usize, client: impl Fn(usize) -> F) {
         let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX).saturating_sub(OWN_FILES);
         let possible = usize::try_from(files).unwrap_or(usize::MAX).min(clients);
@@ -69,8 +69,7 @@ impl Attack {
         join_all((0..possible).map(client)).await;
     }
 
-    /// So many clients of strangers' addresses, or of an account, that send something again and again, whatever they are
-    /// answered.
+    /// Runs clients from some addresses that keep sending requests, whatever the answer.
     pub(crate) async fn again(&self, clients: usize, addresses: usize, make: impl Fn(usize, u64) -> Vec<u8>) {
         let make = &make;
         self.by(clients, async |client| {
@@ -91,13 +90,13 @@ impl Attack {
         .await;
     }
 
-    /// A connection, if there is one to be had.
+    /// Opens a connection, and counts a failure.
     pub(crate) async fn open(&self, from: Ipv4Addr) -> Option<Wire> {
         let wire = Wire::open(from, self.orders.address).await;
         wire.inspect_err(|_refused| self.add(&Outcome::Unreachable.to_string(), 1)).ok()
     }
 
-    /// The same with so little room that the server soon cannot send.
+    /// The same with so small a buffer that the server soon cannot send.
     pub(crate) async fn open_narrow(&self, from: Ipv4Addr) -> Option<Wire> {
         let wire = Wire::open_narrow(from, self.orders.address).await;
         wire.inspect_err(|_refused| self.add(&Outcome::Unreachable.to_string(), 1)).ok()
@@ -116,7 +115,7 @@ impl Attack {
         *self.counts.borrow_mut().entry(what.to_owned()).or_default() += times;
     }
 
-    /// Waits until so much of its time is over.
+    /// Waits until this share of the attack's time is over.
     pub(crate) async fn until(&self, share: f64) {
         let began = self.until - self.orders.lasts;
         tokio::time::sleep_until(began + self.orders.lasts.mul_f64(share)).await;

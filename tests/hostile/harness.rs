@@ -1,4 +1,4 @@
-//! Runs the rows, each with a fresh server, and says what was not as it must be.
+//! Runs the rows, each with a fresh server, and reports violations.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -6,29 +6,25 @@ use std::time::Duration;
 use crate::args::Plan;
 use crate::orders::{ATTACK, AttackOrders, Counts, Felt, VICTIM, VictimOrders, end, start};
 use crate::record::{Marks, Record};
-use crate::rows::{NOBODY, Row};
+use crate::rows::{Conditions, NOBODY, Row};
 use crate::small_disk::{self, Task};
 use crate::stage::{Stage, Stock};
 use crate::support::mongo::Mongod;
 use crate::table::{self, COLUMNS, Outcome, Seen};
 use crate::watch;
 
-/// Where the table is in the document.
 const MARKS: Marks = Marks { begin: "<!-- hostile: written by make hostile -->", end: "<!-- end hostile -->" };
 
-/// All rows of the plan, one after another.
 pub(crate) async fn run(plan: &Plan) -> ExitCode {
     let record = plan.is_recorded.then(|| Record::of_commit(MARKS));
     if let Some(None) = record {
-        eprintln!(
-            "What is recorded must be of a commit. Commit first, or run a part: make hostile HOSTILE=\"--rows 3\""
-        );
+        eprintln!("Only a commit can be recorded. Commit first, or run a part: make hostile HOSTILE=\"--rows 3\"");
         return ExitCode::from(2);
     }
     let cost = if plan.is_short { "8" } else { "12" };
     let stocks: Vec<Stock> = plan.rows.iter().flat_map(|row| row.stocks).copied().collect();
     let mut stage = Stage::set(Mongod::started().await, cost, &stocks).await;
-    println!("p50 / p99 (p99 in times of the victim's alone); {:?} of each attack", plan.lasts);
+    println!("p50 / p99 (× the p99 without an attack); {:?} for each attack", plan.lasts);
     table::print(&COLUMNS.map(|(name, _)| name));
     let (mut outcomes, mut lines) = (Vec::<Outcome>::new(), Vec::new());
     for row in &plan.rows {
@@ -54,18 +50,13 @@ pub(crate) async fn run(plan: &Plan) -> ExitCode {
     verdict(&outcomes)
 }
 
-/// One row, from a fresh server to what is left afterwards.
+/// Runs one row on a fresh server.
 pub(crate) async fn attack(stage: &Stage, row: &'static Row, lasts: Duration) -> Seen {
     let conditions = &row.conditions;
     let server = stage.serve(conditions.settings, conditions.open_files).await;
     let (address, victim) = (server.address, stage.victim());
-    let told = VictimOrders {
-        address,
-        tenant: victim.clone(),
-        login_every: conditions.login_every,
-        is_streaming: conditions.is_streaming,
-    };
-    let watching = start(VICTIM, &told);
+    let Conditions { login_every, is_streaming, .. } = *conditions;
+    let watching = start(VICTIM, &VictimOrders { address, tenant: victim.clone(), login_every, is_streaming });
     let tenants = stage.tenants(row.stocks);
     let lasts = lasts.max(conditions.at_least);
     let told = AttackOrders { row: row.id.to_owned(), address, lasts, tenants, victim: victim.clone() };
@@ -87,7 +78,7 @@ pub(crate) async fn attack(stage: &Stage, row: &'static Row, lasts: Duration) ->
     Seen { felt, answered, peak_resident, left_at_work, broken }
 }
 
-/// Says what was not as it must be.
+/// Prints the violations.
 fn verdict(outcomes: &[Outcome]) -> ExitCode {
     let mut code = ExitCode::SUCCESS;
     for outcome in outcomes {

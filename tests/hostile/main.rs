@@ -1,10 +1,10 @@
-//! `make hostile`: neighbours who want everything for themselves, and what one who wants little feels of it.
+//! `make hostile`: greedy neighbours, and what a modest one feels of them.
 //!
-//! Each row of the table ([`rows`]) is one attack on a real server over a real mongod. The victim ([`victim`]) and the
-//! attackers ([`attackers`]) are processes of their own, from addresses of their own. What must hold whatever the time is
-//! asserted; times are only told, and judged in the long form.
+//! Each row of the table ([`rows`]) is an attack on a real server on a real mongod. The victim ([`victim`]) and the attackers
+//! ([`attackers`]) are separate processes with separate addresses. What does not depend on time is asserted; times are only
+//! shown, and judged in the long form.
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test that cannot go on says why")]
-#![expect(clippy::disallowed_methods, reason = "it looks at MongoDB past the repositories, and at the calendar")]
+#![expect(clippy::disallowed_methods, reason = "it reads MongoDB without the repositories, and the calendar")]
 
 mod args;
 mod attackers;
@@ -40,10 +40,10 @@ use tokio::runtime::Builder;
 
 fn main() -> ExitCode {
     if !cfg!(target_os = "linux") {
-        eprintln!("Not run: the addresses of the attackers, and /proc, are Linux'.");
+        eprintln!("Not run: the attackers' addresses and /proc need Linux.");
         return ExitCode::SUCCESS;
     }
-    // One thread: whatever the clients use the server lacks.
+    // One thread, because clients take their CPU time from the server.
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {

@@ -1,4 +1,4 @@
-//! What the harness tells the processes that it starts, and what they tell it: JSON as their argument and on their output.
+//! How the harness talks to the processes that it starts: JSON as their argument and on their output.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// An organization whose admin is logged in.
+/// An organization with its admin's token.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Tenant {
     pub(crate) name: String,
@@ -17,39 +17,38 @@ pub(crate) struct Tenant {
     pub(crate) collection: String,
 }
 
-/// What the victim does, until its input ends.
+/// The victim's orders, until its input ends.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct VictimOrders {
     pub(crate) address: SocketAddr,
     pub(crate) tenant: Tenant,
-    /// From one login to the next.
     pub(crate) login_every: Duration,
-    /// Whether it imports and exports now and then.
+    /// Whether it imports and exports.
     pub(crate) is_streaming: bool,
 }
 
-/// What the attackers do.
+/// The attackers' orders.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct AttackOrders {
     pub(crate) row: String,
     pub(crate) address: SocketAddr,
     pub(crate) lasts: Duration,
     pub(crate) tenants: Vec<Tenant>,
-    /// Whom they attack, as far as strangers know it: without the token.
+    /// The victim. Attackers must not use its token.
     pub(crate) victim: Tenant,
 }
 
-/// How often something happened, by what it was.
+/// How often each thing happened.
 pub(crate) type Counts = BTreeMap<String, u64>;
 
-/// What the victim felt: how long each kind of call took, in microseconds, and what it was refused.
+/// What the victim felt: how long each kind of call took, in microseconds, and what was refused.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Felt {
     pub(crate) took: BTreeMap<Call, Vec<u64>>,
     pub(crate) refusals: Counts,
 }
 
-/// What the victim does.
+/// The victim's calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Call {
@@ -62,44 +61,33 @@ pub(crate) enum Call {
 }
 
 impl Call {
-    /// The columns of the table; the others are only not to be refused.
+    /// The table's columns; the others must only not be refused.
     pub(crate) const TIMED: [Self; 4] = [Self::Read, Self::Login, Self::Live, Self::Ready];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Login => "login",
-            Self::Live => "live",
-            Self::Ready => "ready",
-            Self::Import => "import",
-            Self::Export => "export",
-        }
-    }
 }
 
-/// What the first argument says when this program is not the harness.
+/// The first argument of the processes that the harness starts.
 pub(crate) const VICTIM: &str = "victim";
 pub(crate) const ATTACK: &str = "attack";
 
-/// This program again, in another part.
+/// Starts this program in another role.
 pub(crate) fn start(part: &str, orders: &impl Serialize) -> Child {
     start_as(Command::new(std::env::current_exe().expect("this program")), part, orders)
 }
 
-/// The same by a command that ends with this program.
+/// The same through a command whose last argument is this program.
 pub(crate) fn start_as(mut command: Command, part: &str, orders: &impl Serialize) -> Child {
     let orders = serde_json::to_string(orders).expect("JSON");
     command.args([part, &orders]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it runs")
 }
 
-/// Lets it end, and gives what it says; nothing if it failed.
+/// Closes a process's input and returns its report; `None` if it failed.
 pub(crate) async fn end<T: DeserializeOwned>(mut child: Child) -> Option<T> {
     drop(child.stdin.take());
     let output = tokio::task::spawn_blocking(|| child.wait_with_output()).await.expect("no panic").expect("it ran");
     output.status.success().then(|| serde_json::from_slice(&output.stdout).ok()).flatten()
 }
 
-/// Says the last word of a process that was started so.
+/// Prints a process's report.
 pub(crate) fn report(result: &impl Serialize) {
     println!("{}", serde_json::to_string(result).expect("JSON"));
 }

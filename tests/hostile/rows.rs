@@ -1,4 +1,4 @@
-//! The table of attacks. A new limit comes with its row.
+//! The table of attacks. Every new limit gets a row.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,11 +12,10 @@ use crate::stage::{Settings, Stock};
 
 /// One attack.
 pub(crate) struct Row {
-    /// What it is called on the command line: rows with the same number are of one kind.
+    /// The name on the command line; rows of one kind share a number.
     pub(crate) id: &'static str,
-    /// What it is, for people.
     pub(crate) title: &'static str,
-    /// The organizations that take part in it.
+    /// The attackers' organizations.
     pub(crate) stocks: &'static [Stock],
     pub(crate) attack: fn(Rc<Attack>) -> LocalBoxFuture<'static, ()>,
     pub(crate) conditions: Conditions,
@@ -24,19 +23,19 @@ pub(crate) struct Row {
 
 /// What is special about a row.
 pub(crate) struct Conditions {
-    /// The server's settings beside the usual ones.
+    /// Extra settings of the server.
     pub(crate) settings: Settings,
-    /// How many files the server may open.
+    /// The server's limit of open files.
     pub(crate) open_files: Option<u32>,
-    /// From one login of the victim's to the next.
+    /// The interval of the victim's logins.
     pub(crate) login_every: Duration,
     /// Whether the victim imports and exports.
     pub(crate) is_streaming: bool,
-    /// Less time would not show anything.
+    /// A shorter attack would show nothing.
     pub(crate) at_least: Duration,
-    /// Whether MongoDB's disk is a small one.
+    /// Whether MongoDB has a small disk.
     pub(crate) has_small_disk: bool,
-    /// What must be so of the attackers' answers: what is not, if it is not.
+    /// Checks the attackers' answers, and says what is wrong with them.
     pub(crate) demands: fn(&Counts) -> Option<String>,
 }
 
@@ -50,25 +49,24 @@ impl Conditions {
         has_small_disk: false,
         demands: |_| None,
     };
-    /// Streams are what is fought for.
     const STREAMING: Self = Self { is_streaming: true, ..Self::USUAL };
-    /// For longer than the victim waits to hear that the server lives.
+    /// Longer than the victim waits for `/health/live`.
     const FEW_FILES: Self = Self { open_files: Some(256), at_least: Duration::from_secs(6), ..Self::USUAL };
-    /// The usual limit of logins, within which the victim stays.
+    /// The default limit of logins, which the victim stays within.
     const LIMITED_LOGINS: Self = Self {
         settings: &[("LOGIN_ATTEMPTS_PER_MINUTE", "10")],
         login_every: Duration::from_millis(1_300),
-        // Twice what 20 networks may try in a minute.
+        // Twice the attempts of 20 networks in a minute.
         demands: told_at_most::<400>,
         ..Self::USUAL
     };
-    /// Twice what strangers of three addresses may create in a minute.
+    /// Twice the creations of three addresses in a minute.
     const FEW_CREATIONS: Self = Self { demands: told_at_most::<120>, ..Self::USUAL };
-    /// Twice what one address may learn in a minute, of emails and of names.
+    /// Twice the emails, and the names, that one address may ask about in a minute.
     const FEW_EMAILS: Self = Self { demands: told_at_most::<40>, ..Self::USUAL };
     const FEW_NAMES: Self = Self { demands: told_at_most::<600>, ..Self::USUAL };
     const SAME_KEYS: Self = Self { demands: strangers::check_keys, ..Self::USUAL };
-    /// A mark that is above what the attackers can write before the server looks again.
+    /// The mark leaves more than the attackers can write before the server's next look.
     const SMALL_DISK: Self = Self {
         settings: &[("MIN_FREE_STORAGE_PERCENT", "30")],
         has_small_disk: true,
@@ -99,35 +97,32 @@ impl Row {
         self
     }
 
-    /// Whether this names the row: by itself, or by its number.
+    /// Whether this is the row's id or number.
     pub(crate) fn is_called(&self, id: &str) -> bool {
         self.id == id || self.id.trim_end_matches(char::is_alphabetic) == id
     }
 }
 
-/// A row's attack from a function that borrows it.
+/// Makes a row's attack of an async function that borrows it.
 macro_rules! attack {
     ($function:path) => {
         |attack| Box::pin(async move { $function(&attack).await })
     };
 }
 
-/// How often attackers may be told something, instead of being refused for now: by attacks that are meant to learn or to
-/// change something.
+/// Limits how often attackers get a real answer instead of a refusal, for attacks that try to learn or to change something.
 fn told_at_most<const MOST: u64>(answered: &Counts) -> Option<String> {
     let is_told = |what: &str| what.starts_with(['2', '4']) && !what.starts_with("429");
     let told: u64 = answered.iter().filter(|(what, _)| is_told(what)).map(|(_, times)| times).sum();
-    (told > MOST).then(|| format!("attackers were told what they wanted {told} times, at most {MOST} are expected"))
+    (told > MOST).then(|| format!("attackers got {told} real answers, at most {MOST} are expected"))
 }
 
-/// The victim alone, against which all others are held.
+/// The victim alone, the baseline of all other rows.
 pub(crate) static NOBODY: &str = "0";
 
-/// The organizations of rows that take two.
 const TWO: &[Stock] = &[Stock::Empty, Stock::AlsoEmpty];
 const PAGES: &[Stock] = &[Stock::Pages, Stock::AlsoPages];
 
-/// Every row.
 pub(crate) static ROWS: &[Row] = &[
     Row::new(NOBODY, "nobody: the victim alone", &[], |attack| Box::pin(async move { attack.until(1.0).await })),
     Row::new("1", "120 lists with a quadratic pattern", &[Stock::Strings], attack!(queries::quadratic_patterns)),

@@ -1,5 +1,4 @@
-//! A row whose mongod has a small disk: all of it runs in a process that has mounted a file system which nobody else sees,
-//! and which is gone with it.
+//! A row whose mongod has a small disk: it runs in a process with a private mount, which disappears with it.
 
 use std::io::Seek;
 use std::process::{Command, Stdio};
@@ -15,16 +14,16 @@ use crate::stage::{DATABASE, Stage, noise};
 use crate::support::mongo::Mongod;
 use crate::table::Seen;
 
-/// What the first argument of that process says.
+/// That process's first argument.
 pub(crate) const SMALL_DISK: &str = "small-disk";
 /// Leaves room for the row; the rest is filled before.
 const SIZE: &str = "size=640m";
-/// How much of the disk is used when the attack begins.
+/// The part of the disk that is used when the attack begins.
 const FILLED: f64 = 0.5;
-/// Small logs and a small oplog: what fills the disk is to be data.
+/// Small logs and a small oplog, so that data fills the disk.
 const ARGUMENTS: &str = "--replSet rs0 --oplogSize 64 --wiredTigerEngineConfigString=log=(file_max=8MB,prealloc=false)";
 
-/// What that process does.
+/// That process's orders.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Task {
     pub(crate) row: String,
@@ -32,7 +31,7 @@ pub(crate) struct Task {
     pub(crate) lasts: Duration,
 }
 
-/// Lets the row run there; nothing where nobody may mount anything.
+/// Runs the row in such a process; `None` where mounting is not allowed.
 pub(crate) async fn run_apart(task: &Task) -> Option<Seen> {
     let directory = tempfile::tempdir().expect("a directory");
     let mount = format!("mount -t tmpfs -o {SIZE} tmpfs \"$0\"");
@@ -45,10 +44,10 @@ pub(crate) async fn run_apart(task: &Task) -> Option<Seen> {
     if !probe.is_ok_and(|status| status.success()) {
         return None;
     }
-    // Whatever makes temporary files there makes them on the small disk.
+    // Temporary files go to the small disk.
     let mut command = inside(&format!("{mount} && TMPDIR=\"$0\" exec \"$@\""));
     command.arg(std::env::current_exe().expect("this program"));
-    // A mongod whose disk is full says so at length.
+    // A mongod with a full disk logs a lot, which is shown only after a failure.
     let mut said = tempfile::tempfile().expect("a file");
     command.stderr(said.try_clone().expect("a file"));
     let seen = orders::end(orders::start_as(command, SMALL_DISK, task)).await;
@@ -60,7 +59,7 @@ pub(crate) async fn run_apart(task: &Task) -> Option<Seen> {
     Some(seen.unwrap_or_else(failed))
 }
 
-/// The row, in the process that has the small disk.
+/// Runs the row, in the process with the small disk.
 pub(crate) async fn run(task: Task) -> Seen {
     let row = ROWS.iter().find(|row| row.id == task.row).expect("a row");
     let mut mongod = Mongod::stopped_with(ARGUMENTS);
@@ -70,7 +69,7 @@ pub(crate) async fn run(task: Task) -> Seen {
     harness::attack(&stage, row, task.lasts).await
 }
 
-/// Fills the disk with an organization's documents, up to where the attack goes on.
+/// Fills the disk with an organization's documents, up to where the attack begins.
 async fn fill(stage: &Stage, tenant: &Tenant) {
     let collection = stage.client.database(DATABASE).collection::<Document>(&tenant.collection);
     let document = doc! { "t": noise(1, 1 << 20) };
@@ -79,7 +78,7 @@ async fn fill(stage: &Stage, tenant: &Tenant) {
     }
 }
 
-/// The part of the disk that is used, as MongoDB says.
+/// The used part of the disk, according to MongoDB.
 async fn used(stage: &Stage) -> f64 {
     let stats = stage.client.database(DATABASE).run_command(doc! { "dbStats": 1 }).await.expect("statistics");
     let number = |name: &str| stats.get_f64(name).expect("a number");

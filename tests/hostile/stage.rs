@@ -1,5 +1,4 @@
-//! Where it happens: a mongod with organizations in it, and for each row a server of its own, so that no row meets what
-//! the one before left behind.
+//! A mongod with organizations in it, and a fresh server for each row, so that no row is affected by the one before.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -21,26 +20,23 @@ use crate::wire::Wire;
 pub(crate) const DATABASE: &str = "master_db";
 /// The document that the victim reads.
 pub(crate) const VICTIMS_DOCUMENT: &str = "mine";
-/// What the victim's organization is called.
+/// The name of the victim's organization.
 pub(crate) const VICTIM: &str = "victim";
-/// How long a server may take to get ready.
+/// How long a server may take to become ready.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// Settings of a server beside the usual ones.
+/// Extra settings of a server.
 pub(crate) type Settings = &'static [(&'static str, &'static str)];
 
-/// What an attackers' organization has in its collection, and is called.
+/// An attackers' organization, by the contents of its collection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Stock {
-    /// Nothing.
     Empty,
-    /// Nothing, for a second one.
     AlsoEmpty,
-    /// Strings of up to a megabyte that regular expressions have a hard time with.
+    /// Strings of up to a megabyte that are hard on regular expressions.
     Strings,
-    /// Documents of a megabyte, more than a page takes.
+    /// Documents of a megabyte, more than fit a page.
     Pages,
-    /// The same, for a second one.
     AlsoPages,
     /// Very many small documents.
     Many,
@@ -58,13 +54,13 @@ impl Stock {
         }
     }
 
-    /// Its documents, put there past every server.
+    /// Inserts its documents directly into MongoDB.
     async fn fill(self, collection: &Collection<Document>) {
         match self {
             Self::Empty | Self::AlsoEmpty => {}
             Self::Strings => insert(collection, hard_strings().map(|text| doc! { "t": text })).await,
             Self::Pages | Self::AlsoPages => {
-                // Packing it is work.
+                // Incompressible, so that gzip works hard.
                 let page = |n: u32| doc! { "_id": n, "t": noise(n.into(), 1_000_000) };
                 insert(collection, (1..=16).map(page)).await;
             }
@@ -73,7 +69,7 @@ impl Stock {
     }
 }
 
-/// Each is the worst for something: a quadratic search, an email's pattern, words in any case.
+/// The worst case for a quadratic search, an email pattern, and a list of words.
 fn hard_strings() -> impl Iterator<Item = String> {
     let of_length = |text: &str, bytes: usize| text.repeat(bytes / text.len());
     let dots = format!("a@{}", of_length(".ab", 990_000));
@@ -81,11 +77,11 @@ fn hard_strings() -> impl Iterator<Item = String> {
     [of_length("a", 250_000), of_length("a", 990_000), dots, words].into_iter()
 }
 
-/// Text that no compression makes smaller than it must, without what JSON escapes; another for another seed.
+/// Incompressible text of characters that JSON does not escape; different for each seed.
 pub(crate) fn noise(seed: u64, bytes: usize) -> String {
     let mut state = seed;
     let letters = std::iter::repeat_with(|| {
-        // A generator of Knuth's; its upper bits are good enough.
+        // Knuth's linear congruential generator; its upper bits are good enough.
         state = state.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
         char::from(b'0' + u8::try_from(state >> 58).expect("6 bits"))
     });
@@ -99,7 +95,7 @@ async fn insert(collection: &Collection<Document>, documents: impl Iterator<Item
     }
 }
 
-/// A mongod, and the organizations that were made in it.
+/// A mongod with organizations.
 pub(crate) struct Stage {
     mongod: Mongod,
     pub(crate) client: Client,
@@ -109,7 +105,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// With a victim, and organizations for these stocks.
+    /// Creates the victim and an organization for each stock.
     pub(crate) async fn set(mongod: Mongod, cost: &str, stocks: &[Stock]) -> Self {
         let client = mongod.client().await;
         let mut stage = Self { mongod, client, cost: cost.to_owned(), tenants: HashMap::new() };
@@ -139,7 +135,7 @@ impl Stage {
         stocks.iter().map(|stock| self.tenants[stock.name()].clone()).collect()
     }
 
-    /// A server that is ready, with these settings, and allowed so many open files.
+    /// Starts a server with these settings and this limit of open files.
     pub(crate) async fn serve(&self, settings: Settings, open_files: Option<u32>) -> Server {
         let mut command = Command::new("sh");
         let limit = open_files.map(|files| format!("ulimit -n {files}; ")).unwrap_or_default();
@@ -150,12 +146,12 @@ impl Stage {
             ("SALT_ROUNDS", &self.cost),
             ("RUST_LOG", "warn,tenantry=info,tenantry::http=error"),
         ]);
-        // The victim logs in more often than people do.
+        // The victim logs in more often than a person would.
         command.env("LOGIN_ATTEMPTS_PER_MINUTE", "1000").envs(settings.iter().copied());
         Server::start(command).await
     }
 
-    /// Ends whatever is still at work in MongoDB, which nothing else can in the middle of a regular expression.
+    /// Restarts MongoDB to end running operations: nothing else interrupts a regular expression.
     pub(crate) async fn clear(&mut self) {
         self.mongod.kill();
         self.mongod.start().await;
@@ -180,16 +176,16 @@ impl Server {
         let mut server = Self { process: process.expect("it runs"), address: unknown, directory };
         let deadline = Instant::now() + START_LIMIT;
         while !server.is_ready().await {
-            assert!(Instant::now() < deadline, "the server does not get ready: {}", server.log());
+            assert!(Instant::now() < deadline, "the server does not become ready: {}", server.log());
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         server
     }
 
-    /// Whether it answers that it is ready, once its log says where it listens.
+    /// Whether it is ready, once its log has its address.
     async fn is_ready(&mut self) -> bool {
         let log = self.log();
-        // A whole line, not the beginning of one.
+        // The line may not be complete yet.
         let line = log.split_once("address=").and_then(|(_, rest)| rest.split_once([' ', '\n']));
         let Some((address, _)) = line else { return false };
         self.address = address.parse().expect("an address");
@@ -205,7 +201,7 @@ impl Server {
         self.process.id()
     }
 
-    /// An organization of this name, with its admin logged in.
+    /// Creates an organization and logs its admin in.
     async fn make_tenant(&self, name: &str) -> Tenant {
         let email = format!("admin@{}.example", name.replace(' ', "-"));
         let body = json!({ "organization_name": name, "email": email, "password": PASSWORD });
@@ -216,7 +212,7 @@ impl Server {
         Tenant { name: name.replace(' ', "%20"), email, token, collection }
     }
 
-    /// One call that must succeed; its answer.
+    /// A call that must succeed.
     async fn call(&self, path: &str, body: &Value) -> Value {
         let mut connection = crate::load::Connection::open(self.address).await;
         let answer = connection.ask(&request("POST", path, None, Some(&body.to_string()))).await;
@@ -226,7 +222,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It cannot fail in a way that matters: what is over already is over.
+        // Fails only if the process is already gone.
         let _gone = self.process.kill();
         let _status = self.process.wait();
     }

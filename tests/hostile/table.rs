@@ -1,4 +1,4 @@
-//! The table: what the victim felt in each row, whether that is as it must be, and whether it is as it should.
+//! The table: what the victim felt in each row, which violations there were, and whether the goals were reached.
 
 use std::time::Duration;
 
@@ -8,50 +8,50 @@ use crate::orders::{Call, Counts, Felt};
 use crate::rows::Row;
 use crate::stats::Measured;
 
-/// The most memory that the server may ever have, in MiB.
+/// The server's memory limit in MiB.
 const MEMORY_MAX: u64 = 320;
-/// What may be answered with a 5xx: that there is no room now, or on the disk.
+/// The only 5xx answers allowed: no room now, or on the disk.
 const TOLD_TO_WAIT: [&str; 2] = ["503 ", "507 "];
-/// The longest that reads should take, in milliseconds, or else in times of what they take when nobody attacks.
+/// The goal for reads: milliseconds, or times what they take without an attack.
 const READ_GOAL: (f64, f64) = (300.0, 20.0);
-/// The longest that it should take to hear that the process lives, in milliseconds.
+/// The goal for `/health/live`, in milliseconds.
 const LIVE_GOAL: f64 = 100.0;
 
 /// What was seen in a row.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Seen {
     pub(crate) felt: Felt,
-    /// What the attackers were answered.
+    /// The attackers' answers.
     pub(crate) answered: Counts,
-    /// The most memory that the server had, in MiB; nothing if it died.
+    /// The server's peak memory in MiB; `None` if it died.
     pub(crate) peak_resident: Option<u64>,
-    /// What MongoDB still did for attackers who had left; nothing if it did not say.
+    /// Operations that MongoDB still ran for attackers that had left; `None` if it did not answer.
     pub(crate) left_at_work: Option<usize>,
-    /// What else was not as it must be.
+    /// Other violations.
     pub(crate) broken: Vec<String>,
 }
 
-/// What came of one row.
+/// The result of a row.
 pub(crate) struct Outcome {
     pub(crate) row: &'static Row,
-    /// Nothing where this machine does not allow what the row needs.
+    /// `None` where this machine does not allow what the row needs.
     pub(crate) seen: Option<Seen>,
 }
 
 impl Seen {
-    /// What must be so whatever the time, and is not.
+    /// Violations that do not depend on time.
     fn violations(&self) -> Vec<String> {
         let mut found = self.broken.clone();
         let refusals = self.felt.refusals.iter();
         found.extend(refusals.map(|(what, times)| format!("the victim was refused: {what}, {times} times")));
         match self.peak_resident {
             Some(peak) if peak <= MEMORY_MAX => {}
-            Some(peak) => found.push(format!("the server had {peak} MiB of memory, {MEMORY_MAX} are allowed")),
+            Some(peak) => found.push(format!("the server used {peak} MiB of memory, {MEMORY_MAX} are allowed")),
             None => found.push("the server died".to_owned()),
         }
         match self.left_at_work {
             Some(0) => {}
-            Some(left) => found.push(format!("{left} operations were left at work in MongoDB")),
+            Some(left) => found.push(format!("{left} operations were left running in MongoDB")),
             None => found.push("MongoDB did not answer".to_owned()),
         }
         let failures = self.answered.iter().filter(|(what, _)| what.starts_with('5'));
@@ -66,7 +66,7 @@ impl Seen {
         (!times.is_empty()).then(|| Measured::of(times, Duration::from_secs(1)))
     }
 
-    /// The median and the 99th percentile of a call in milliseconds, and how many times as much as it is alone.
+    /// A call's median and 99th percentile in milliseconds, and the ratio to the 99th percentile without an attack.
     fn timed(&self, call: Call, alone: Option<&Self>, is_judged: bool) -> String {
         let Some(measured) = self.measured(call) else { return "–".to_owned() };
         let times = format!("{} / {}", short(measured.p50), short(measured.p99));
@@ -80,7 +80,7 @@ impl Seen {
     }
 }
 
-/// Whether a goal is reached, for what has one.
+/// Whether a call's goal is reached, if it has one.
 fn is_reached(call: Call, p99: f64, alone: f64) -> Option<bool> {
     match call {
         Call::Read => Some(p99 <= READ_GOAL.0 || p99 <= READ_GOAL.1 * alone),
@@ -90,19 +90,19 @@ fn is_reached(call: Call, p99: f64, alone: f64) -> Option<bool> {
 }
 
 impl Outcome {
-    /// What must be so whatever the time, and is not.
+    /// Violations that do not depend on time.
     pub(crate) fn violations(&self) -> Vec<String> {
-        let mut found = self.seen.as_ref().map(Seen::violations).unwrap_or_default();
-        let breach = self.seen.as_ref().and_then(|seen| (self.row.conditions.demands)(&seen.answered));
-        found.extend(breach);
+        let Some(seen) = &self.seen else { return Vec::new() };
+        let mut found = seen.violations();
+        found.extend((self.row.conditions.demands)(&seen.answered));
         found
     }
 
-    /// Its line of the table, beside the victim's when nobody attacks.
+    /// The row's line in the table; `alone` is the row without an attack.
     pub(crate) fn cells(&self, alone: Option<&Seen>, is_judged: bool) -> Vec<String> {
         let mut cells = vec![self.row.id.to_owned(), self.row.title.to_owned()];
         let Some(seen) = &self.seen else {
-            cells.push("not run: this machine gives no file system to mount".to_owned());
+            cells.push("not run: mounting is not allowed here".to_owned());
             return cells;
         };
         cells.extend(Call::TIMED.map(|call| seen.timed(call, alone, is_judged)));
@@ -114,7 +114,7 @@ impl Outcome {
     }
 }
 
-/// What the columns are, and how wide on the screen.
+/// The columns, and their widths on the screen.
 pub(crate) const COLUMNS: [(&str, usize); 10] = [
     ("row", 3),
     ("attack", 47),
@@ -144,7 +144,7 @@ pub(crate) fn document(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// With as many digits as are worth something.
+/// Rounds to significant digits.
 fn short(number: f64) -> String {
     if number < 10.0 { format!("{number:.1}") } else { format!("{number:.0}") }
 }

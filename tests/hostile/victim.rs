@@ -1,4 +1,4 @@
-//! The victim: a tenant who does what tenants do, at a steady pace, and writes down how long it took and what was refused.
+//! The victim: an ordinary tenant that works at a steady pace and records how long calls took and what was refused.
 
 use std::cell::RefCell;
 use std::io::Read;
@@ -16,11 +16,11 @@ use crate::stage::VICTIMS_DOCUMENT;
 use crate::support::PASSWORD;
 use crate::wire::{Outcome, Wire};
 
-/// Where it is: no attacker has this address.
+/// No attacker has this address.
 const HOME: Ipv4Addr = Ipv4Addr::LOCALHOST;
-/// Longer than the server lets any of its requests take.
+/// Longer than the server's limit for a request.
 const PATIENCE: Duration = Duration::from_secs(12);
-/// How long whoever watches over servers waits to hear that one lives.
+/// The typical timeout of a liveness probe.
 const WATCHERS_PATIENCE: Duration = Duration::from_secs(5);
 
 struct Victim {
@@ -29,12 +29,11 @@ struct Victim {
     is_over: Arc<AtomicBool>,
 }
 
-/// Works until the input ends.
+/// Works until standard input ends.
 pub(crate) async fn run(orders: VictimOrders) -> Felt {
     let is_over = Arc::new(AtomicBool::new(false));
     let shared = is_over.clone();
     std::thread::spawn(move || {
-        // There is nothing in it: what matters is its end.
         let _bytes = std::io::stdin().read_to_end(&mut Vec::new());
         shared.store(true, Ordering::Relaxed);
     });
@@ -59,7 +58,7 @@ impl Victim {
         );
     }
 
-    /// Reads on one connection that is kept open, as a program that serves people does.
+    /// Reads on a kept-open connection, as an application server does.
     async fn keep_reading(&self, request: &[u8]) {
         const EVERY: Duration = Duration::from_millis(10);
         let mut kept = None;
@@ -83,7 +82,7 @@ impl Victim {
         }
     }
 
-    /// Asks for something again and again, each time as somebody who comes anew.
+    /// Repeats a request, each time on a new connection.
     async fn repeat(&self, call: Call, every: Duration, request: &[u8]) {
         while self.goes_on() {
             let began = Instant::now();
@@ -101,7 +100,7 @@ impl Victim {
         }
     }
 
-    /// Imports and exports now and then, if that is asked for.
+    /// Imports and exports repeatedly, if the row asks for it.
     async fn stream(&self) {
         const EVERY: Duration = Duration::from_millis(700);
         if !self.orders.is_streaming {
@@ -131,12 +130,12 @@ impl Victim {
         !self.is_over.load(Ordering::Relaxed)
     }
 
-    /// Writes down what became of a call. One that took longer than the pause stands for all that would have been sent
-    /// meanwhile, or a server that stalls would seem to stall once.
+    /// Records a call. One that took longer than the pause counts for all that would have been sent meanwhile; otherwise a
+    /// server that stalls would seem to stall once.
     fn note(&self, call: Call, outcome: &Outcome, took: Duration, every: Duration) {
         let mut felt = self.felt.borrow_mut();
         if !outcome.is(200) {
-            *felt.refusals.entry(format!("{} {outcome}", call.name())).or_default() += 1;
+            *felt.refusals.entry(format!("{call:?} {outcome}")).or_default() += 1;
         }
         let times = felt.took.entry(call).or_default();
         let mut waited = took;

@@ -1,4 +1,4 @@
-//! What is looked at from outside: the server's memory, and what MongoDB still works on.
+//! Observes from outside: the server's memory, and running operations in MongoDB.
 
 use std::time::{Duration, Instant};
 
@@ -9,18 +9,18 @@ use tokio::time::timeout;
 use crate::orders::Tenant;
 use crate::stage::DATABASE;
 
-/// For how long something of the attackers' may still be at work after they have left.
-pub(crate) const AFTERWARDS: Duration = Duration::from_secs(5);
+/// How long attackers' operations may keep running after they have left.
+const AFTERWARDS: Duration = Duration::from_secs(5);
 
-/// The most memory that a process ever had, in MiB (Linux); nothing when it has died.
+/// A process's peak memory in MiB (Linux); `None` when it has died.
 pub(crate) fn peak_resident(process: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kilobytes| kilobytes >> 10)
 }
 
-/// How many operations of other tenants than the victim are at work, once none is or their time is over; nothing when
-/// MongoDB does not answer.
+/// Waits until no operation of the attackers' is running, or their time is up, and returns how many are. `None` when MongoDB
+/// does not answer.
 pub(crate) async fn left_at_work(client: &Client, victim: &Tenant) -> Option<usize> {
     let deadline = Instant::now() + AFTERWARDS;
     loop {

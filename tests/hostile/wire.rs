@@ -1,5 +1,4 @@
-//! HTTP/1.1 on a plain socket: for clients that may be slow, rude or from another address, and that want to know how they
-//! were turned away.
+//! HTTP/1.1 on a plain socket, for clients that are slow, rude or at another address, and need to know how they were refused.
 
 use std::fmt;
 use std::io;
@@ -14,25 +13,24 @@ use tokio::time::sleep;
 /// How much of an answer is kept: enough for every problem.
 const KEPT_BYTES: usize = 64 << 10;
 
-/// A connection from a certain address.
+/// A connection from a chosen address.
 pub(crate) struct Wire {
     stream: TcpStream,
 }
 
-/// What became of a request.
+/// How a request ended.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// There was an answer, read to its end.
+    /// A complete answer.
     Answered { status: u16, code: Option<String>, is_last: bool },
     /// The connection ended before the answer did.
     Cut,
-    /// There was no connection.
+    /// No connection.
     Unreachable,
-    /// There was no answer in time.
+    /// No answer in time.
     Silent,
 }
 
-/// The status and the code, or what there was instead.
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -46,7 +44,7 @@ impl fmt::Display for Outcome {
 }
 
 impl Outcome {
-    /// Whether the same connection can be used again.
+    /// Whether the connection can be reused.
     pub(crate) fn leaves_open(&self) -> bool {
         matches!(self, Self::Answered { is_last: false, .. })
     }
@@ -57,12 +55,12 @@ impl Outcome {
 }
 
 impl Wire {
-    /// A connection from this address of the machine's own.
+    /// Connects from one of this machine's addresses.
     pub(crate) async fn open(from: Ipv4Addr, to: SocketAddr) -> io::Result<Self> {
         Self::connect(TcpSocket::new_v4()?, from, to).await
     }
 
-    /// The same with so little room for what arrives that the server soon cannot send.
+    /// The same with so small a receive buffer that the server soon cannot send.
     pub(crate) async fn open_narrow(from: Ipv4Addr, to: SocketAddr) -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
         socket.set_recv_buffer_size(4 << 10)?;
@@ -80,7 +78,7 @@ impl Wire {
         self.stream.write_all(bytes).await
     }
 
-    /// Takes at most so many bytes of what has arrived, or arrives next; none at the end.
+    /// Reads up to `most` bytes; none at the end.
     pub(crate) async fn take(&mut self, most: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; most];
         let read = self.stream.read(&mut bytes).await?;
@@ -88,25 +86,20 @@ impl Wire {
         Ok(bytes)
     }
 
-    /// What the head says that has arrived, or arrives next; nobody waits for the body.
+    /// Reads an answer's head, without waiting for the body.
     pub(crate) async fn beginning(&mut self) -> Outcome {
         let received = self.take(2 << 10).await.unwrap_or_default();
         Head::read(&received).map_or(Outcome::Cut, |head| head.outcome(&received))
     }
 
-    /// Sends a request and reads its answer. One that may have no length must ask for `Connection: close`.
+    /// Sends a request and reads its answer. If that may have no length, the request must say `Connection: close`.
     pub(crate) async fn ask(&mut self, request: &[u8]) -> Outcome {
-        // Who is refused early may be told so before all is sent.
+        // The server may refuse before everything is sent.
         let _sent = self.send(request).await;
-        self.answer().await
-    }
-
-    /// Reads an answer to its end: as long as its head says, or until the connection ends.
-    pub(crate) async fn answer(&mut self) -> Outcome {
         answer(&mut self.stream).await
     }
 
-    /// Sends the beginning of a request, and then a piece of its body every now and then, until there is an answer.
+    /// Sends the beginning of a request, and then pieces of its body at intervals, until there is an answer.
     pub(crate) async fn ask_slowly(&mut self, head: &[u8], piece: &[u8], every: Duration) -> Outcome {
         let (mut arriving, mut leaving) = self.stream.split();
         tokio::select! {
@@ -115,7 +108,7 @@ impl Wire {
         }
     }
 
-    /// Sends several requests at once, and waits until as many answers have begun; how many there were.
+    /// Sends several requests at once, and waits until as many answers have begun. Returns how many did.
     pub(crate) async fn ask_at_once(&mut self, requests: &[u8], answers: usize) -> usize {
         let _sent = self.send(requests).await;
         let (mut received, mut begun) = (Vec::new(), 0);
@@ -126,6 +119,7 @@ impl Wire {
     }
 }
 
+/// Reads an answer to its end: as long as its head says, or until the connection ends.
 async fn answer(stream: &mut (impl AsyncRead + Unpin)) -> Outcome {
     let (mut kept, mut length) = (Vec::new(), 0);
     let mut piece = vec![0; 64 << 10];
@@ -147,7 +141,7 @@ async fn answer(stream: &mut (impl AsyncRead + Unpin)) -> Outcome {
     }
 }
 
-/// Never ends: what ends is the answer.
+/// Never ends; the answer ends the wait.
 async fn drip(stream: &mut (impl AsyncWrite + Unpin), head: &[u8], piece: &[u8], every: Duration) -> Outcome {
     let mut sent = stream.write_all(head).await;
     while sent.is_ok() {
@@ -157,17 +151,17 @@ async fn drip(stream: &mut (impl AsyncWrite + Unpin), head: &[u8], piece: &[u8],
     std::future::pending().await
 }
 
-/// What an answer's head says.
+/// An answer's head.
 struct Head {
     status: u16,
     body_at: usize,
-    /// How long head and body are together, if that is said.
+    /// The length of head and body together, if the head has a length.
     ends_at: Option<usize>,
     is_last: bool,
 }
 
 impl Head {
-    /// Nothing while it is not whole.
+    /// `None` while it is incomplete.
     fn read(received: &[u8]) -> Option<Self> {
         let body_at = memchr::memmem::find(received, b"\r\n\r\n")? + 4;
         let text = String::from_utf8_lossy(&received[..body_at]).to_ascii_lowercase();
@@ -183,7 +177,7 @@ impl Head {
     }
 
     fn outcome(&self, received: &[u8]) -> Outcome {
-        // The last line of a stream that was cut tells why; what frames its pieces is no JSON object.
+        // The last line of a stream that was cut says why. The chunks' frames are no JSON objects.
         let lines = received[self.body_at..].rsplit(|byte| *byte == b'\n');
         let last = lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok()).find(Value::is_object);
         let last = last.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The demo of the original, from its first call to its last.
+//! The original's demo, from the first call to the last.
 
 use bson::doc;
 use serde_json::json;
@@ -28,7 +28,7 @@ async fn amazon_is_created_logged_in_read_renamed_and_deleted() {
     let found = server.get("/org/get?organization_name=amazon").send().await.success(200);
     assert_eq!(found.body, json!({ "ok": true, "organization": created.body["organization"] }));
 
-    // The original's demo sends the present email and password along; that changes neither, and ends no token.
+    // The demo also sends the current email and password; that changes neither, and ends no token.
     let rename = json!({
         "organization_name": "amazon", "new_organization_name": "amazon_global",
         "email": "admin@amazon.example", "password": "a fine password",

@@ -1,4 +1,4 @@
-//! What one client or one organization holds, and what it leaves to the others. The attacks themselves are in tests/hostile.
+//! What one client or organization can take, and what it leaves for the others. The attacks themselves are in tests/hostile.
 
 use std::time::Duration;
 
@@ -16,14 +16,14 @@ use crate::support::process::Tenantry;
 use crate::support::server::empty_database;
 use crate::support::{PASSWORD, Server, Tenant, eventually};
 
-/// A server that believes its clients where they are from.
+/// A server that trusts its clients' `X-Forwarded-For`.
 async fn with_addresses(settings: &[(&str, &str)]) -> Server {
     let mut all = vec![("TRUSTED_PROXIES", "127.0.0.0/8")];
     all.extend(settings);
     Server::with(&all).await
 }
 
-/// Sends a head, and one byte of the body that it promises.
+/// Sends a head and only one byte of its body.
 async fn promise(server: &Server, from: &str, call: &str, header: &str, bytes: usize) -> TcpStream {
     let mut stream = TcpStream::connect(server.url.trim_start_matches("http://")).await.expect("connected");
     let head = format!(
@@ -41,7 +41,7 @@ async fn status_of(stream: &mut TcpStream) -> String {
 }
 
 #[tokio::test]
-async fn bodies_that_never_end_use_up_nobody_elses_requests() {
+async fn unfinished_bodies_use_up_only_their_own_clients_share() {
     let server = with_addresses(&[("MAX_RUNNING_REQUESTS", "8"), ("REQUEST_TIMEOUT_SECONDS", "60")]).await;
     let mut held = Vec::new();
     for _ in 0..4 {
@@ -59,7 +59,7 @@ async fn bodies_that_never_end_use_up_nobody_elses_requests() {
 }
 
 #[tokio::test]
-async fn a_site_of_ipv6_is_one_client_whatever_addresses_it_uses() {
+async fn an_ipv6_site_is_one_client() {
     let server = with_addresses(&[("MAX_RUNNING_REQUESTS", "2"), ("REQUEST_TIMEOUT_SECONDS", "60")]).await;
     let _held = promise(&server, "2001:db8:1:2::3", "POST /org/create", "X: y", 100).await;
     let find =
@@ -69,8 +69,8 @@ async fn a_site_of_ipv6_is_one_client_whatever_addresses_it_uses() {
 }
 
 #[tokio::test]
-async fn the_bytes_of_bodies_are_taken_before_they_are_read() {
-    // Three eighths of it are for bodies, and each counts six times: one of a mebibyte is all that one client may have.
+async fn a_bodys_share_is_taken_before_it_is_read() {
+    // Three eighths are for bodies, each of which counts six times: a client may have just one of a mebibyte.
     let server = with_addresses(&[("MAX_BYTES_IN_FLIGHT", "50331648"), ("REQUEST_TIMEOUT_SECONDS", "60")]).await;
     let acme = server.tenant("acme").await;
     let authorization = format!("Authorization: Bearer {}", acme.token);
@@ -84,7 +84,7 @@ async fn the_bytes_of_bodies_are_taken_before_they_are_read() {
     small.json(&json!({ "a": 1 })).send().await.success(201);
 }
 
-/// How many bytes of bodies all servers of this program hold.
+/// The bytes of bodies that all servers of this process hold.
 async fn in_flight(server: &Server) -> u64 {
     let metrics = server.get("/metrics").send().await.text;
     let line = metrics.lines().find_map(|line| line.strip_prefix("http_body_bytes ")).expect("a gauge");
@@ -92,8 +92,8 @@ async fn in_flight(server: &Server) -> u64 {
 }
 
 #[tokio::test]
-async fn an_answer_that_nobody_takes_is_given_up() {
-    // A process, because metrics are a process's.
+async fn an_answer_that_nobody_reads_is_cut() {
+    // A process of its own, because metrics are per process.
     let (uri, database) = (shared().await.uri(), empty_database(shared().await).await);
     let server = Tenantry::new(&["serve"], &settings(&uri, database.name())).start();
     let (client, url) = ready(&server).await;
@@ -119,19 +119,19 @@ async fn an_answer_that_nobody_takes_is_given_up() {
     for _ in 0..8 {
         let mut stream = TcpStream::connect(url.trim_start_matches("http://")).await.expect("connected");
         let request = format!("GET /org/unread/documents HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n");
-        // More than the kernel keeps for both ends.
+        // More than the kernel buffers at both ends.
         stream.write_all(request.repeat(50).as_bytes()).await.expect("sent");
         held.push(stream);
     }
-    eventually("all wait to be taken", async || gauge("http_answer_bytes").await >= 8_000_000).await;
-    assert_eq!(gauge("http_requests_running").await, 8, "an answer that is not taken is still at work");
+    eventually("all wait to be read", async || gauge("http_answer_bytes").await >= 8_000_000).await;
+    assert_eq!(gauge("http_requests_running").await, 8, "a request runs until its answer is read");
     eventually("all are cut", async || gauge("http_connections").await == 1).await;
     assert_eq!((gauge("http_answer_bytes").await, gauge("http_requests_running").await), (0, 0));
     drop(held);
 }
 
 #[tokio::test]
-async fn an_import_that_drips_is_cut_though_it_never_stands_still() {
+async fn an_import_that_drips_is_cut_although_it_never_stops() {
     let settings = [("REQUEST_TIMEOUT_SECONDS", "1"), ("MIN_STREAM_BYTES_PER_SECOND", "1000")];
     let server = Server::with(&settings).await;
     let org = Org::new(&server, "dripping").await;
@@ -155,7 +155,7 @@ async fn an_import_that_drips_is_cut_though_it_never_stands_still() {
 }
 
 #[tokio::test]
-async fn connections_of_one_address_leave_room_and_are_told_why() {
+async fn one_address_leaves_connections_for_others_and_is_told_so() {
     let server = Server::with(&[("MAX_CONNECTIONS", "4")]).await;
     let address = server.url.trim_start_matches("http://").to_owned();
     let mut held = Vec::new();
@@ -169,7 +169,7 @@ async fn connections_of_one_address_leave_room_and_are_told_why() {
         let read = stream.read_exact(&mut line).await;
         read.map(|_| String::from_utf8_lossy(&line).into_owned()).unwrap_or_default()
     };
-    eventually("no more are let in", async || first_line().await == "HTTP/1.1 429").await;
+    eventually("no more are accepted", async || first_line().await == "HTTP/1.1 429").await;
     // Another address of the loopback network.
     let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
     socket.bind("127.0.0.9:0".parse().expect("an address")).expect("bound");
@@ -177,11 +177,11 @@ async fn connections_of_one_address_leave_room_and_are_told_why() {
     other.write_all(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("sent");
     assert_eq!(status_of(&mut other).await, "HTTP/1.1 200");
     drop(held);
-    eventually("it is let in again", async || first_line().await == "HTTP/1.1 200").await;
+    eventually("one is accepted again", async || first_line().await == "HTTP/1.1 200").await;
 }
 
 #[tokio::test]
-async fn an_organization_has_its_share_of_queries_and_others_have_theirs() {
+async fn an_organizations_slow_queries_leave_room_for_others() {
     let mongod = Mongod::with_fail_points().await;
     let settings = [("MAX_RUNNING_QUERIES", "4"), ("REQUEST_TIMEOUT_SECONDS", "60")];
     let server = Server::over(&mongod, empty_database(&mongod).await, &settings).await;
@@ -191,7 +191,7 @@ async fn an_organization_has_its_share_of_queries_and_others_have_theirs() {
     mongod.fail(&["find"], "alwaysOn", slow).await;
     let answers = futures_util::future::join_all((0..6).map(|_| org.get("documents"))).await;
     let refused = answers.iter().filter(|answer| answer.status == 429).count();
-    assert_eq!(refused, 4, "two are at work, and the others wait for a second");
+    assert_eq!(refused, 4, "two run, and the others wait for a second");
     let beside = async {
         other.insert(&json!({ "_id": 1 })).await.success(201);
         other.get("documents").await.success(200);
@@ -204,11 +204,11 @@ async fn an_organization_has_its_share_of_queries_and_others_have_theirs() {
 }
 
 #[tokio::test]
-async fn a_list_ends_in_mongodb_when_its_client_is_gone() {
+async fn a_list_ends_in_mongodb_when_its_client_leaves() {
     let mongod = Mongod::started().await;
     let server = Server::over(&mongod, empty_database(&mongod).await, &[]).await;
     let org = Org::new(&server, "gone").await;
-    // Each condition looks at each element of each document, for seconds in all.
+    // Each condition reads every element of every document, which takes seconds.
     org.import((json!({ "n": vec![1; 1_000] }).to_string() + "\n").repeat(4_000)).await;
     let mut conditions: Vec<_> = (0..190).map(|n| json!({ "n": { "$lt": -n } })).collect();
     conditions.push(json!({ "n": { "$gt": 0 } }));
@@ -221,15 +221,14 @@ async fn a_list_ends_in_mongodb_when_its_client_is_gone() {
         reply.expect("the operations").get_array("inprog").map_or(0, Vec::len)
     };
     let url = format!("{}/org/gone/documents?{query}", server.url);
-    let request = server.client.get(url).bearer_auth(&org.token).send();
-    let asked = tokio::spawn(request);
-    eventually("it is at work", async || at_work().await > 0).await;
+    let asked = tokio::spawn(server.client.get(url).bearer_auth(&org.token).send());
+    eventually("it runs", async || at_work().await > 0).await;
     asked.abort();
-    eventually("it is not at work any more", async || at_work().await == 0).await;
+    eventually("it has ended", async || at_work().await == 0).await;
 }
 
 #[tokio::test]
-async fn what_is_private_is_kept_by_no_cache_and_depends_on_who_asks() {
+async fn private_answers_are_not_cached_and_vary_by_authorization() {
     let server = Server::start().await;
     let Tenant { token, .. } = server.tenant("acme").await;
     let kept = |headers: &HeaderMap| {
@@ -251,7 +250,7 @@ async fn what_is_private_is_kept_by_no_cache_and_depends_on_who_asks() {
 }
 
 #[tokio::test]
-async fn a_request_that_does_not_say_once_which_host_it_is_for_is_refused() {
+async fn a_request_without_exactly_one_valid_host_is_refused() {
     let server = Server::start().await;
     for (head, status) in [
         ("GET /health/live HTTP/1.1\r\nHost: a.example\r\n", "HTTP/1.1 200"),

@@ -1,15 +1,16 @@
-//! What a client sends is no alarm: whatever is refused for its own sake leaves no line in the log that an operator must read.
+//! Clients' mistakes raise no alarm: a refused request leaves no log line that an operator must read.
 
 use bson::doc;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
+use crate::command_line::settings;
 use crate::support::mongo::Mongod;
 use crate::support::process::{Running, Tenantry};
-use crate::support::server::{PASSWORD, SECRET, empty_database};
+use crate::support::server::{PASSWORD, empty_database};
 use crate::support::{eventually, is_ready};
 
-/// One organization's admin, as a client of a process.
+/// An organization's admin, as a client of a process.
 struct Noisy<'s> {
     server: &'s Running,
     client: Client,
@@ -18,7 +19,7 @@ struct Noisy<'s> {
 }
 
 impl Noisy<'_> {
-    /// A call that is answered so, and leaves no line of a level above INFO.
+    /// A call that must get this status and log nothing above INFO.
     async fn call(&self, method: &str, path: &str, content_type: &str, body: &str, status: u16) -> Value {
         let logged = self.server.log().len();
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
@@ -31,7 +32,7 @@ impl Noisy<'_> {
         assert_eq!(told, status, "{method} {path} {body:.100}: {text}");
         let new = || self.server.log().get(logged..).unwrap_or_default().to_owned();
         let is_answered = || new().lines().any(|line| line.contains(&id) && line.contains("\"answered\""));
-        eventually("its line is in the log", async || is_answered()).await;
+        eventually("the request is logged", async || is_answered()).await;
         for line in new().lines() {
             let line: Value = serde_json::from_str(line).expect("JSON");
             let level = line["level"].as_str().expect("a level");
@@ -57,26 +58,27 @@ impl Noisy<'_> {
     }
 }
 
-fn settings<'a>(uri: &'a str, database: &'a str) -> [(&'a str, &'a str); 6] {
-    let log = ("LOG_FORMAT", "json");
-    [("MONGO_URI", uri), ("MASTER_DB_NAME", database), ("JWT_SECRET", SECRET), ("PORT", "0"), ("SALT_ROUNDS", "4"), log]
-}
-
-/// The address that a server says it listens on.
-fn url_of(server: &Running) -> Option<String> {
-    let log = server.log();
-    let line: Value = serde_json::from_str(log.lines().find(|line| line.contains("listening"))?).ok()?;
-    Some(format!("http://{}", line["address"].as_str()?))
+/// A server that logs JSON at a level, once it is ready, and a client for it.
+pub(crate) async fn with_json_log(mongod: &Mongod, database: &str, level: &str) -> (Running, Client, String) {
+    let uri = mongod.uri();
+    let log = [("LOG_FORMAT", "json"), ("RUST_LOG", level)];
+    let server = Tenantry::new(&["serve"], &[&settings(&uri, database), log.as_slice()].concat()).start();
+    let url = || {
+        let log = server.log();
+        let line: Value = serde_json::from_str(log.lines().find(|line| line.contains("listening"))?).ok()?;
+        Some(format!("http://{}", line["address"].as_str()?))
+    };
+    eventually("it listens", async || url().is_some()).await;
+    let (client, url) = (Client::new(), url().expect("an address"));
+    eventually("it is ready", || is_ready(&client, &url)).await;
+    (server, client, url)
 }
 
 #[tokio::test]
-async fn what_is_refused_for_the_clients_own_doing_is_logged_as_no_error() {
+async fn requests_refused_by_the_clients_own_fault_log_no_warning() {
     let mongod = Mongod::with_fail_points().await;
-    let (uri, database) = (mongod.uri(), empty_database(&mongod).await);
-    let server = Tenantry::new(&["serve"], &settings(&uri, database.name())).start();
-    eventually("it listens", async || url_of(&server).is_some()).await;
-    let (client, url) = (Client::new(), url_of(&server).expect("an address"));
-    eventually("it is ready", || is_ready(&client, &url)).await;
+    let database = empty_database(&mongod).await;
+    let (server, client, url) = with_json_log(&mongod, database.name(), "info").await;
     let mut noisy = Noisy { server: &server, client, url, token: String::new() };
     let admin = json!({ "email": "a@example.com", "password": PASSWORD });
     let mut create = admin.clone();
@@ -85,7 +87,7 @@ async fn what_is_refused_for_the_clients_own_doing_is_logged_as_no_error() {
     let login = noisy.call("POST", "/admin/login", "application/json", &admin.to_string(), 200).await;
     noisy.token = login["access_token"].as_str().expect("a token").to_owned();
 
-    // Documents, and what is refused of them.
+    // Documents, and refused ones.
     noisy.json("POST", "documents", &json!({ "_id": 1, "a": [1, 2], "b": [1, 2], "u": 1 }), 201).await;
     noisy.json("POST", "documents", &json!({ "_id": 2, "u": 1 }), 201).await;
     noisy.json("POST", "documents", &json!({ "_id": 1 }), 409).await;
@@ -107,7 +109,7 @@ async fn what_is_refused_for_the_clients_own_doing_is_logged_as_no_error() {
     noisy.json("POST", "documents", &json!({}), 503).await;
     mongod.fail(&["insert"], "off", doc! {}).await;
 
-    // Indexes that cannot be.
+    // Impossible indexes.
     noisy.json("POST", "indexes", &json!({ "keys": { "u": 1 }, "unique": true }), 409).await;
     noisy.json("POST", "indexes", &json!({ "keys": { "a": 1, "b": 1 } }), 422).await;
     noisy.json("POST", "indexes", &json!({ "keys": { "c": 1, "d": 1 }, "name": "cd" }), 201).await;
@@ -117,7 +119,7 @@ async fn what_is_refused_for_the_clients_own_doing_is_logged_as_no_error() {
     let told = noisy.import(&"{\"c\":[1],\"d\":[1]}\n".repeat(20)).await;
     assert_eq!(told["failed"], 20);
 
-    // Schemas, and more refusals than MongoDB can tell at once.
+    // Schemas, and more refusals than fit into MongoDB's reply.
     noisy.json("PUT", "schema", &json!({ "properties": { "a": { "pattern": "(" } } }), 422).await;
     let rules: Vec<Value> = (1..80).map(|n| json!({ "properties": { "t": { "maxLength": n } } })).collect();
     noisy.json("PUT", "schema", &json!({ "allOf": rules }), 200).await;

@@ -1,39 +1,16 @@
-//! What the log says of a request, and what it must never say.
+//! What the log says about a request, and what it must never say.
 
 use serde_json::Value;
 
-use crate::support::process::Tenantry;
+use crate::noise::with_json_log;
+use crate::support::mongo;
 use crate::support::server::{SECRET, empty_database};
-use crate::support::{eventually, is_ready, mongo};
 
 #[tokio::test]
-async fn the_log_has_a_line_for_each_request_and_no_secret_in_any() {
+async fn the_log_has_a_line_for_each_request_and_no_secrets() {
     let mongod = mongo::shared().await;
     let database = empty_database(mongod).await;
-    let uri = mongod.uri();
-    let server = Tenantry::new(
-        &["serve"],
-        &[
-            ("MONGO_URI", &uri),
-            ("MASTER_DB_NAME", database.name()),
-            ("JWT_SECRET", SECRET),
-            ("PORT", "0"),
-            ("SALT_ROUNDS", "4"),
-            ("LOG_FORMAT", "json"),
-            ("RUST_LOG", "trace"),
-        ],
-    )
-    .start();
-    let listens_at = || {
-        let log = server.log();
-        let line = log.lines().find(|line| line.contains("listening"))?.to_owned();
-        let line: Value = serde_json::from_str(&line).expect("JSON");
-        line["address"].as_str().map(|address| format!("http://{address}"))
-    };
-    eventually("it listens", async || listens_at().is_some()).await;
-    let url = listens_at().expect("an address");
-    let client = reqwest::Client::new();
-    eventually("it is ready", || is_ready(&client, &url)).await;
+    let (server, client, url) = with_json_log(mongod, database.name(), "trace").await;
 
     let post = async |path: &str, body: String| {
         let request = client.post(format!("{url}{path}")).header("content-type", "application/json").body(body);
@@ -44,7 +21,7 @@ async fn the_log_has_a_line_for_each_request_and_no_secret_in_any() {
     let (_, created) = post("/org/create", format!(r#"{{"organization_name":"acme",{admin}}}"#)).await;
     let created: Value = serde_json::from_str(&created).expect("JSON");
     let organization_id = created["organization"]["id"].as_str().expect("an id");
-    // The same email again, so that MongoDB's own error, which quotes it, passes through.
+    // The same email again provokes MongoDB's own error, which quotes it.
     let again = (0..8).map(|n| post("/org/create", format!(r#"{{"organization_name":"other {n}",{admin}}}"#)));
     futures_util::future::join_all(again).await;
     let (login_id, logged_in) = post("/admin/login", format!("{{{admin}}}")).await;
@@ -56,7 +33,7 @@ async fn the_log_has_a_line_for_each_request_and_no_secret_in_any() {
     let schema = r#"{"properties":{"text":{"maxLength":3}}}"#;
     for (method, path, content_type, body) in [
         ("POST", "documents", "application/json", document),
-        // What is there already, and what a schema refuses: MongoDB's own errors quote both.
+        // MongoDB's own errors quote duplicates and documents that a schema refuses.
         ("POST", "documents", "application/json", document),
         ("POST", "documents", "application/x-ndjson", document),
         ("PUT", "schema", "application/json", schema),

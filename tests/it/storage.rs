@@ -1,18 +1,20 @@
-//! What happens when MongoDB's disk fills up: it goes on, and so do all who add nothing.
+//! When MongoDB's disk fills up, it keeps running, and so does everyone who adds nothing.
 
 use std::fs::{File, remove_file};
 use std::io::Write;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use bson::doc;
 use futures_util::stream;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::documents::{Org, json_lines};
 use crate::support::mongo::Mongod;
 use crate::support::server::empty_database;
 use crate::support::{PASSWORD, Server, eventually};
 
-/// The mark that a server has by default; those of the other tests have none.
+/// The default mark; servers of other tests have none.
 const MARK: &[(&str, &str)] = &[("MIN_FREE_STORAGE_PERCENT", "5")];
 
 const MEGABYTE: usize = 1 << 20;
@@ -20,7 +22,6 @@ const MEGABYTE: usize = 1 << 20;
 /// MongoDB's `MaxTimeMSExpired`.
 const MAX_TIME_MS_EXPIRED: i32 = 50;
 
-/// Takes so many megabytes of its disk.
 fn put_ballast(mongod: &Mongod, megabytes: usize) {
     let mut file = File::create(mongod.file("ballast")).expect("a file on the small disk");
     for _ in 0..megabytes {
@@ -28,33 +29,19 @@ fn put_ballast(mongod: &Mongod, megabytes: usize) {
     }
 }
 
-/// About so many megabytes of documents that cannot be compressed, one a line.
+/// About this many megabytes of incompressible documents, one per line.
 fn incompressible(megabytes: usize) -> impl Iterator<Item = String> {
-    // xorshift64
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut random = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
+    let line = |_| {
+        let bytes: Vec<u8> = (0..655).flat_map(|_| Uuid::new_v4().into_bytes()).collect();
+        let data = BASE64_STANDARD.encode(bytes);
+        json!({ "data": { "$binary": { "base64": data, "subType": "00" } } }).to_string() + "\n"
     };
-    let mut line = move || {
-        let bytes: Vec<u8> = (0..1_310).flat_map(|_| random().to_le_bytes()).collect();
-        json!({ "data": { "$binary": { "base64": base64(&bytes), "subType": "00" } } }).to_string() + "\n"
-    };
-    // Equal ones are too far from each other to be found by what compresses a page of them.
-    let lines: Vec<String> = (0..100).map(|_| line()).collect();
+    // They repeat, but too far apart for the compression of a page.
+    let lines: Vec<String> = (0..100).map(line).collect();
     lines.into_iter().cycle().take(100 * megabytes)
 }
 
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let digit = |group: u32, place: u32| char::from(DIGITS[(group >> (6 * place) & 63) as usize]);
-    let groups = bytes.chunks_exact(3).map(|chunk| chunk.iter().fold(0, |group, byte| group << 8 | u32::from(*byte)));
-    groups.flat_map(|group| [3, 2, 1, 0].map(|place| digit(group, place))).collect()
-}
-
-/// Imports as fast as it can; the last line of the answer, or `None` when there was no whole one.
+/// Imports as fast as possible. Returns the last line of the answer, or `None` without a complete one.
 async fn import_all_it_can(org: &Org<'_>, megabytes: usize) -> Option<Value> {
     let body = stream::iter(incompressible(megabytes).map(Ok::<_, std::io::Error>));
     let body = reqwest::Body::wrap_stream(body);
@@ -67,7 +54,7 @@ async fn storage(server: &Server) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_tenant_that_fills_the_disk_stops_those_alone_who_add_to_it() {
+async fn a_full_disk_stops_only_writes_that_add_data() {
     let mongod = Mongod::on_small_disk("600m").await;
     let server = Server::over(&mongod, empty_database(&mongod).await, MARK).await;
     let (attacker, victim) = (Org::new(&server, "attacker").await, Org::new(&server, "victim").await);
@@ -84,7 +71,7 @@ async fn a_tenant_that_fills_the_disk_stops_those_alone_who_add_to_it() {
     assert_eq!(last["inserted"], stored, "{last}");
     assert!(stored > 1_000, "there was room for more than {stored}");
 
-    // Nobody adds anything, the attacker as little as the others.
+    // Nobody can add data.
     for org in [&attacker, &victim] {
         let refused = org.insert(&json!({ "a": 1 })).await.problem(507, "storage_low");
         assert!(!refused.header("retry-after").is_empty());
@@ -96,7 +83,7 @@ async fn a_tenant_that_fills_the_disk_stops_those_alone_who_add_to_it() {
     victim.call("PUT", "documents/kept").json(&longer).send().await.problem(507, "storage_low");
     victim.call("PUT", "documents/kept").header("if-match", "*").json(&longer).send().await.problem(507, "storage_low");
 
-    // Everything else goes on.
+    // Everything else works.
     eventually("ready says so", async || storage(&server).await == "low").await;
     let metrics = server.get("/metrics").send().await.success(200).text;
     let free = metrics.lines().find_map(|line| line.strip_prefix("mongodb_storage_free_ratio ")).expect("the gauge");
@@ -117,7 +104,7 @@ async fn a_tenant_that_fills_the_disk_stops_those_alone_who_add_to_it() {
     victim.create_index(&json!({ "keys": { "a": 1 } })).await.success(201);
     server.create("third", "a@third.example", PASSWORD).await.success(201);
 
-    // The same once more, and this time the room comes from within.
+    // Again, and this time a deletion makes the room.
     put_ballast(&mongod, 100);
     let last = import_all_it_can(&attacker, 120).await.expect("a last line");
     assert_eq!(last["error"]["code"], "storage_low", "{last}");
@@ -129,7 +116,7 @@ async fn a_tenant_that_fills_the_disk_stops_those_alone_who_add_to_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_mark_mongodb_ends_when_its_disk_is_full() {
+async fn without_a_mark_mongodb_aborts_when_its_disk_is_full() {
     let mongod = Mongod::on_small_disk("300m").await;
     let server = Server::over(&mongod, empty_database(&mongod).await, &[]).await;
     let attacker = Org::new(&server, "attacker").await;
@@ -139,9 +126,9 @@ async fn without_a_mark_mongodb_ends_when_its_disk_is_full() {
 }
 
 #[tokio::test]
-async fn a_mongodb_that_does_not_tell_is_filled_and_the_server_says_that_it_does_not_know() {
+async fn a_mongodb_that_does_not_report_its_disk_is_unknown_and_refuses_nothing() {
     let mongod = Mongod::with_fail_points().await;
-    // What Atlas answers to what its shared tiers do not have.
+    // Atlas's answer to commands that its shared tiers lack.
     mongod.fail(&["dbStats"], "alwaysOn", doc! { "errorCode": 8_000 }).await;
     let server = Server::over(&mongod, empty_database(&mongod).await, MARK).await;
     let org = Org::new(&server, "acme").await;
@@ -151,26 +138,26 @@ async fn a_mongodb_that_does_not_tell_is_filled_and_the_server_says_that_it_does
 }
 
 #[tokio::test]
-async fn a_user_of_the_master_database_alone_may_know_how_the_disk_is() {
+async fn a_user_of_only_the_master_database_can_see_the_disks_state() {
     let (mongod, root) = Mongod::with_users(&[("tenantry", "master")]).await;
     let server = {
         let uri = mongod.uri_of("tenantry");
         let settings = [&[("MONGO_URI", uri.as_str())], MARK].concat();
         Server::over(&mongod, root.database("master"), &settings).await
     };
-    // Which of the two, depends on this machine.
+    // Either, depending on this machine.
     let told = storage(&server).await;
     assert!(told == "ok" || told == "low", "{told}");
 }
 
 #[tokio::test]
-async fn a_look_that_fails_leaves_what_was_known() {
+async fn a_failed_look_keeps_the_last_finding() {
     let mongod = Mongod::with_fail_points().await;
     let server = Server::over(&mongod, empty_database(&mongod).await, MARK).await;
     let known = storage(&server).await;
     assert_ne!(known, "unknown");
     let fail = async || mongod.fail(&["dbStats"], "alwaysOn", doc! { "errorCode": MAX_TIME_MS_EXPIRED }).await;
     let before = fail().await;
-    eventually("it was asked twice more", async || fail().await >= before + 2).await;
+    eventually("there were two more looks", async || fail().await >= before + 2).await;
     assert_eq!(storage(&server).await, known);
 }

@@ -1,5 +1,4 @@
-//! Servers that give up one protection each. Each control must end with violations: checks that find nothing there would find
-//! nothing anywhere.
+//! Servers with one protection turned off. Each control must end with violations: checks that miss these would miss anything.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +12,11 @@ use crate::report::{Invariant, Tally, Violation, by_invariant, count};
 use crate::support::mongo::Mongod;
 use crate::support::server::empty_database;
 
-/// How many pairs of clients there are.
+/// Pairs of clients.
 const PAIRS: usize = 4;
-/// How long clients work where every second of it does harm.
+/// How long clients work where every second does harm.
 const WORK: Duration = Duration::from_secs(4);
-/// How often mongod is killed at most until something is lost.
+/// The most kills of mongod until something is lost.
 const MOST_KILLS: u64 = 12;
 
 pub(crate) async fn run(plan: &Plan, tally: &Arc<Tally>) {
@@ -36,25 +35,25 @@ pub(crate) async fn run(plan: &Plan, tally: &Arc<Tally>) {
         must_be_noticed("w:1", &found, &lost, tally);
     }
     if plan.includes("w:majority") {
-        // The same with the protection: nothing may be lost.
+        // With the protection, nothing may be lost.
         killed_mongod(plan, Vec::new(), plan.count(MOST_KILLS, 3), tally).await;
         count(&tally.cases);
     }
 }
 
-/// A control that shows none of these is the violation.
+/// A control that shows none of the wanted violations is a violation itself.
 fn must_be_noticed(control: &str, found: &Tally, wanted: &[Invariant], tally: &Tally) {
     let violations = found.violations();
     println!("  {control}: {}", by_invariant(&violations));
     count(&tally.cases);
     if !violations.iter().any(|violation| wanted.contains(&violation.invariant)) {
-        let text = format!("not noticed; found: {}", by_invariant(&violations));
+        let text = format!("not caught; found: {}", by_invariant(&violations));
         tally.violate(Violation::new(Invariant::Control, control, text));
     }
     tally.add_counts(found);
 }
 
-/// Documents are written by their collection's name alone while it is renamed.
+/// Writes documents by the collection's name alone while it is renamed.
 async fn documents_by_name(plan: &Plan, tally: &Arc<Tally>) -> Arc<Tally> {
     let mongod = Mongod::started().await;
     let place = Place::new(mongod.uri(), empty_database(&mongod).await);
@@ -70,18 +69,18 @@ async fn documents_by_name(plan: &Plan, tally: &Arc<Tally>) -> Arc<Tally> {
     found
 }
 
-/// A name is free as soon as a change that was taken over gives it up.
+/// Frees a name as soon as a change that was taken over gives it up.
 async fn no_cooling_time() -> Arc<Tally> {
     let found = Arc::new(Tally::quiet());
-    // Nor does anybody put back what was moved.
+    // Without cleaning up after zombies, either.
     let settings = vec![("CHAOS_COOLING_MS", "0".to_owned()), ("CHAOS_SCRUB_MS", "3600000".to_owned())];
     zombies::late_move(settings, &found).await;
     found
 }
 
-/// A standalone mongod is killed and started again under load, until something is lost or it was often enough.
+/// Kills and restarts a mongod under load, until something is lost or there were enough kills.
 async fn killed_mongod(plan: &Plan, settings: Settings, most: u64, found: &Arc<Tally>) {
-    // Without a replica set: there the loss of what was not journaled is certain.
+    // A standalone one is certain to lose what was not journaled.
     let mut mongod = Mongod::stopped_with("--wiredTigerCacheSizeGB 0.25");
     mongod.start().await;
     let mut random = Random::new(plan.seed);

@@ -1,4 +1,4 @@
-//! Two servers under load over a replica set that loses its primary again and again.
+//! Two servers under load on a replica set that keeps losing its primary.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +10,9 @@ use crate::random::Random;
 use crate::replica_set::ReplicaSet;
 use crate::report::{Invariant, Tally, Violation, count};
 
-/// How many pairs of clients there are.
+/// Pairs of clients.
 const PAIRS: usize = 4;
-/// How long it may take until clients are served again: an election and the servers' own look-out for a primary.
+/// How long clients may go unserved: an election, and the driver's search for the new primary.
 const LIMIT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +42,7 @@ pub(crate) async fn run(plan: &Plan, tally: &Arc<Tally>) {
     fleet.end().await;
 }
 
-/// One failover, and the wait until clients are served again and another one can be survived.
+/// One failover, and the wait until clients are served again and the set can survive another.
 async fn hurt(fault: Fault, set: &mut ReplicaSet, load: &Load, tally: &Tally) {
     load.remark(&format!("{fault:?} of the primary"));
     let killed = match fault {

@@ -1,4 +1,4 @@
-//! MongoDB refuses, breaks off, delays or does not confirm each command of each change (`failCommand`).
+//! MongoDB refuses, aborts, delays or does not acknowledge each command of each change (`failCommand`).
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -8,11 +8,10 @@ use futures_util::future::join_all;
 
 use crate::args::Plan;
 use crate::matrix::{Action, Bench};
-use crate::random::Random;
 use crate::report::Tally;
 use crate::support::mongo::Mongod;
 
-/// Every command that a change or a write of documents can consist of.
+/// Every command that changes and writes of documents send.
 const COMMANDS: [&str; 10] = [
     "update",
     "insert",
@@ -25,9 +24,9 @@ const COMMANDS: [&str; 10] = [
     "find",
     "aggregate",
 ];
-/// How many cases run at once, each over a mongod of its own, because a fail point is a mongod's.
+/// Cases at once, each on a mongod of its own, because a fail point affects the whole mongod.
 const WORKERS: usize = 3;
-/// One case of so many is run in the short form.
+/// The short form runs one case in this many.
 const SHORT_SHARE: usize = 16;
 
 /// One fault of one command of one action.
@@ -39,12 +38,15 @@ struct Case {
     how: Document,
 }
 
-/// What MongoDB can do to a command, with a name.
+/// What MongoDB can do to a command.
 fn faults() -> Vec<(&'static str, Document)> {
     let error = |code: i32| doc! { "errorCode": code };
     vec![
         ("request lost", doc! { "closeConnection": true }),
-        ("not confirmed", doc! { "writeConcernError": { "code": 64, "errmsg": "waiting for replication timed out" } }),
+        (
+            "not acknowledged",
+            doc! { "writeConcernError": { "code": 64, "errmsg": "waiting for replication timed out" } },
+        ),
         ("not the primary", error(10_107)),
         ("shutting down", error(91)),
         ("stepping down", error(11_602)),
@@ -54,7 +56,7 @@ fn faults() -> Vec<(&'static str, Document)> {
     ]
 }
 
-/// Which occurrences fail: the first, it and its repetition, or all from the second on.
+/// Which occurrences fail: the first, the first and its repetition, or all from the second on.
 fn modes() -> [(&'static str, Bson); 3] {
     [
         ("once", Bson::Document(doc! { "times": 1 })),
@@ -65,7 +67,7 @@ fn modes() -> [(&'static str, Bson); 3] {
 
 fn cases(plan: &Plan, keeps: bool) -> Vec<Case> {
     let mut cases = Vec::new();
-    for action in Action::ALL.into_iter().filter(|action| action.keeps() == keeps) {
+    for action in Action::all(keeps) {
         for command in COMMANDS {
             for (fault, how) in faults() {
                 for (times, mode) in modes() {
@@ -75,11 +77,8 @@ fn cases(plan: &Plan, keeps: bool) -> Vec<Case> {
             }
         }
     }
-    cases.retain(|case| case.name.contains(&plan.only));
-    Random::new(plan.seed).shuffle(&mut cases);
-    if plan.is_short && plan.only.is_empty() {
-        cases.truncate(cases.len() / SHORT_SHARE);
-    }
+    cases.retain(|case| plan.includes(&case.name));
+    plan.choose(&mut cases, SHORT_SHARE);
     cases
 }
 

@@ -1,4 +1,4 @@
-//! The network loses each command of each change, or its answer, or delivers it when nobody waits for it any more.
+//! The network loses each command of each change, or its answer, or delivers it too late.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -10,19 +10,17 @@ use crate::args::Plan;
 use crate::fleet::LEASE;
 use crate::matrix::{Action, Bench};
 use crate::proxy::{Loss, Proxy, Rule};
-use crate::random::Random;
 use crate::report::{Invariant, Tally, Violation};
 use crate::support::eventually;
 use crate::support::mongo::Mongod;
 
-/// How many cases run at once.
+/// Cases at once.
 const WORKERS: usize = 3;
-/// One case of so many is run in the short form.
+/// The short form runs one case in this many.
 const SHORT_SHARE: usize = 16;
-/// Longer than a lease and the look-out for abandoned changes.
+/// Longer than a lease and a look for abandoned changes.
 const LATE: Duration = Duration::from_millis(2_200);
 
-/// One loss in one action.
 struct Case {
     action: Action,
     rule: Rule,
@@ -46,12 +44,12 @@ pub(crate) async fn run(plan: &Plan, tally: &Arc<Tally>) {
     }
 }
 
-/// Learns from one undisturbed run which commands each action consists of, and makes cases of them.
+/// Learns from an undisturbed run which commands each action sends, and makes a case of each.
 async fn cases(plan: &Plan, mongod: &Mongod, keeps: bool, tally: &Arc<Tally>) -> Vec<Case> {
     let proxy = Proxy::start(mongod.port()).await;
     let mut bench = Bench::new(mongod, &proxy.uri(), keeps, tally).await;
     let mut cases = Vec::new();
-    for action in Action::ALL.into_iter().filter(|action| action.keeps() == keeps) {
+    for action in Action::all(keeps) {
         let Some(act) = bench.prepare("undisturbed", action).await else { continue };
         proxy.lose(None);
         let told = bench.act(&act).await;
@@ -71,11 +69,8 @@ async fn cases(plan: &Plan, mongod: &Mongod, keeps: bool, tally: &Arc<Tally>) ->
         }
     }
     bench.end().await;
-    cases.retain(|case| case.name().contains(&plan.only));
-    Random::new(plan.seed).shuffle(&mut cases);
-    if plan.is_short && plan.only.is_empty() {
-        cases.truncate(cases.len() / SHORT_SHARE);
-    }
+    cases.retain(|case| plan.includes(&case.name()));
+    plan.choose(&mut cases, SHORT_SHARE);
     cases
 }
 
@@ -89,7 +84,7 @@ async fn work(mongod: Arc<Mongod>, cases: Arc<Mutex<VecDeque<Case>>>, keeps: boo
         proxy.lose(Some(case.rule));
         let told = bench.act(&act).await;
         proxy.lose(None);
-        eventually("what was late has arrived", async || proxy.is_empty()).await;
+        eventually("late commands have arrived", async || proxy.is_empty()).await;
         bench.conclude(&act, &told).await;
     }
     bench.end().await;

@@ -1,4 +1,4 @@
-//! One file for each thing that can be done to the servers and their database.
+//! One file for each kind of harm.
 
 pub(crate) mod controls;
 pub(crate) mod failover;

@@ -1,4 +1,4 @@
-//! Two servers under load, of which one is killed or stopped at any moment.
+//! Two servers under load, one of which is killed or stopped at random moments.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::report::Tally;
 use crate::support::mongo::Mongod;
 use crate::support::server::empty_database;
 
-/// How many pairs of clients there are.
+/// Pairs of clients.
 const PAIRS: usize = 6;
 
 enum Fault {
@@ -19,7 +19,7 @@ enum Fault {
     Stall,
 }
 
-/// Once with organizations that go at once when they are deleted, once with organizations that can come back.
+/// Once with deletions for good, once with deletions that can be undone.
 pub(crate) async fn run(plan: &Plan, tally: &Arc<Tally>) {
     let mongod = Mongod::started().await;
     for grace_days in ["0", "1"] {
@@ -40,7 +40,7 @@ async fn rage(plan: &Plan, mongod: &Mongod, settings: Settings, tally: &Arc<Tall
     fleet.end().await;
 }
 
-/// Half of all faults, in any order, one server at a time.
+/// All faults in random order, one server at a time.
 async fn hurt(plan: &Plan, fleet: &Fleet, load: &Load, random: &mut Random) {
     let began = Instant::now();
     let mut faults: Vec<Fault> = (0..plan.count(150, 12)).map(|_| Fault::Kill).collect();
@@ -61,7 +61,7 @@ async fn hurt(plan: &Plan, fleet: &Fleet, load: &Load, random: &mut Random) {
                 load.remark(&format!("server {slot} is back"));
             }
             Some(Fault::Stall) => {
-                load.remark(&format!("server {slot} stands still"));
+                load.remark(&format!("server {slot} is stopped"));
                 fleet.stall(slot, LEASE + Duration::from_millis(500 + random.below(1_500))).await;
                 load.remark(&format!("server {slot} goes on"));
             }

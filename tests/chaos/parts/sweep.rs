@@ -1,5 +1,5 @@
-//! A server dies at every step boundary of every kind of change; another one, or its own restart, brings the change to its
-//! end, and the client's next try succeeds.
+//! A server dies at every step boundary of every kind of change. Another server, or its own restart, ends the change, and the
+//! client's next attempt succeeds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,19 +12,16 @@ use tenantry::service::migration::Step;
 use crate::args::Plan;
 use crate::client::Told;
 use crate::fleet::Settings;
-use crate::random::Random;
 use crate::report::{Invariant, Tally, Violation, count};
-use crate::scenario::{ATTEMPTS, FREE_LIMIT, HELPER, Scenario, Stage, VICTIM};
+use crate::scenario::{ATTEMPTS, FREE_LIMIT, HELPER, REACH_LIMIT, Scenario, Stage, VICTIM};
 use crate::support::mongo::Mongod;
 
-/// How many cases run at once: they mostly wait for leases.
+/// Cases at once: they mostly wait for leases.
 const AT_ONCE: usize = 8;
-/// One case of so many is run in the short form.
-const SHORT_SHARE: usize = 6;
-/// How long a server may take to reach the point at which it dies.
-const REACH_LIMIT: Duration = Duration::from_secs(15);
+/// The short form runs one case in this many.
+pub(crate) const SHORT_SHARE: usize = 6;
 
-/// Who goes on when the server is dead.
+/// Which server ends the change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Recovery {
     Restart,
@@ -35,14 +32,14 @@ enum Recovery {
 #[derive(Debug, Clone)]
 pub(crate) struct Point {
     pub(crate) name: String,
-    /// The how manieth time it is passed there.
+    /// A point can be passed several times; this counts them.
     pub(crate) nth: u32,
-    /// The points that are passed until then, this one included.
+    /// The points passed until then, this one included.
     pub(crate) passed: Vec<String>,
 }
 
 impl Point {
-    /// As an order for a server.
+    /// The order that a server gets.
     pub(crate) fn order(&self) -> String {
         format!("{}#{}", self.name, self.nth)
     }
@@ -50,8 +47,7 @@ impl Point {
 
 pub(crate) async fn run(plan: &Plan, tally: &Arc<Tally>) {
     let mongod = Arc::new(Mongod::started().await);
-    let scenarios = Scenario::ALL.into_iter().filter(|scenario| plan.includes(&format!("{scenario:?}")));
-    let points = learn(&mongod, scenarios, &[], tally).await;
+    let points = learn(plan, &mongod, tally).await;
     if plan.only.is_empty() {
         every_step_must_be_there(&points, tally);
     }
@@ -63,47 +59,45 @@ pub(crate) async fn run(plan: &Plan, tally: &Arc<Tally>) {
             }
         }
     }
-    Random::new(plan.seed).shuffle(&mut cases);
-    if plan.is_short && plan.only.is_empty() {
-        cases.truncate(cases.len() / SHORT_SHARE);
-    }
+    plan.choose(&mut cases, SHORT_SHARE);
+    run_all(cases, tally, |(scenario, point, recovery)| {
+        let (mongod, tally) = (mongod.clone(), tally.clone());
+        async move { die(&mongod, scenario, &point, recovery, &tally).await }
+    })
+    .await;
+}
+
+/// Runs the cases, some at once. A panic is a violation, and ends only its own case.
+pub(crate) async fn run_all<C, F>(cases: Vec<C>, tally: &Tally, run: impl Fn(C) -> F)
+where
+    C: std::fmt::Debug,
+    F: Future<Output = ()> + Send + 'static,
+{
     stream::iter(cases)
-        .for_each_concurrent(AT_ONCE, |(scenario, point, recovery)| {
-            let (mongod, case_tally) = (mongod.clone(), tally.clone());
+        .for_each_concurrent(AT_ONCE, |case| {
+            let (name, ended) = (format!("{case:?}"), tokio::spawn(run(case)));
             async move {
-                let case = tokio::spawn(async move { die(&mongod, scenario, &point, recovery, &case_tally).await });
-                if let Err(panic) = case.await {
-                    tally.violate(Violation::new(Invariant::Broken, &format!("{scenario:?}"), panic.to_string()));
+                if let Err(panic) = ended.await {
+                    tally.violate(Violation::new(Invariant::Broken, &name, panic.to_string()));
                 }
             }
         })
         .await;
 }
 
-/// Lets every scenario run undisturbed, and learns which points it passes.
-pub(crate) async fn learn(
-    mongod: &Arc<Mongod>,
-    scenarios: impl IntoIterator<Item = Scenario>,
-    settings: &[(&'static str, String)],
-    tally: &Arc<Tally>,
-) -> Vec<(Scenario, Vec<Point>)> {
-    stream::iter(scenarios)
-        .map(|scenario| {
-            let (mongod, settings, tally) = (mongod.clone(), settings.to_vec(), tally.clone());
-            async move { (scenario, dry_run(scenario, &mongod, &settings, &tally).await) }
-        })
+/// Runs every scenario undisturbed, and learns which points it passes.
+pub(crate) async fn learn(plan: &Plan, mongod: &Mongod, tally: &Arc<Tally>) -> Vec<(Scenario, Vec<Point>)> {
+    stream::iter(Scenario::all(plan))
+        .map(async |scenario| (scenario, dry_run(scenario, mongod, tally).await))
         .buffered(AT_ONCE)
         .collect()
         .await
 }
 
-async fn dry_run(scenario: Scenario, mongod: &Mongod, settings: &Settings, tally: &Arc<Tally>) -> Vec<Point> {
+async fn dry_run(scenario: Scenario, mongod: &Mongod, tally: &Arc<Tally>) -> Vec<Point> {
     let before = tally.violations().len();
-    let mut stage = Stage::new(scenario, mongod, settings, tally).await;
+    let mut stage = Stage::new(scenario, mongod, &Settings::new(), tally).await;
     stage.prepare().await;
-    if !scenario.is_asked_for() {
-        stage.fleet.kill(HELPER).await;
-    }
     let mut orders = vec![("CHAOS_TRACE", "1".to_owned())];
     orders.extend(scenario.interrupted_at().map(|point| ("CHAOS_STOP_AT", point.to_owned())));
     stage.fleet.stop(HELPER).await;
@@ -133,9 +127,8 @@ async fn dry_run(scenario: Scenario, mongod: &Mongod, settings: &Settings, tally
 }
 
 /// The client's request, in a task of its own.
-pub(crate) fn ask(stage: &Stage, slot: usize) -> tokio::task::JoinHandle<Told> {
-    let asking = stage.request_of(slot, &stage.record, 1);
-    tokio::spawn(asking)
+fn ask(stage: &Stage, slot: usize) -> tokio::task::JoinHandle<Told> {
+    tokio::spawn(stage.request_of(slot, &stage.record, 1))
 }
 
 fn passed_points(log: &str) -> Vec<String> {
@@ -153,7 +146,7 @@ fn points_of(passed: &[String]) -> Vec<Point> {
     points
 }
 
-/// A step that no scenario reaches is one whose crashes nobody tries.
+/// Crashes at a step that no scenario reaches would go untested.
 fn every_step_must_be_there(points: &[(Scenario, Vec<Point>)], tally: &Tally) {
     let reached: BTreeSet<&str> =
         points.iter().flat_map(|(_, points)| points).filter_map(|point| point.name.split('.').nth(1)).collect();
@@ -165,21 +158,15 @@ fn every_step_must_be_there(points: &[(Scenario, Vec<Point>)], tally: &Tally) {
     }
 }
 
-/// One death, the recovery, and the client's next try.
+/// One death, the recovery, and the client's next attempt.
 async fn die(mongod: &Mongod, scenario: Scenario, point: &Point, recovery: Recovery, tally: &Arc<Tally>) {
     count(&tally.cases);
     let before = tally.violations().len();
     let mut stage = Stage::new(scenario, mongod, &Vec::new(), tally).await;
     stage.record.lock().remark(&format!("{scenario:?}, dies at {}, {recovery:?}", point.order()));
     stage.prepare().await;
-    if !scenario.is_asked_for() {
-        stage.fleet.kill(HELPER).await;
-    }
     let mut orders = vec![("CHAOS_KILL_AT", point.order())];
     orders.extend(scenario.interrupted_at().map(|point| ("CHAOS_STOP_AT", point.to_owned())));
-    if scenario == Scenario::CreateOverLeftovers {
-        stage.fleet.stop(HELPER).await;
-    }
     stage.start_victim(&orders).await;
     stage.provoke().await;
     let asked = scenario.is_asked_for().then(|| ask(&stage, VICTIM));
@@ -224,25 +211,24 @@ async fn recover(stage: &mut Stage, point: &Point, recovery: Recovery) {
     }
     stage.clear_the_way().await;
     stage.settle(is_made_in_the_end);
-    stage.check("after the next try").await;
+    stage.check("after the next attempt").await;
     stage.check_freedom(slot, is_made_in_the_end).await;
-    stage.check("after others came").await;
+    stage.check("after others took the names").await;
 }
 
-/// The client sends the same again, under the same key: it hears what the first attempt came to, or it is done now.
+/// The client repeats its request with the same key: it is told how the first attempt ended, or succeeds now.
 async fn try_again(stage: &Stage, slot: usize) -> bool {
     let refusal = stage.scenario.refusal();
     let is_right = |told: &Told| refusal.map_or(told.is_done(), |code| told.is_refused_as(code));
     let mut told = stage.request_of(slot, &stage.record, ATTEMPTS).await;
     let deadline = Instant::now() + FREE_LIMIT;
-    // The new name of a rename that another server gave up cools down, also for the organization itself, which is told to
-    // try again for so long.
+    // If another server undid the rename, the new name cools down even for the organization itself, which is told to retry.
     while !is_right(&told) && told.is_worth_repeating() && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(100)).await;
         told = stage.request_of(slot, &stage.record, ATTEMPTS).await;
     }
     if !is_right(&told) {
-        stage.violate(Invariant::Recovers, format!("the next try is told: {told}"));
+        stage.violate(Invariant::Recovers, format!("the next attempt is told: {told}"));
     }
     refusal.is_none()
 }

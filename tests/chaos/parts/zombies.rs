@@ -1,37 +1,27 @@
-//! A server stops past its lease before and after each step of each kind of change. Another one ends the change, a client undoes or
-//! repeats it, and then the first server goes on and sends what it was about to send.
+//! A server stalls past its lease before and after each step of each kind of change. Another one ends the change, and a
+//! client undoes or repeats it. Then the first server wakes and sends what it was about to send.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
-use futures_util::stream;
-
 use crate::args::Plan;
 use crate::client::Told;
 use crate::fleet::{LEASE, Settings};
-use crate::history::{Life, Possible, SharedRecord};
+use crate::history::{Life, SharedRecord};
 use crate::load::check_usable;
-use crate::parts::sweep::{Point, learn};
-use crate::random::Random;
-use crate::report::{Invariant, Tally, Violation, count};
-use crate::scenario::{ATTEMPTS, HELPER, Scenario, Stage, THIRD, VICTIM};
+use crate::parts::sweep::{Point, SHORT_SHARE, learn, run_all};
+use crate::report::{Invariant, Tally, count};
+use crate::scenario::{ATTEMPTS, HELPER, REACH_LIMIT, Scenario, Stage, THIRD, VICTIM};
 use crate::support::mongo::Mongod;
 
-/// How many cases run at once: they mostly wait for leases.
-const AT_ONCE: usize = 8;
-/// One case of so many is run in the short form.
-const SHORT_SHARE: usize = 6;
-/// How long a server may take to reach the point at which it stops.
-const REACH_LIMIT: Duration = Duration::from_secs(15);
 /// How long a client tries to undo the change before the zombie wakes: well within the cooling time.
 const UNDO_TIME: Duration = Duration::from_millis(800);
-/// How long a server may work without a word when it goes on.
+/// How long a server that woke may work without logging.
 const SILENT_WORK: Duration = Duration::from_secs(2);
-/// How long it may take until the change can be undone after all.
+/// The change must become undoable within this time.
 const UNDO_LIMIT: Duration = Duration::from_secs(15);
 
-/// The changes whose first attempt is overtaken by its repetition, and is faster all the same.
+/// The changes whose repetition overtakes the first attempt, which finishes first anyway.
 const OVERTAKEN: [Scenario; 6] = [
     Scenario::Create,
     Scenario::Rename,
@@ -43,8 +33,7 @@ const OVERTAKEN: [Scenario; 6] = [
 
 pub(crate) async fn run(plan: &Plan, tally: &Arc<Tally>) {
     let mongod = Arc::new(Mongod::started().await);
-    let scenarios = Scenario::ALL.into_iter().filter(|scenario| plan.includes(&format!("{scenario:?}")));
-    let points = learn(&mongod, scenarios, &[], tally).await;
+    let points = learn(plan, &mongod, tally).await;
     let mut cases = Vec::new();
     for (scenario, points) in points {
         let movers = points.iter().filter(|point| point.name.ends_with("move-collection.before"));
@@ -53,31 +42,18 @@ pub(crate) async fn run(plan: &Plan, tally: &Arc<Tally>) {
         cases.extend(oversleepers.map(|point| Case::Stall(scenario, point.clone(), Wakes::AfterCooling)));
         cases.extend(points.iter().map(|point| Case::Stall(scenario, point.clone(), Wakes::WhileCooling)));
     }
-    Random::new(plan.seed).shuffle(&mut cases);
-    if plan.is_short && plan.only.is_empty() {
-        cases.truncate(cases.len() / SHORT_SHARE);
-    }
+    plan.choose(&mut cases, SHORT_SHARE);
     let overtaken = OVERTAKEN.into_iter().filter(|scenario| plan.includes(&format!("{scenario:?}")));
     cases.extend(overtaken.map(Case::FirstIsFaster));
     if plan.includes("Rename") {
         cases.push(Case::RepetitionIsRefused);
     }
-    stream::iter(cases)
-        .for_each_concurrent(AT_ONCE, |case| {
-            let (name, tried) = (format!("{case:?}"), tokio::spawn(try_case(case, mongod.clone(), tally.clone())));
-            async move {
-                if let Err(panic) = tried.await {
-                    tally.violate(Violation::new(Invariant::Broken, &name, panic.to_string()));
-                }
-            }
-        })
-        .await;
+    run_all(cases, tally, |case| try_case(case, mongod.clone(), tally.clone())).await;
 }
 
-/// One thing that is tried.
 #[derive(Debug)]
 enum Case {
-    /// A server stops at this point.
+    /// A server stalls at this point.
     Stall(Scenario, Point, Wakes),
     /// See [`overtake`].
     FirstIsFaster(Scenario),
@@ -96,8 +72,8 @@ async fn try_case(case: Case, mongod: Arc<Mongod>, tally: Arc<Tally>) {
     }
 }
 
-/// The case that the cooling time is for: a collection was moved by another server, the client moved it back, and the first
-/// server's command moves it once more.
+/// The case that the cooling time is for: another server moved the collection, the client moved it back, and the first
+/// server's late command moves it again.
 pub(crate) async fn late_move(settings: Settings, tally: &Arc<Tally>) {
     let mongod = Mongod::started().await;
     let passed = vec!["rename.begin.after".to_owned()];
@@ -106,14 +82,14 @@ pub(crate) async fn late_move(settings: Settings, tally: &Arc<Tally>) {
     stall(&mut stage, &point, Wakes::WhileCooling).await;
 }
 
-/// A first attempt stalls when it has its key, the client repeats it with another server, and the first one wakes before that
-/// one has begun: the change is made once, and both are told of it.
+/// The first attempt stalls once it has its key, the client repeats it on another server, and the first one wakes before the
+/// second has begun. The change is made once, and both are told so.
 async fn overtake(mongod: &Mongod, scenario: Scenario, tally: &Arc<Tally>) {
     count(&tally.cases);
     count(&tally.stalls);
     let before = tally.violations().len();
     let mut stage = Stage::new(scenario, mongod, &Vec::new(), tally).await;
-    stage.record.lock().remark(&format!("{scenario:?}, repeated, and the first attempt is faster"));
+    stage.record.lock().remark(&format!("{scenario:?} is repeated, and the first attempt is faster"));
     stage.prepare().await;
     let mut asked = Vec::new();
     for (slot, point) in [(VICTIM, "key.claim.after"), (THIRD, "key.renumber.after")] {
@@ -134,8 +110,8 @@ async fn overtake(mongod: &Mongod, scenario: Scenario, tally: &Arc<Tally>) {
     stage.end(before).await;
 }
 
-/// A first attempt stalls when it has its key, and its repetition is refused, because somebody has the name for a while. When
-/// the first one makes it after all, the client who asks once more hears of it.
+/// The first attempt stalls once it has its key, and its repetition is refused because somebody has the name for a while. If
+/// the first one succeeds later, the client that asks again is told so.
 async fn overtake_refused(mongod: &Mongod, tally: &Arc<Tally>) {
     count(&tally.cases);
     count(&tally.stalls);
@@ -151,7 +127,7 @@ async fn overtake_refused(mongod: &Mongod, tally: &Arc<Tally>) {
     let (client, rival) = (stage.client(HELPER), SharedRecord::new("rival", "after"));
     stage.others.push(rival.clone());
     must(&stage, "a rival", &client.create(&rival, ATTEMPTS).await);
-    // The client keeps its key, which it would give up after a refusal.
+    // A copy keeps the key, which the client would give up after the refusal.
     let later = stage.record.copy();
     let told = stage.request_of(HELPER, &stage.record, ATTEMPTS).await;
     if !told.is_refused_as("new_name_taken") {
@@ -167,34 +143,27 @@ async fn overtake_refused(mongod: &Mongod, tally: &Arc<Tally>) {
     stage.end(before).await;
 }
 
-/// When a zombie goes on.
+/// When a zombie wakes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wakes {
-    /// While the names that its change gave up are still reserved.
+    /// While the names that its change gave up still cool down.
     WhileCooling,
-    /// When a client has them back: longer than any server may stall at this one place.
+    /// When a client has them again: longer than any server may stall at this point.
     AfterCooling,
 }
 
-/// One stall.
 async fn stall(stage: &mut Stage, point: &Point, wakes: Wakes) {
     count(&stage.tally.cases);
     count(&stage.tally.stalls);
     let (scenario, before) = (stage.scenario, stage.tally.violations().len());
     stage.record.lock().remark(&format!("{scenario:?}, stops at {}, wakes {wakes:?}", point.order()));
     stage.prepare().await;
-    if !scenario.is_asked_for() {
-        stage.fleet.kill(HELPER).await;
-    }
-    if scenario == Scenario::CreateOverLeftovers {
-        stage.fleet.stop(HELPER).await;
-    }
     let disturbed_at = scenario.interrupted_at().filter(|at| point.passed.iter().any(|passed| passed == at));
     let stops: Vec<String> = disturbed_at.map(ToOwned::to_owned).into_iter().chain([point.order()]).collect();
     stage.start_victim(&vec![("CHAOS_STOP_AT", stops.join(","))]).await;
     stage.provoke().await;
     let is_recorded = scenario.is_recorded(&point.passed);
-    // What the zombie's own client hears must not loosen what is known from the others, once the change has its end.
+    // Once the change has ended, the answer to the zombie's own client must not blur what is known.
     let asking = if is_recorded { stage.record.copy() } else { stage.record.clone() };
     let asked = scenario.is_asked_for().then(|| tokio::spawn(stage.request_of(VICTIM, &asking, 1)));
     if disturbed_at.is_some() && stage.fleet.stands_still(VICTIM, REACH_LIMIT).await {
@@ -208,7 +177,7 @@ async fn stall(stage: &mut Stage, point: &Point, wakes: Wakes) {
         stage.fleet.restart(HELPER).await;
     }
     stage.fleet.go_on(HELPER).await;
-    // The stall itself: longer than a lease.
+    // The stall itself.
     tokio::time::sleep(LEASE + Duration::from_millis(100)).await;
     let is_made = scenario.is_made(&point.passed);
     if is_recorded {
@@ -223,7 +192,7 @@ async fn stall(stage: &mut Stage, point: &Point, wakes: Wakes) {
         let undo_time = if wakes == Wakes::AfterCooling { UNDO_LIMIT } else { UNDO_TIME };
         meanwhile(stage, is_recorded, is_made, undo_time).await;
     }
-    stage.record.lock().remark("the zombie goes on");
+    stage.record.lock().remark("the zombie wakes");
     let said = stage.fleet.log(VICTIM).await.len();
     stage.fleet.go_on(VICTIM).await;
     if let Some(asked) = asked {
@@ -231,10 +200,7 @@ async fn stall(stage: &mut Stage, point: &Point, wakes: Wakes) {
         stage.record.lock().note("the zombie's client", &told);
         judge(stage, is_recorded, is_made, &told);
         if is_repeated && told.is_done() {
-            stage.violate(
-                Invariant::Answers,
-                "the repetition was made, and then the first attempt once more".to_owned(),
-            );
+            stage.violate(Invariant::Answers, "the repetition succeeded, and then the first attempt too".to_owned());
         }
     } else {
         hear_of_it(stage, said).await;
@@ -254,7 +220,7 @@ async fn stall(stage: &mut Stage, point: &Point, wakes: Wakes) {
     stage.end(before).await;
 }
 
-/// Waits until a server that nobody asked says what became of its work, or has had time enough to do it in silence.
+/// Waits until a server that works on its own logs its result, or has had enough time to finish silently.
 async fn hear_of_it(stage: &Stage, said: usize) {
     let deadline = Instant::now() + SILENT_WORK;
     while Instant::now() < deadline {
@@ -266,14 +232,14 @@ async fn hear_of_it(stage: &Stage, said: usize) {
     }
 }
 
-/// A zombie that slept longer than names cool down may move a collection. The documents can be used all the same, and the
-/// doctor puts it back; false when there is none.
+/// A zombie that slept longer than names cool down may move a collection. Its documents stay usable, and the doctor puts it
+/// back; false when there is no doctor.
 async fn is_mended(stage: &Stage) -> bool {
     check_usable(&stage.client(HELPER), &stage.record).await;
     stage.place.mend().await
 }
 
-/// The zombie's client is told the truth.
+/// The zombie's client must be told the truth.
 fn judge(stage: &Stage, is_recorded: bool, is_made: bool, told: &Told) {
     let is_false = is_recorded
         && match told {
@@ -286,7 +252,7 @@ fn judge(stage: &Stage, is_recorded: bool, is_made: bool, told: &Told) {
     }
 }
 
-/// Whether there is a way back from the change that was made, and it was not gone yet.
+/// Whether the change was made, can be undone, and was not undone yet.
 fn is_to_be_undone(stage: &Stage, is_made: bool) -> bool {
     let (scenario, record) = (stage.scenario, stage.record.lock());
     let is_undone = if scenario.renames() {
@@ -299,14 +265,14 @@ fn is_to_be_undone(stage: &Stage, is_made: bool) -> bool {
     is_made && scenario.can_be_undone() && !is_undone
 }
 
-/// Whether the client sends the same again under the same key, to the other server, before anything of it is recorded. Others
-/// take the name of a creation meanwhile instead, unless all that was done is to claim the key.
+/// Whether the client repeats its request on the other server, with the same key, before any of it is recorded. For a
+/// creation that has done more than claim its key, others take the name instead.
 fn is_repeated(scenario: Scenario, point: &Point, is_recorded: bool) -> bool {
     let is_first = !scenario.creates() || point.name.starts_with("key.");
     !is_recorded && is_first && scenario.is_asked_for() && scenario.refusal().is_none()
 }
 
-/// The same again, and the way back: what the zombie then does would be once too often.
+/// Repeats the change and undoes it, so that the zombie's work would be once too often.
 async fn repeat(stage: &mut Stage) {
     must(stage, "the same again", &stage.request_of(HELPER, &stage.record, ATTEMPTS).await);
     if stage.scenario.can_be_undone() {
@@ -314,7 +280,7 @@ async fn repeat(stage: &mut Stage) {
     }
 }
 
-/// What clients do with the other server while the zombie stands.
+/// What clients do on the other server while the zombie is stopped.
 async fn meanwhile(stage: &mut Stage, is_recorded: bool, is_made: bool, undo_time: Duration) {
     let scenario = stage.scenario;
     let is_gone = stage.record.lock().life.is_certainly(&Life::Gone);
@@ -335,7 +301,7 @@ fn must(stage: &Stage, what: &str, told: &Told) {
     }
 }
 
-/// The way back, as soon as it is open: not while the name or the collection that it needs cools down.
+/// Undoes the change as soon as possible: not while the name or the collection that it needs cools down.
 async fn undo(stage: &Stage, limit: Duration, is_demanded: bool) {
     let client = stage.client(HELPER);
     let deadline = Instant::now() + limit;
@@ -355,7 +321,7 @@ async fn undo(stage: &Stage, limit: Duration, is_demanded: bool) {
         }
         if Instant::now() > deadline {
             if is_demanded {
-                must(stage, "the way back", &told);
+                must(stage, "undoing the change", &told);
             }
             return;
         }
@@ -363,17 +329,14 @@ async fn undo(stage: &Stage, limit: Duration, is_demanded: bool) {
     }
 }
 
-/// Others take the name and the email, go, and come again: none of them is the zombie's.
+/// Others take the name and the email, delete their organization, and take them again. None of them is the zombie's.
 async fn come_go_and_come(stage: &mut Stage) {
     let client = stage.client(HELPER);
     for (key, stays) in [("second", false), ("third", true)] {
-        let other = SharedRecord::new(key, "before");
-        let mut shape = other.lock().any_shape().expect("a shape");
-        // A deleted organization that can come back keeps its admin's email.
-        if key == "second" || !stage.scenario.keeps() {
-            shape.email = stage.shape_before().email;
-        }
-        other.lock().shape = Possible::certainly(shape);
+        // A deletion with grace keeps the admin's email.
+        let is_email_free = key == "second" || !stage.scenario.keeps();
+        let email = if is_email_free { stage.shape_before().email } else { format!("{key}@chaos.example") };
+        let other = SharedRecord::with_email(key, "before", &email);
         stage.others.push(other.clone());
         let deadline = Instant::now() + UNDO_LIMIT;
         let mut told = client.create(&other, ATTEMPTS).await;

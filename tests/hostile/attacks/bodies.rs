@@ -1,17 +1,17 @@
-//! Bodies and answers that are large: what they take of memory, and of the threads that serve.
+//! Large bodies and answers, which take memory and the threads that serve.
 
 use crate::attackers::{Attack, PAUSE, stranger};
 use crate::load::request;
 use crate::orders::Tenant;
 
-/// Clients who ask for as much as a page can hold, and take none of it.
+/// Clients that request full pages and read none of them.
 pub(crate) async fn unread_pages(attack: &Attack) {
     let request = page(attack.tenant(0), "");
     attack
         .by(120, async |_| {
             loop {
                 if let Some(mut wire) = attack.open_narrow(stranger(0)).await {
-                    // Whatever is to be told fits in before it.
+                    // Any answer fits into the buffer before the page does.
                     let _sent = wire.send(&request).await;
                     attack.until(0.9).await;
                     attack.heard(wire.beginning()).await;
@@ -22,7 +22,7 @@ pub(crate) async fn unread_pages(attack: &Attack) {
         .await;
 }
 
-/// Clients who have large pages packed for them, and take them all.
+/// Clients that request compressed pages and read them all.
 pub(crate) async fn packed_pages(attack: &Attack) {
     let request = page(attack.tenant(0), "accept-encoding: gzip\r\n");
     attack.again(8, 1, |_, _| request.clone()).await;
@@ -34,7 +34,7 @@ fn page(tenant: &Tenant, headers: &str) -> Vec<u8> {
     format!("{line}authorization: Bearer {token}\r\n{headers}\r\n").into_bytes()
 }
 
-/// As large a document as there can be, from very many at once.
+/// Very many clients that each send the largest possible document.
 pub(crate) async fn large_bodies(attack: &Attack) {
     let Tenant { name, token, .. } = attack.tenant(0);
     let body = format!("{{\"t\":\"{}\"}}", "a".repeat((1 << 20) - 100));

@@ -3,7 +3,7 @@
 use crate::attackers::{Attack, PAUSE, STRANGERS, stranger};
 use crate::load::get;
 
-/// Heads that do not end.
+/// Heads without an end.
 pub(crate) async fn endless_heads(attack: &Attack) {
     let head = format!("GET / HTTP/1.1\r\nhost: attack\r\nx-filler: {}", "a".repeat(390_000));
     held(attack, 2_000, head.as_bytes()).await;
@@ -14,12 +14,12 @@ pub(crate) async fn idle(attack: &Attack) {
     held(attack, 3_000, b"").await;
 }
 
-/// More connections than the server may have files.
+/// More connections than the server may open files.
 pub(crate) async fn more_than_files(attack: &Attack) {
     held(attack, 400, b"").await;
 }
 
-/// Very many small requests: some in the queue before the first is answered, some of which are no requests.
+/// Very many small requests, pipelined; some are not even requests.
 pub(crate) async fn tiny_requests(attack: &Attack) {
     const AT_ONCE: usize = 6;
     let good = [get("/", None), get("/nothing/here", None)].concat().repeat(AT_ONCE / 2);
@@ -43,7 +43,7 @@ pub(crate) async fn tiny_requests(attack: &Attack) {
         .await;
 }
 
-/// Sends this, and waits until the server has had enough of it.
+/// Sends this, and waits until the server gives up.
 async fn held(attack: &Attack, clients: usize, bytes: &[u8]) {
     attack
         .by(clients, async |client| {

@@ -1,4 +1,4 @@
-//! What attackers do, by what they are after.
+//! The attacks, by what they exhaust.
 
 pub(crate) mod bodies;
 pub(crate) mod connections;

@@ -1,4 +1,4 @@
-//! Tenants who let MongoDB work for them alone.
+//! Tenants that keep MongoDB busy.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use crate::attackers::{Attack, PAUSE, stranger};
 use crate::load::{get, request};
 use crate::orders::Tenant;
 
-/// Searches that take time with the square of a string's length.
+/// Searches that are quadratic in a string's length.
 pub(crate) async fn quadratic_patterns(attack: &Attack) {
     search(attack, &["[a-z]+1"]).await;
 }
 
-/// The dearest of those that people use, on the strings that make them dearest.
+/// The most expensive patterns that people really use, on their worst strings.
 pub(crate) async fn usual_patterns(attack: &Attack) {
     search(attack, &[r"^[^@\s]+@[^@\s]+\.[a-z]{2,}$", "alpha|beta|gamma|delta|epsilon", "^[a-z0-9-]+$"]).await;
 }
@@ -23,12 +23,12 @@ async fn search(attack: &Attack, patterns: &[&str]) {
     attack
         .again(120, 1, |client, _| {
             let filter = json!({ "t": { "$regex": patterns[client % patterns.len()] } }).to_string();
-            list(attack.tenant(client), &filter, "")
+            list(attack.tenant(client), &filter)
         })
         .await;
 }
 
-/// The same in a schema, which every write has to pass; where the worst pattern is refused, with the dearest usual one.
+/// The same in a schema, which every write must pass. If the worst pattern is refused, the worst real one stays.
 pub(crate) async fn schema_patterns(attack: &Attack) {
     let tenant = attack.tenant(0);
     for pattern in [r"^[^@\s]+@[^@\s]+\.[a-z]{2,}$", "[a-z]+1"] {
@@ -43,9 +43,9 @@ pub(crate) async fn schema_patterns(attack: &Attack) {
     attack.again(40, 1, |_, _| request("POST", &path, Some(&tenant.token), Some(&body))).await;
 }
 
-/// Ordinary filters that no index helps, each sent once; and nobody waits for the answers.
+/// Ordinary filters without an index, each sent once by a client that does not wait for the answer.
 pub(crate) async fn slow_filters(attack: &Attack) {
-    let request = list(attack.tenant(0), &slow_filter(), "");
+    let request = list(attack.tenant(0), &slow_filter());
     attack
         .by(500, async |_| {
             if let Some(mut wire) = attack.open(stranger(0)).await {
@@ -58,7 +58,7 @@ pub(crate) async fn slow_filters(attack: &Attack) {
         .await;
 }
 
-/// Exports that find nothing for a long time, whose clients are gone after a second.
+/// Exports that find nothing for a long time, whose clients leave after a second.
 pub(crate) async fn abandoned_exports(attack: &Attack) {
     let Tenant { name, token, .. } = attack.tenant(0);
     let filter: String = byte_serialize(slow_filter().as_bytes()).collect();
@@ -74,14 +74,13 @@ pub(crate) async fn abandoned_exports(attack: &Attack) {
     tokio::time::sleep(PAUSE).await;
 }
 
-/// As many conditions as a filter may have, none of which any document meets.
+/// As many conditions as a filter may have, none of which matches.
 fn slow_filter() -> String {
     let conditions: Vec<_> = (0..190).map(|n| json!({ format!("f{n}"): n })).collect();
     json!({ "$or": conditions }).to_string()
 }
 
-/// The request for a page of what the filter finds.
-pub(crate) fn list(tenant: &Tenant, filter: &str, more: &str) -> Vec<u8> {
+fn list(tenant: &Tenant, filter: &str) -> Vec<u8> {
     let filter: String = byte_serialize(filter.as_bytes()).collect();
-    get(&format!("/org/{}/documents?filter={filter}{more}", tenant.name), Some(&tenant.token))
+    get(&format!("/org/{}/documents?filter={filter}", tenant.name), Some(&tenant.token))
 }

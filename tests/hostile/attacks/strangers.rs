@@ -1,4 +1,4 @@
-//! People without an account, or with one, who make the server hash, create and tell.
+//! People, with or without an account, who make the server hash passwords, create organizations and reveal what exists.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::load::{get, request};
 use crate::orders::{Counts, Tenant};
 use crate::support::PASSWORD;
 
-/// Bodies that are promised and never sent.
+/// Bodies that are announced and never sent.
 pub(crate) async fn promised_bodies(attack: &Attack) {
     let head =
         "POST /org/create HTTP/1.1\r\nhost: attack\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{";
@@ -23,7 +23,7 @@ pub(crate) async fn promised_bodies(attack: &Attack) {
         .await;
 }
 
-/// Organizations for nobody.
+/// Junk organizations.
 pub(crate) async fn creations(attack: &Attack) {
     attack
         .again(48, STRANGERS, |client, number| {
@@ -33,19 +33,19 @@ pub(crate) async fn creations(attack: &Attack) {
         .await;
 }
 
-/// Whether somebody is known here.
+/// Attempts to find out whether an email is registered.
 pub(crate) async fn known_emails(attack: &Attack) {
     attack
         .again(48, 1, |client, number| create(&format!("known {client} {number}"), &attack.orders.victim.email))
         .await;
 }
 
-/// Passwords for the victim's email, from many networks.
+/// Guesses at the victim's password, from many networks.
 pub(crate) async fn guessed_passwords(attack: &Attack) {
     guess(attack, "/admin/login").await;
 }
 
-/// The same where nobody logs in, but a password is compared.
+/// The same by restoring, which compares a password too.
 pub(crate) async fn guessed_restorations(attack: &Attack) {
     guess(attack, "/org/restore").await;
 }
@@ -61,14 +61,14 @@ async fn guess(attack: &Attack, path: &str) {
         .await;
 }
 
-/// A tenant who sets the password that it has, so that it is compared each time.
+/// A tenant that sets the password it already has, which is compared each time.
 pub(crate) async fn present_passwords(attack: &Attack) {
     let Tenant { name, token, .. } = attack.tenant(0);
     let body = json!({ "organization_name": name, "password": PASSWORD }).to_string();
     attack.again(64, 1, |_, _| request("PUT", "/org/update", Some(token), Some(&body))).await;
 }
 
-/// Two strangers who chose the same key, and then one who tries what the other one's body was.
+/// Two strangers with the same idempotency key, and then one who guesses the other's body.
 pub(crate) async fn same_keys(attack: &Attack) {
     for stranger in ["alice", "bob"] {
         repeatable(attack, stranger, PASSWORD, "").await;
@@ -83,9 +83,9 @@ pub(crate) async fn same_keys(attack: &Attack) {
         .await;
 }
 
-/// What the answers to guesses are counted under.
+/// Marks the answers to guesses.
 const GUESS: &str = "guess: ";
-/// How many guesses may be answered in a row: those that one address may create in a minute, and some.
+/// The most guesses that may be answered: an address's creations per minute, and some.
 const GUESSES_MAX: u64 = 40;
 
 async fn repeatable(attack: &Attack, name: &str, password: &str, about: &str) {
@@ -100,7 +100,7 @@ async fn repeatable(attack: &Attack, name: &str, password: &str, about: &str) {
     }
 }
 
-/// Both strangers got what they wanted, and the guesses were soon refused.
+/// Both strangers could create, and guesses were soon refused.
 pub(crate) fn check_keys(answered: &Counts) -> Option<String> {
     let created = answered.get("201").copied().unwrap_or_default();
     let told = answered.iter().filter(|(what, _)| what.starts_with(GUESS) && !what.starts_with("guess: 429"));
@@ -116,7 +116,7 @@ fn create(name: &str, email: &str) -> Vec<u8> {
     request("POST", "/org/create", None, Some(&body))
 }
 
-/// Which organizations there are.
+/// Attempts to find out which organizations exist.
 pub(crate) async fn unknown_names(attack: &Attack) {
     attack
         .again(48, 1, |client, number| get(&format!("/org/get?organization_name=guess%20{client}%20{number}"), None))

@@ -1,4 +1,4 @@
-//! Imports and exports that do not get on, or do not end.
+//! Imports and exports that stall or never end.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::orders::{Counts, Tenant};
 use crate::stage::noise;
 use crate::wire::Outcome;
 
-/// Imports of which a byte comes every second.
+/// Imports at a byte a second.
 pub(crate) async fn dripped_imports(attack: &Attack) {
     attack
         .by(80, async |client| {
@@ -23,7 +23,7 @@ pub(crate) async fn dripped_imports(attack: &Attack) {
         .await;
 }
 
-/// Exports of which a few bytes are taken every second.
+/// Exports read at a few bytes a second.
 pub(crate) async fn sipped_exports(attack: &Attack) {
     attack
         .by(80, async |client| {
@@ -78,7 +78,7 @@ fn import_head(Tenant { name, token, .. }: &Tenant) -> String {
     )
 }
 
-/// Somebody was told that there is no room.
+/// At least one import must be told that there is no room.
 pub(crate) fn check_storage(answered: &Counts) -> Option<String> {
     let was_told = answered.keys().any(|what| what.contains("storage_low"));
     (!was_told).then(|| "nobody was told that the disk is nearly full".to_owned())

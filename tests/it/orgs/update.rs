@@ -199,7 +199,7 @@ async fn writers_lose_nothing_while_their_collection_moves() {
     let stored = server.documents("organizations").find_one(doc! {}).await.expect("asked").expect("there");
     let uuid = stored.get("collection_uuid").expect("recorded").clone();
     let writer = async {
-        // As a client of DESIGN's rules writes: with the UUID, and again under the name that the refusal gives.
+        // With the UUID, and again under the name that the refusal gives.
         let (mut name, mut written) = ("org_name_0".to_owned(), 0);
         while written < 300 {
             let insert = doc! { "insert": &name, "documents": [{ "_id": written }], "collectionUUID": &uuid };
