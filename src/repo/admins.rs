@@ -91,7 +91,7 @@ impl AdminRepo {
         let set = doc! {
             "emails": unless_set(emails.into(), "$emails"),
             "claimed_by": unless_set(at.change_id.into(), "$$REMOVE"),
-            "claim_fence": fence,
+            "claim_fence": unless_set(fence.into(), "$$REMOVE"),
             "change_generation": at.generation,
         };
         exactly_one(self.collection.update_one(filter, vec![doc! { "$set": set }]).await?.matched_count)

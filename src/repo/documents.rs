@@ -250,6 +250,9 @@ pub struct AdminDocument {
     /// The change that claims; absent while there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claimed_by: Option<ObjectId>,
+    /// The highest fence of the servers that have claimed for that change; a lower one cannot give the claim up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim_fence: Option<i64>,
     /// The change that set the present credentials, if it was not the organization's creation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub committed_by: Option<ObjectId>,

@@ -48,7 +48,7 @@ impl AdminRepo {
         // A claim of the change that left this one, should it still be on its way, must find that it is late.
         let generation = seen.change_generation.max(at_rest.generation);
         let set = doc! { "emails": ["$email"], "change_generation": generation };
-        let give_back = vec![doc! { "$set": set }, doc! { "$unset": "claimed_by" }];
+        let give_back = vec![doc! { "$set": set }, doc! { "$unset": ["claimed_by", "claim_fence"] }];
         Ok(self.collection.update_one(filter, give_back).await?.matched_count == 1)
     }
 }

@@ -6,17 +6,13 @@ use std::time::Duration;
 use bson::{DateTime, Document, doc, oid::ObjectId};
 use mongodb::Database;
 use serde_json::json;
-use tenantry::domain::OrgId;
-use tenantry::repo::RepoError;
-use tenantry::repo::documents::{CredentialsChange, CredentialsDocument};
-use tenantry::repo::journal::ChangeRef;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::support::mongo::{self, Mongod};
 use crate::support::server::{by_name, empty_database};
-use crate::support::{Answer, PASSWORD, Server, eventually, repos};
+use crate::support::{Answer, PASSWORD, Server, eventually};
 
 /// How many connections MongoDB has ever accepted.
 async fn connections_created(server: &Server) -> i32 {
@@ -354,74 +350,6 @@ async fn a_collection_that_was_moved_by_hand_is_found_by_its_uuid() {
     assert_eq!(server.count("org_globex").await, 1);
     server.delete(&other.token, "other").await.success(200);
     assert_eq!(server.tenant_collections().await, ["org_globex"]);
-}
-
-#[tokio::test]
-async fn steps_of_a_change_that_arrive_after_it_is_over_do_nothing() {
-    let server = Server::start().await;
-    let acme = server.tenant("acme").await;
-    let email = |email: &str| json!({ "organization_name": "acme", "email": email });
-    let admins = repos(&server.database).admins;
-    let organization = server.documents("organizations").find_one(doc! {}).await.expect("asked").expect("there");
-    let admin = server.documents("admins").find_one(doc! {}).await.expect("asked").expect("there");
-    let (org_id, admin_id) = (organization.get_object_id("_id"), admin.get_object_id("_id"));
-    // The change that set b@, as the server that first worked on it knew it.
-    let late = ChangeRef {
-        org_id: OrgId(org_id.expect("an id")),
-        change_id: ObjectId::new(),
-        fence: 1,
-        generation: organization.get_i64("generation").expect("a number") + 1,
-    };
-    let change = CredentialsChange {
-        admin_id: admin_id.expect("an id"),
-        from_version: 1,
-        after: CredentialsDocument {
-            email: "b@example.com".to_owned(),
-            password_hash: admin.get_str("password_hash").expect("a hash").to_owned(),
-            credential_version: 1,
-        },
-    };
-    server.update(&acme.token, &email("b@example.com")).await.success(200);
-    server.update(&acme.token, &email("c@example.com")).await.success(200);
-    assert!(matches!(admins.claim(late, &change).await, Err(RepoError::TakenOver)));
-    assert!(matches!(admins.commit(late, &change, DateTime::now()).await, Err(RepoError::TakenOver)));
-    server.log_in("c@example.com", PASSWORD).await.success(200);
-    server.create("other", "b@example.com", PASSWORD).await.success(201);
-}
-
-#[tokio::test]
-async fn a_server_that_gives_a_change_up_takes_no_claim_from_the_one_that_goes_on_with_it() {
-    let server = Server::start().await;
-    server.tenant("acme").await;
-    let admins = repos(&server.database).admins;
-    let admin = server.documents("admins").find_one(doc! {}).await.expect("asked").expect("there");
-    let admin_id = admin.get_object_id("_id").expect("an id");
-    let change = CredentialsChange {
-        admin_id,
-        from_version: 1,
-        after: CredentialsDocument {
-            email: "b@example.com".to_owned(),
-            password_hash: admin.get_str("password_hash").expect("a hash").to_owned(),
-            credential_version: 2,
-        },
-    };
-    let org_id = OrgId(admin.get_object_id("organization_id").expect("an id"));
-    let stalled = ChangeRef { org_id, change_id: ObjectId::new(), fence: 1, generation: 2 };
-    let overtaking = ChangeRef { fence: 2, ..stalled };
-    admins.claim(stalled, &change).await.expect("claimed");
-    admins.claim(overtaking, &change).await.expect("claimed again");
-    assert!(admins.release(stalled, admin_id).await.expect("too late"));
-    admins.commit(overtaking, &change, DateTime::now()).await.expect("it still holds the claim");
-    // What is set can only go forward, also after somebody set another password by hand.
-    assert!(!admins.release(overtaking, admin_id).await.expect("asked"), "the credentials are set");
-    let by_hand = doc! { "$set": { "credential_version": 9_i64 } };
-    server.documents("admins").update_one(doc! {}, by_hand).await.expect("set");
-    admins.claim(overtaking, &change).await.expect("nothing to claim");
-    admins.commit(overtaking, &change, DateTime::now()).await.expect("nothing to set");
-    let admin = server.documents("admins").find_one(doc! {}).await.expect("asked").expect("there");
-    assert_eq!(admin.get_str("email").expect("an email"), "b@example.com");
-    assert_eq!(admin.get_i64("credential_version").expect("a version"), 9);
-    assert!(!admin.contains_key("claimed_by"));
 }
 
 #[tokio::test]

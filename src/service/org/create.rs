@@ -97,6 +97,7 @@ impl OrgService {
             credential_version: 1,
             emails: vec![email.as_str().to_owned()],
             claimed_by: None,
+            claim_fence: None,
             committed_by: None,
             change_generation: 0,
             role: ADMIN_ROLE.to_owned(),
