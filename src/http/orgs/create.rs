@@ -10,10 +10,10 @@ use crate::http::body::RawBody;
 use crate::http::caller::AnyToken;
 use crate::http::client::Client;
 use crate::http::fields::Fields;
-use crate::http::idempotency::{Answered, DESCRIPTION};
+use crate::http::idempotency::{DESCRIPTION, success};
 use crate::http::problem::{Kind, Problem, kinds};
 use crate::http::state::Services;
-use crate::service::idempotency::{Given, Repeatable, RequestKey};
+use crate::service::idempotency::{Answer, Repeatable, RequestKey};
 use crate::service::org::{ChangeIds, CreateOrg};
 
 /// What this call can answer besides its success.
@@ -104,7 +104,7 @@ pub(in crate::http) async fn create(
     client: Client,
     key: RequestKey,
     body: RawBody,
-) -> Result<Given<Answered>, Problem> {
+) -> Result<Answer, Problem> {
     let by = services.orgs.admit(token.as_ref(), client.network())?;
     let CreateOrgBody { organization_name: name, email, password } = CreateOrgBody::read(body.json_fields()?)?;
     services.orgs.count_creation(by)?;
@@ -118,15 +118,15 @@ pub(in crate::http) async fn create(
         content: &body.bytes(),
         ids: ChangeIds::generate(),
         if_known: || Ok(orgs.count_repetition(by, &email)?),
-        recall: |ids| async move { orgs.outcome(ids).await?.unwrap_or_default().try_map(|(org, _)| created(&org, ids)) },
+        recall: |ids| async move { Ok(orgs.outcome(ids, |org, _| created(&org, ids)).await?.unwrap_or_default()) },
         carry_out: |ids| async move { created(&orgs.create(ids, command).await?, ids) },
     };
     services.idempotency.run(key, request).await
 }
 
-fn created(org: &Org, ids: ChangeIds) -> Result<Answered, Problem> {
+fn created(org: &Org, ids: ChangeIds) -> Result<Answer, Problem> {
     let message = "Organization created successfully";
     let organization = OrganizationAnswer::public(org);
     let answer = CreatedOrg { ok: true, message, organization, change_id: ids.change.to_string() };
-    Answered::new(StatusCode::CREATED, &answer)
+    success(StatusCode::CREATED, &answer)
 }

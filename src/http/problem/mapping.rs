@@ -10,7 +10,7 @@ use crate::domain::{Invalid, Quota, QuotaReached};
 use crate::extjson::ReadError;
 use crate::repo::{Effect, RepoError};
 use crate::service::attempts::Attempt;
-use crate::service::idempotency::KeyError;
+use crate::service::idempotency::{KeyError, Refusal};
 use crate::service::org::NotAdmitted;
 use crate::service::{AuthError, ChangeError, DataError, OrgError, PasswordError, TooMany};
 use crate::shares::Refused;
@@ -75,9 +75,15 @@ impl From<KeyError> for Problem {
             KeyError::TooMany { retry_after } => {
                 Self::new(kinds::TOO_MANY_IDEMPOTENCY_KEYS).with_retry_after(retry_after + Duration::from_secs(1))
             }
-            KeyError::InProgress => Self::new(kinds::REQUEST_IN_PROGRESS),
+            KeyError::InProgress | KeyError::Repo(RepoError::TakenOver) => Self::new(kinds::REQUEST_IN_PROGRESS),
             KeyError::Repo(error) => error.into(),
         }
+    }
+}
+
+impl Refusal for Problem {
+    fn is_undecided(&self) -> bool {
+        self.kind == kinds::OUTCOME_UNKNOWN
     }
 }
 
