@@ -5,13 +5,13 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tracing::error;
 
 use super::problem::calls::REPEAT;
 use super::problem::{Failed, Problem, answers, kinds};
 use super::state::HttpState;
-use crate::service::idempotency::{Given, KeyError, Outcome, RequestKey};
+use crate::service::idempotency::{Answer, KeyError, RequestKey};
 
 /// The header with the client's key.
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -46,51 +46,19 @@ impl FromRequestParts<HttpState> for RequestKey {
     }
 }
 
-/// A successful answer that can be given again.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Answered {
-    status: u16,
-    /// Whether it tells of no change at all; then it is not kept.
-    #[serde(skip)]
-    is_unchanged: bool,
-    body: String,
+/// A successful answer with this JSON, which can be given again.
+pub(super) fn success(status: StatusCode, body: &impl Serialize) -> Result<Answer, Problem> {
+    let body = serde_json::to_string(body).map_err(|error| {
+        error!(%error, "an answer cannot be written");
+        Problem::new(kinds::INTERNAL_ERROR)
+    })?;
+    Ok(Answer { status: status.as_u16(), body, is_unchanged: false, is_replay: false })
 }
 
-impl Answered {
-    /// An answer with this JSON.
-    ///
-    /// # Errors
-    /// It is not JSON: a defect.
-    pub(super) fn new(status: StatusCode, body: &impl Serialize) -> Result<Self, Problem> {
-        match serde_json::to_string(body) {
-            Ok(body) => Ok(Self { status: status.as_u16(), is_unchanged: false, body }),
-            Err(error) => {
-                error!(%error, "an answer cannot be written");
-                Err(Problem::new(kinds::INTERNAL_ERROR))
-            }
-        }
-    }
-
-    /// The same answer, to a request that found nothing to change.
-    pub(super) fn unchanged(self) -> Self {
-        Self { is_unchanged: true, ..self }
-    }
-}
-
-impl From<Result<Answered, Problem>> for Outcome<Answered, Problem> {
-    fn from(result: Result<Answered, Problem>) -> Self {
-        match result {
-            Ok(answer) if !answer.is_unchanged => Self::Changed(answer),
-            Err(problem) if problem.is_undecided() => Self::Undecided(problem),
-            unchanged => Self::Unchanged(unchanged),
-        }
-    }
-}
-
-impl IntoResponse for Given<Answered> {
+impl IntoResponse for Answer {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.answer.status).unwrap_or(StatusCode::OK);
-        let mut response = (status, self.answer.body).into_response();
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
+        let mut response = (status, self.body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if self.is_replay {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bson::spec::BinarySubtype;
 use bson::{Binary, Bson, Document, doc, oid::ObjectId, serialize_to_document};
 use mongodb::Collection;
-use mongodb::options::ReturnDocument;
+use mongodb::options::{ReturnDocument, UpdateModifications};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -140,28 +140,26 @@ impl IdempotencyRepo {
 
     /// Records what an attempt makes, and what those before it were to make: they may only be late.
     pub async fn renumber<Ids: Serialize>(&self, hold: &Hold, ids: &Ids, former: &[Ids]) -> Result<(), RepoError> {
-        self.merge(hold, with_former(ids, former)?, Document::new()).await
-    }
-
-    /// Takes an attempt back that did nothing: what those before it were to make counts again.
-    pub async fn withdraw<Ids: Serialize>(&self, hold: &Hold, ids: &Ids, former: &[Ids]) -> Result<(), RepoError> {
-        self.merge(hold, with_former(ids, former)?, lease_over()).await
+        let mut fields = document(ids)?;
+        fields.insert("former", former.iter().map(document).collect::<Result<Vec<_>, _>>()?);
+        self.update(hold, doc! { "$set": fields }).await
     }
 
     /// Renews the lease.
     pub async fn renew(&self, hold: &Hold) -> Result<(), RepoError> {
-        self.merge(hold, Document::new(), doc! { "lease_until": self.lease_end() }).await
+        self.update(hold, vec![doc! { "$set": { "lease_until": self.lease_end() } }]).await
+    }
+
+    /// Ends the lease, so that the next attempt need not wait for its end.
+    pub async fn give_back(&self, hold: &Hold) -> Result<(), RepoError> {
+        let over = doc! { "$subtract": ["$$NOW", 1_i64] };
+        self.update(hold, vec![doc! { "$set": { "lease_until": over } }]).await
     }
 
     /// Keeps the answer.
     pub async fn answer(&self, hold: &Hold, answer: Vec<u8>) -> Result<(), RepoError> {
         let answer = Binary { subtype: BinarySubtype::Generic, bytes: answer };
-        self.merge(hold, doc! { "answer": answer }, Document::new()).await
-    }
-
-    /// Ends the lease, so that the next attempt need not wait for its end.
-    pub async fn give_back(&self, hold: &Hold) -> Result<(), RepoError> {
-        self.merge(hold, Document::new(), lease_over()).await
+        self.update(hold, doc! { "$set": { "answer": answer } }).await
     }
 
     /// Forgets a request that did nothing.
@@ -169,11 +167,8 @@ impl IdempotencyRepo {
         exactly_one(self.collection.delete_one(hold.filter()).await?.deleted_count)
     }
 
-    /// Sets fields, to values and to expressions, while the attempt holds the key.
-    async fn merge(&self, hold: &Hold, values: Document, expressions: Document) -> Result<(), RepoError> {
-        let merged = doc! { "$mergeObjects": ["$$ROOT", { "$literal": values }, expressions] };
-        let set = vec![doc! { "$replaceWith": merged }];
-        exactly_one(self.collection.update_one(hold.filter(), set).await?.matched_count)
+    async fn update(&self, hold: &Hold, update: impl Into<UpdateModifications>) -> Result<(), RepoError> {
+        exactly_one(self.collection.update_one(hold.filter(), update).await?.matched_count)
     }
 }
 
@@ -184,18 +179,8 @@ impl Hold {
     }
 }
 
-fn with_former<Ids: Serialize>(ids: &Ids, former: &[Ids]) -> Result<Document, RepoError> {
-    let mut fields = document(ids)?;
-    fields.insert("former", former.iter().map(document).collect::<Result<Vec<_>, _>>()?);
-    Ok(fields)
-}
-
 fn document(ids: &impl Serialize) -> Result<Document, RepoError> {
     serialize_to_document(ids).map_err(|error| mongodb::error::Error::from(error).into())
-}
-
-fn lease_over() -> Document {
-    doc! { "lease_until": { "$subtract": ["$$NOW", 1_i64] } }
 }
 
 fn binary(code: &Code) -> Bson {

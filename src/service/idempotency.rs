@@ -22,7 +22,7 @@ use crate::domain::new_id;
 use crate::repo::idempotency::{Code, Hold, IdempotencyRepo};
 use crate::repo::{RepoError, Repos};
 
-pub use super::repeatable::{Former, Given, KeyError, Outcome, Repeatable, RequestKey};
+pub use super::repeatable::{Answer, Former, KeyError, Refusal, Repeatable, RequestKey};
 
 /// How many keys one owner has at most at a time; each is kept for a day.
 const MAX_KEYS: u32 = 1_000;
@@ -44,9 +44,9 @@ struct Attempt<Ids> {
     former: Vec<Ids>,
 }
 
-enum Begun<Ids, A> {
+enum Begun<Ids> {
     Attempt(Attempt<Ids>),
-    Replay(A),
+    Replay(Answer),
 }
 
 /// Remembers answers.
@@ -64,66 +64,52 @@ impl IdempotencyService {
     }
 
     /// Carries a request out, unless it was before.
-    pub async fn run<Ids, A, E, K, R, RF, W, WF>(
+    pub async fn run<Ids, E, K, R, RF, W, WF>(
         &self,
         key: RequestKey,
         request: Repeatable<'_, Ids, K, R, W>,
-    ) -> Result<Given<A>, E>
+    ) -> Result<Answer, E>
     where
         Ids: Copy + Serialize + DeserializeOwned,
-        A: Serialize + DeserializeOwned,
-        E: From<KeyError>,
+        E: Refusal,
         K: Fn() -> Result<(), E>,
         R: Fn(Ids) -> RF,
-        RF: Future<Output = Result<Former<A>, E>>,
+        RF: Future<Output = Result<Former<Answer>, E>>,
         W: FnOnce(Ids) -> WF,
-        WF: Future<Output = Result<A, E>>,
-        Outcome<A, E>: From<Result<A, E>>,
+        WF: Future<Output = Result<Answer, E>>,
     {
-        let first = |answer| Given { answer, is_replay: false };
-        let replay = |answer| Ok(Given { answer, is_replay: true });
-        let RequestKey { key: Some(key), patience } = key else {
-            return (request.carry_out)(request.ids).await.map(first);
-        };
+        let RequestKey { key: Some(key), patience } = key else { return (request.carry_out)(request.ids).await };
         let attempt = match self.begin(&key, patience, &request).await? {
             Begun::Attempt(attempt) => attempt,
-            Begun::Replay(answer) => return replay(answer),
+            Begun::Replay(answer) => return Ok(Answer { is_replay: true, ..answer }),
         };
-        match Outcome::from(self.renewing(&attempt.hold, (request.carry_out)(attempt.ids)).await) {
-            Outcome::Changed(answer) => {
-                self.keep(&attempt.hold, &answer).await;
-                Ok(first(answer))
-            }
-            Outcome::Undecided(error) => {
-                self.give_back(&attempt.hold).await;
-                Err(error)
-            }
+        let result = self.renewing(&attempt.hold, (request.carry_out)(attempt.ids)).await;
+        match &result {
+            Ok(answer) if !answer.is_unchanged => self.keep(&attempt.hold, answer).await,
+            Err(error) if error.is_undecided() => self.give_back(&attempt.hold).await,
             // A former attempt that was only late can be why.
-            Outcome::Unchanged(result) => match self.look_back(&attempt, &request.recall).await? {
-                Former::Done(answer) => replay(answer),
-                Former::Running => Err(KeyError::InProgress.into()),
-                Former::Nothing => {
-                    self.end_unchanged(&attempt).await?;
-                    result.map(first)
-                }
+            Ok(_) | Err(_) => match self.look_back(&attempt, &request.recall).await? {
+                Former::Done(answer) => return Ok(Answer { is_replay: true, ..answer }),
+                Former::Running => return Err(KeyError::InProgress.into()),
+                Former::Nothing => self.end_unchanged(&attempt).await?,
             },
         }
+        result
     }
 
     /// Takes the key for an attempt, or finds the answer; waits for another attempt that goes on.
-    async fn begin<Ids, A, E, K, R, RF, W>(
+    async fn begin<Ids, E, K, R, RF, W>(
         &self,
         key: &str,
         patience: Duration,
         request: &Repeatable<'_, Ids, K, R, W>,
-    ) -> Result<Begun<Ids, A>, E>
+    ) -> Result<Begun<Ids>, E>
     where
         Ids: Copy + Serialize + DeserializeOwned,
-        A: Serialize + DeserializeOwned,
-        E: From<KeyError>,
+        E: Refusal,
         K: Fn() -> Result<(), E>,
         R: Fn(Ids) -> RF,
-        RF: Future<Output = Result<Former<A>, E>>,
+        RF: Future<Output = Result<Former<Answer>, E>>,
     {
         let key = self.sealer.code(&[request.call.as_bytes(), request.sender.as_bytes(), key.as_bytes()]);
         let owner = self.sealer.code(&[request.account.0.as_bytes(), request.account.1]);
@@ -184,11 +170,13 @@ impl IdempotencyService {
 
     /// What became of the former attempts, of which at most one can have done anything. Keeps the answer of one that did;
     /// lets others look at one that goes on.
-    async fn look_back<Ids, A, E, RF>(&self, attempt: &Attempt<Ids>, recall: impl Fn(Ids) -> RF) -> Result<Former<A>, E>
+    async fn look_back<Ids: Copy, E, RF>(
+        &self,
+        attempt: &Attempt<Ids>,
+        recall: impl Fn(Ids) -> RF,
+    ) -> Result<Former<Answer>, E>
     where
-        Ids: Copy,
-        A: Serialize,
-        RF: Future<Output = Result<Former<A>, E>>,
+        RF: Future<Output = Result<Former<Answer>, E>>,
     {
         for ids in &attempt.former {
             match recall(*ids).await {
@@ -235,7 +223,7 @@ impl IdempotencyService {
     }
 
     /// Keeps an answer. When that fails, the next attempt finds out what was done.
-    async fn keep(&self, hold: &Hold, answer: &impl Serialize) {
+    async fn keep(&self, hold: &Hold, answer: &Answer) {
         let text = serde_json::to_vec(answer).ok();
         let Some(sealed) = text.and_then(|text| self.sealer.answers.seal(&hold.key, text)) else {
             return warn!("an answer cannot be sealed for those who repeat the request");
@@ -262,15 +250,19 @@ impl IdempotencyService {
         chaos::reach("key", "forget", "before");
         let ended = match attempt.former.split_last() {
             None => self.repo.forget(&attempt.hold).await,
-            Some((last, older)) => self.repo.withdraw(&attempt.hold, last, older).await,
+            Some((last, older)) => match self.repo.renumber(&attempt.hold, last, older).await {
+                Ok(()) => self.repo.give_back(&attempt.hold).await,
+                refused => refused,
+            },
         };
         chaos::reach("key", "forget", "after");
-        match ended.map_err(KeyError::from) {
-            Err(KeyError::Repo(error)) => {
+        match ended {
+            Ok(()) => Ok(()),
+            Err(RepoError::TakenOver) => Err(KeyError::InProgress),
+            Err(error) => {
                 warn!(%error, "the key of a request that changed nothing is held until its lease is over");
                 Ok(())
             }
-            ended => ended,
         }
     }
 }

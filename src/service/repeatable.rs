@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::repo::RepoError;
 
 /// The key of a request, if it has one.
@@ -49,35 +51,25 @@ pub enum Former<T> {
     Done(T),
 }
 
-impl<T> Former<T> {
-    /// The same, told otherwise.
-    pub fn try_map<U, E>(self, tell: impl FnOnce(T) -> Result<U, E>) -> Result<Former<U>, E> {
-        Ok(match self {
-            Self::Nothing => Former::Nothing,
-            Self::Running => Former::Running,
-            Self::Done(done) => Former::Done(tell(done)?),
-        })
-    }
-}
-
-/// What came of carrying an attempt out.
-#[derive(Debug)]
-pub enum Outcome<A, E> {
-    /// Something was changed; whoever repeats the request gets this answer.
-    Changed(A),
-    /// It was refused, or found nothing to change: the key is free again. It can come to something else when it is repeated.
-    Unchanged(Result<A, E>),
-    /// Nobody knows yet.
-    Undecided(E),
-}
-
-/// An answer, and whether it was given before.
-#[derive(Debug)]
-pub struct Given<A> {
-    /// The answer.
-    pub answer: A,
+/// A successful answer, as the call wrote it: nothing here reads it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Answer {
+    /// What kind of success it is.
+    pub status: u16,
+    /// What it says.
+    pub body: String,
+    /// Whether it tells of no change; then it is not kept.
+    #[serde(skip)]
+    pub is_unchanged: bool,
     /// Whether another attempt earned it.
+    #[serde(skip)]
     pub is_replay: bool,
+}
+
+/// Why a call was not answered with success.
+pub trait Refusal: From<KeyError> {
+    /// Whether nobody knows yet what became of the attempt; else it changed nothing.
+    fn is_undecided(&self) -> bool;
 }
 
 /// Why a request with a key was not carried out.
@@ -97,14 +89,5 @@ pub enum KeyError {
     InProgress,
     /// The store failed.
     #[error("the key could not be looked up")]
-    Repo(#[source] RepoError),
-}
-
-impl From<RepoError> for KeyError {
-    fn from(error: RepoError) -> Self {
-        match error {
-            RepoError::TakenOver => Self::InProgress,
-            other => Self::Repo(other),
-        }
-    }
+    Repo(#[from] RepoError),
 }

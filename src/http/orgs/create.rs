@@ -10,12 +10,12 @@ use crate::http::body::RawBody;
 use crate::http::caller::AnyToken;
 use crate::http::client::Client;
 use crate::http::fields::Fields;
-use crate::http::idempotency::{Answered, DESCRIPTION};
+use crate::http::idempotency::{DESCRIPTION, success};
 use crate::http::problem::calls::CREATE;
 use crate::http::problem::{Failed, Problem};
 use crate::http::state::Services;
 use crate::service::OrgError;
-use crate::service::idempotency::{Given, Repeatable, RequestKey};
+use crate::service::idempotency::{Answer, Repeatable, RequestKey};
 use crate::service::org::{ChangeIds, CreateOrg};
 
 /// A new organization and its admin.
@@ -87,7 +87,7 @@ pub(in crate::http) async fn create(
     client: Client,
     key: RequestKey,
     body: RawBody,
-) -> Result<Given<Answered>, Failed<OrgError, CREATE>> {
+) -> Result<Answer, Failed<OrgError, CREATE>> {
     let by = services.orgs.admit(token.as_ref(), client.network()).map_err(OrgError::from)?;
     let CreateOrgBody { organization_name: name, email, password } = CreateOrgBody::read(body.json_fields()?)?;
     services.orgs.count_creation(by)?;
@@ -101,15 +101,15 @@ pub(in crate::http) async fn create(
         content: &body.bytes(),
         ids: ChangeIds::generate(),
         if_known: || Ok(orgs.count_repetition(by, &email)?),
-        recall: |ids| async move { orgs.outcome(ids).await?.unwrap_or_default().try_map(|(org, _)| created(&org, ids)) },
+        recall: |ids| async move { Ok(orgs.outcome(ids, |org, _| created(&org, ids)).await?.unwrap_or_default()) },
         carry_out: |ids| async move { created(&orgs.create(ids, command).await?, ids) },
     };
     Ok(services.idempotency.run(key, request).await?)
 }
 
-fn created(org: &Org, ids: ChangeIds) -> Result<Answered, Problem> {
+fn created(org: &Org, ids: ChangeIds) -> Result<Answer, Problem> {
     let message = "Organization created successfully";
     let organization = OrganizationAnswer::public(org);
     let answer = CreatedOrg { ok: true, message, organization, change_id: ids.change.to_string() };
-    Answered::new(StatusCode::CREATED, &answer)
+    success(StatusCode::CREATED, &answer)
 }

@@ -9,13 +9,13 @@ use super::{NAME_PARAMETER, named_in_query, rfc3339};
 use crate::domain::{Deletion, Invalid, OrgReference};
 use crate::http::body::RawBody;
 use crate::http::caller::Bearer;
-use crate::http::idempotency::{Answered, DESCRIPTION};
+use crate::http::idempotency::{DESCRIPTION, success};
 use crate::http::old_names::OldNameNote;
 use crate::http::problem::calls::DELETE;
 use crate::http::problem::{Failed, Problem};
 use crate::http::state::Services;
 use crate::service::OrgError;
-use crate::service::idempotency::{Former, Given, Repeatable, RequestKey};
+use crate::service::idempotency::{Answer, Former, Repeatable, RequestKey};
 use crate::service::org::ChangeIds;
 
 /// Which organization goes.
@@ -81,7 +81,7 @@ pub(in crate::http) async fn delete(
     note: OldNameNote,
     RawQuery(query): RawQuery,
     body: RawBody,
-) -> Result<Given<Answered>, Failed<OrgError, DELETE>> {
+) -> Result<Answer, Failed<OrgError, DELETE>> {
     let query = query.unwrap_or_default();
     // Before the key is asked for: an attempt that hangs then and wakes late changes only what it saw here. Whoever repeats
     // a request that ended its own token is told what became of it all the same.
@@ -95,10 +95,8 @@ pub(in crate::http) async fn delete(
         ids: ChangeIds::of(bearer.0.org_id),
         if_known: || Ok(()),
         recall: |ids| async move {
-            match orgs.outcome(ids).await? {
-                Some(former) => former.try_map(|(org, _)| deleted(ids, org.deletion.as_ref())),
-                None => Ok(Former::Done(deleted(ids, None)?)),
-            }
+            let outcome = orgs.outcome(ids, |org, _| deleted(ids, org.deletion.as_ref())).await?;
+            Ok(outcome.unwrap_or(Former::Done(deleted(ids, None)?)))
         },
         carry_out: |ids: ChangeIds| async move {
             let caller = caller?;
@@ -124,12 +122,12 @@ fn named(query: &str, body: &RawBody) -> Result<OrgReference, Problem> {
     }
 }
 
-fn deleted(ids: ChangeIds, deletion: Option<&Deletion>) -> Result<Answered, Problem> {
+fn deleted(ids: ChangeIds, deletion: Option<&Deletion>) -> Result<Answer, Problem> {
     let answer = DeletedOrg {
         ok: true,
         message: "Organization and related data deleted successfully.",
         change_id: ids.change.to_string(),
         restorable_until: deletion.map(|deletion| rfc3339(deletion.until)),
     };
-    Answered::new(StatusCode::OK, &answer)
+    success(StatusCode::OK, &answer)
 }

@@ -9,12 +9,12 @@ use crate::domain::{EmailQuery, Org, OrgName, PasswordAttempt};
 use crate::http::body::RawBody;
 use crate::http::client::Client;
 use crate::http::fields::Fields;
-use crate::http::idempotency::{Answered, DESCRIPTION};
+use crate::http::idempotency::{DESCRIPTION, success};
 use crate::http::problem::calls::RESTORE;
 use crate::http::problem::{Failed, Problem};
 use crate::http::state::Services;
 use crate::service::OrgError;
-use crate::service::idempotency::{Given, Repeatable, RequestKey};
+use crate::service::idempotency::{Answer, Repeatable, RequestKey};
 use crate::service::org::{ChangeIds, RestoreOrg};
 
 /// Who wants a deleted organization back.
@@ -66,7 +66,7 @@ pub(in crate::http) async fn restore(
     key: RequestKey,
     client: Client,
     body: RawBody,
-) -> Result<Given<Answered>, Failed<OrgError, RESTORE>> {
+) -> Result<Answer, Failed<OrgError, RESTORE>> {
     let (email, password, new_name) = read(body.json_fields()?)?;
     let command = RestoreOrg { email, password, from: client.network(), new_name };
     // First, so that whoever repeats a request has shown who it is, and counts as one attempt.
@@ -80,7 +80,7 @@ pub(in crate::http) async fn restore(
         content: &body.bytes(),
         ids: ChangeIds::of(org_id),
         if_known: || Ok(()),
-        recall: |ids| async move { orgs.outcome(ids).await?.unwrap_or_default().try_map(|(org, _)| restored(&org, ids)) },
+        recall: |ids| async move { Ok(orgs.outcome(ids, |org, _| restored(&org, ids)).await?.unwrap_or_default()) },
         carry_out: |ids: ChangeIds| async move { restored(&orgs.restore(ids.change, caller, command).await?, ids) },
     };
     Ok(services.idempotency.run(key, request).await?)
@@ -94,12 +94,12 @@ fn read(mut fields: Fields) -> Result<(EmailQuery, PasswordAttempt, Option<OrgNa
     Ok((email, password, new_name))
 }
 
-fn restored(org: &Org, ids: ChangeIds) -> Result<Answered, Problem> {
+fn restored(org: &Org, ids: ChangeIds) -> Result<Answer, Problem> {
     let answer = RestoredOrg {
         ok: true,
         message: "Organization restored successfully",
         organization: OrganizationAnswer::public(org),
         change_id: ids.change.to_string(),
     };
-    Answered::new(StatusCode::OK, &answer)
+    success(StatusCode::OK, &answer)
 }

@@ -11,13 +11,13 @@ use crate::http::auth::TokenAnswer;
 use crate::http::body::RawBody;
 use crate::http::caller::Bearer;
 use crate::http::fields::Fields;
-use crate::http::idempotency::{Answered, DESCRIPTION};
+use crate::http::idempotency::{DESCRIPTION, success};
 use crate::http::old_names::OldNameNote;
 use crate::http::problem::calls::UPDATE;
 use crate::http::problem::{Failed, Problem};
 use crate::http::state::Services;
 use crate::service::OrgError;
-use crate::service::idempotency::{Former, Given, Repeatable, RequestKey};
+use crate::service::idempotency::{Answer, Former, Repeatable, RequestKey};
 use crate::service::org::{self as service, ByOldName, ChangeIds, UpdateOrg};
 
 /// What changes; what is left out or null stays.
@@ -95,7 +95,7 @@ pub(in crate::http) async fn update(
     key: RequestKey,
     note: OldNameNote,
     body: RawBody,
-) -> Result<Given<Answered>, Failed<OrgError, UPDATE>> {
+) -> Result<Answer, Failed<OrgError, UPDATE>> {
     // Before the key is asked for: an attempt that hangs then and wakes late changes only what it saw here. Whoever repeats
     // a request that ended its own token is told what became of it all the same.
     let caller = bearer.recognize(&services).await;
@@ -108,8 +108,8 @@ pub(in crate::http) async fn update(
         ids: ChangeIds::of(bearer.0.org_id),
         if_known: || Ok(()),
         recall: |ids| async move {
-            Ok(match orgs.outcome(ids).await? {
-                Some(Former::Done((_, change))) => Former::Done(updated(&orgs.updated(bearer.0, &change).await?)?),
+            Ok(match orgs.outcome(ids, |_, change| Ok::<_, Problem>(change)).await? {
+                Some(Former::Done(change)) => Former::Done(updated(&orgs.updated(bearer.0, &change).await?)?),
                 Some(Former::Running) => Former::Running,
                 Some(Former::Nothing) | None => Former::Nothing,
             })
@@ -138,7 +138,7 @@ fn read(mut fields: Fields) -> Result<(OrgReference, UpdateOrg), Problem> {
     Ok((reference, UpdateOrg { new_name, keep_old_name_days, email, password }))
 }
 
-fn updated(done: &service::UpdatedOrg) -> Result<Answered, Problem> {
+fn updated(done: &service::UpdatedOrg) -> Result<Answer, Problem> {
     let Caller { admin, org } = &done.caller;
     let fresh = done.access_token.as_ref().map(TokenAnswer::from);
     let answer = UpdatedOrg {
@@ -150,7 +150,5 @@ fn updated(done: &service::UpdatedOrg) -> Result<Answered, Problem> {
         expires_in: fresh.as_ref().map(|token| token.expires_in),
         access_token: fresh.map(|token| token.access_token),
     };
-    // The answer may hold a token.
-    let answered = Answered::new(StatusCode::OK, &answer)?;
-    Ok(if done.change_id.is_some() { answered } else { answered.unchanged() })
+    Ok(Answer { is_unchanged: done.change_id.is_none(), ..success(StatusCode::OK, &answer)? })
 }

@@ -15,7 +15,7 @@ use crate::domain::{Invalid, Quota, QuotaReached};
 use crate::extjson::ReadError;
 use crate::repo::{Effect, RepoError};
 use crate::service::attempts::Attempt;
-use crate::service::idempotency::KeyError;
+use crate::service::idempotency::{KeyError, Refusal};
 use crate::service::org::NotAdmitted;
 use crate::service::{AuthError, ChangeError, DataError, OrgError, PasswordError, TooMany};
 use crate::shares::Refused;
@@ -51,7 +51,7 @@ problems! { error: KeyError {
     };
     KeyError::TooMany { retry_after } => TOO_MANY_IDEMPOTENCY_KEYS, |problem|
         problem.with_retry_after(retry_after + Duration::from_secs(1));
-    KeyError::InProgress => REQUEST_IN_PROGRESS;
+    KeyError::InProgress | KeyError::Repo(RepoError::TakenOver) => REQUEST_IN_PROGRESS;
     KeyError::Repo(error) => <RepoError> error;
 }}
 
@@ -153,6 +153,12 @@ impl Problem {
     fn logged(self, error: &dyn std::error::Error, what: &str) -> Self {
         error!(error = %error, "{what}");
         self
+    }
+}
+
+impl Refusal for Problem {
+    fn is_undecided(&self) -> bool {
+        self.kind == kinds::OUTCOME_UNKNOWN
     }
 }
 

@@ -71,12 +71,6 @@ impl Problem {
         Self { change_id: Some(id), ..self }
     }
 
-    /// Whether nobody knows yet what became of the request.
-    #[must_use]
-    pub(super) fn is_undecided(&self) -> bool {
-        self.kind == kinds::OUTCOME_UNKNOWN
-    }
-
     /// Broken fields, all of them.
     #[must_use]
     pub(super) fn invalid(errors: Vec<FieldError>) -> Self {

@@ -36,17 +36,20 @@ impl ChangeIds {
 }
 
 impl OrgService {
-    /// What became of a change, with the organization as it is now; `None` when there is no such organization, not any more or
-    /// not yet.
-    pub async fn outcome(&self, ids: ChangeIds) -> Result<Option<Former<(Org, Change)>>, RepoError> {
+    /// What became of a change, told of the organization as it is now; `None` when there is no such organization, not any more
+    /// or not yet.
+    pub async fn outcome<T, E: From<RepoError>>(
+        &self,
+        ids: ChangeIds,
+        tell: impl FnOnce(Org, Change) -> Result<T, E>,
+    ) -> Result<Option<Former<T>>, E> {
         let found = self.repos.orgs.find_with_change(ids.org, ids.change).await?;
-        Ok(found.map(|(org, change)| match change {
-            Some(change) => match change.progress {
-                Progress::Running { .. } => Former::Running,
-                Progress::Finished { .. } => Former::Done((org, change)),
-                Progress::Undone { .. } => Former::Nothing,
-            },
-            None => Former::Nothing,
+        let Some((org, change)) = found else { return Ok(None) };
+        let Some(change) = change else { return Ok(Some(Former::Nothing)) };
+        Ok(Some(match change.progress {
+            Progress::Running { .. } => Former::Running,
+            Progress::Finished { .. } => Former::Done(tell(org, change)?),
+            Progress::Undone { .. } => Former::Nothing,
         }))
     }
 
