@@ -1,11 +1,11 @@
-//! The shared language: what an organization, an admin, a password and a caller are.
+//! The shared language: what an organization, an admin, a password and an actor are.
 //!
 //! Every layer may speak it; it imports no framework and knows neither HTTP nor MongoDB commands
 //! (identifiers are BSON `ObjectId`s because the original's clients and database know them as such).
 //! A value that exists is valid: it is parsed once, at the edge, and never checked again.
 
+pub mod actor;
 pub mod admin;
-pub mod caller;
 pub mod change;
 pub mod document;
 pub mod index;
@@ -15,13 +15,14 @@ pub mod new_id;
 pub mod org;
 pub mod password;
 pub mod pattern;
+pub mod permission;
 pub mod query;
 pub mod quota;
 pub mod schema;
 pub mod tenant;
 
+pub use actor::Actor;
 pub use admin::{Admin, AdminId, Email, EmailQuery};
-pub use caller::Caller;
 pub use change::{Change, ChangeId, ChangeKind, Progress};
 pub use invalid::{FieldError, Invalid};
 pub(crate) use invalid::{point_into, pointer_into};
@@ -29,6 +30,7 @@ pub use network::Network;
 pub use new_id::new_id;
 pub use org::{Connection, Deletion, FoundBy, OldName, Org, OrgId, OrgName, OrgReference, OrgState, Slug};
 pub use password::{NewPassword, PasswordAttempt, PasswordHash};
+pub use permission::Allowed;
 pub use quota::{Amount, Quota, QuotaReached, Quotas};
 pub use tenant::{OwnerTag, Tenant, TenantCollection};
 

@@ -2,7 +2,8 @@
 
 use uuid::Uuid;
 
-use super::{Caller, OrgId};
+use super::permission::{Checked, Reachable};
+use super::{Actor, OrgId};
 
 /// A tenant collection: its name is where it was last seen, its UUID is what it is.
 ///
@@ -16,29 +17,31 @@ pub struct TenantCollection {
     pub uuid: Uuid,
 }
 
-/// An organization's data, in the hands of somebody who may reach it: only a [`Caller`] yields one, and only its own.
+/// An organization's data, in the hands of somebody who may reach it: only [`super::Allowed`] yields one, and only the actor's
+/// own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tenant {
     org_id: OrgId,
     collection: TenantCollection,
 }
 
-impl Tenant {
-    /// The data of the caller's own organization; `None` while it has no collection.
-    #[must_use]
-    pub fn of(caller: &Caller) -> Option<Self> {
-        let org = &caller.org;
+impl Reachable for Tenant {
+    /// `None` while the organization has no collection.
+    fn of(actor: &Actor, _checked: &Checked) -> Option<Self> {
+        let org = actor.org();
         let uuid = org.collection_uuid?;
         Some(Self { org_id: org.id, collection: TenantCollection { name: org.collection_name.clone(), uuid } })
     }
+}
 
+impl Tenant {
     /// Whose it is.
     #[must_use]
     pub fn org_id(&self) -> OrgId {
         self.org_id
     }
 
-    /// Where it was when the caller was recognized.
+    /// Where it was when the actor was recognized.
     #[must_use]
     pub fn collection(&self) -> &TenantCollection {
         &self.collection

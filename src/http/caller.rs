@@ -1,4 +1,4 @@
-//! Who sends a request, by its Bearer token. A handler that takes a [`Caller`] cannot be reached without one.
+//! Who sends a request, by its Bearer token. A handler that takes a [`Actor`] cannot be reached without one.
 
 use std::convert::Infallible;
 
@@ -12,11 +12,11 @@ use super::observe::ORGANIZATION_ID;
 use super::problem::calls::RECOGNIZE;
 use super::problem::{Failed, Problem, answers, kinds};
 use super::state::{HttpState, Services};
-use crate::domain::Caller;
+use crate::domain::Actor;
 use crate::service::AuthError;
 use crate::service::tokens::TokenClaims;
 
-impl FromRequestParts<HttpState> for Caller {
+impl FromRequestParts<HttpState> for Actor {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Problem> {
@@ -48,28 +48,28 @@ impl Bearer {
     }
 
     /// The live admin that it is.
-    pub(super) async fn recognize(self, services: &Services) -> Result<Caller, Problem> {
-        let caller = services.auth.recognize(self.0).await?;
-        Span::current().record(ORGANIZATION_ID, tracing::field::display(caller.org.id));
-        Ok(caller)
+    pub(super) async fn recognize(self, services: &Services) -> Result<Actor, Problem> {
+        let actor = services.auth.recognize(self.0).await?;
+        Span::current().record(ORGANIZATION_ID, tracing::field::display(actor.org().id));
+        Ok(actor)
     }
 }
 
 answers! { Bearer = [MISSING_TOKEN] Failed<AuthError, RECOGNIZE>, Services; }
 
-answers! { Caller = [] Bearer; }
+answers! { Actor = [] Bearer; }
 
-answers! { Option<Caller> = [] Services; }
+answers! { Option<Actor> = [] Services; }
 
 answers! { AnyToken = []; }
 
-impl OptionalFromRequestParts<HttpState> for Caller {
+impl OptionalFromRequestParts<HttpState> for Actor {
     type Rejection = Problem;
 
     /// For what is public and shows more to some: a token that is not valid shows no more than none.
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Option<Self>, Problem> {
         match <Self as FromRequestParts<HttpState>>::from_request_parts(parts, state).await {
-            Ok(caller) => Ok(Some(caller)),
+            Ok(actor) => Ok(Some(actor)),
             Err(problem) if problem.is_unauthenticated() => Ok(None),
             Err(problem) => Err(problem),
         }

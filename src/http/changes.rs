@@ -6,13 +6,13 @@ use axum::http::request::Parts;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::old_names::OldNameNote;
 use super::orgs::rfc3339;
 use super::problem::calls::WATCH_CHANGE;
 use super::problem::{Failed, Problem, answers};
 use super::state::{HttpState, Services};
-use super::tenant::{PathOrg, path_parameter};
-use crate::domain::{Caller, Change, ChangeId, ChangeKind, Progress};
+use super::tenant::path_parameter;
+use crate::domain::permission::OrgRead;
+use crate::domain::{Allowed, Change, ChangeId, ChangeKind, Org, Progress};
 use crate::service::OrgError;
 
 /// The id in a path; nothing when it can be no change's.
@@ -107,12 +107,10 @@ impl From<Change> for ChangeAnswer {
     responses((status = 200, description = "The change", body = FoundChange))
 )]
 pub(super) async fn get(
-    caller: Caller,
+    org: Allowed<OrgRead, Org>,
     services: Services,
-    note: OldNameNote,
-    PathOrg(reference): PathOrg,
     PathChange(id): PathChange,
 ) -> Result<Json<FoundChange>, Failed<OrgError, WATCH_CHANGE>> {
-    let found = services.orgs.change(&caller, &reference, id).await?;
-    Ok(Json(FoundChange { ok: true, change: note.of(found).into() }))
+    let change = services.orgs.change(&org, id).await?.into();
+    Ok(Json(FoundChange { ok: true, change }))
 }

@@ -7,7 +7,8 @@ use utoipa::ToSchema;
 use super::problem::Failed;
 use super::problem::calls::READ;
 use super::state::Services;
-use crate::domain::Tenant;
+use crate::domain::Allowed;
+use crate::domain::permission::OrgRead;
 use crate::service::DataError;
 use crate::service::data::CollectionStats;
 
@@ -59,6 +60,9 @@ impl From<CollectionStats> for StatsAnswer {
     get, path = "/org/{organization_name}/stats", tag = "documents", operation_id = "get_stats",
     responses((status = 200, description = "Its size", body = StatsAnswer))
 )]
-pub(super) async fn stats(tenant: Tenant, services: Services) -> Result<Json<StatsAnswer>, Failed<DataError, READ>> {
+pub(super) async fn stats(
+    tenant: Allowed<OrgRead>,
+    services: Services,
+) -> Result<Json<StatsAnswer>, Failed<DataError, READ>> {
     Ok(Json(services.data.stats(&tenant).await?.into()))
 }

@@ -1,15 +1,15 @@
-//! Whose data a request is about: the organization in its path, if it is the caller's own. A handler that takes a
-//! [`Tenant`] cannot be reached by anybody else.
+//! Who may do what with the organization in a path. A handler that takes an [`Allowed`] cannot be reached by anybody else.
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 
 use super::old_names::OldNameNote;
 use super::problem::calls::REACH;
-use super::problem::{Failed, Problem, answers, kinds};
+use super::problem::{Answers, Failed, Kind, Problem, answers, kinds};
 use super::state::{HttpState, Services};
 use crate::domain::document::DocumentId;
-use crate::domain::{Caller, OrgReference, Tenant};
+use crate::domain::permission::{Permit, Reachable};
+use crate::domain::{Actor, Allowed, OrgReference};
 use crate::service::OrgError;
 
 /// The parameter of the path that names the organization.
@@ -18,20 +18,24 @@ const NAME_PARAMETER: &str = "organization_name";
 /// The id in a document's path.
 pub(super) struct PathId(pub(super) DocumentId);
 
-impl FromRequestParts<HttpState> for Tenant {
+impl<P: Permit, W: Reachable> FromRequestParts<HttpState> for Allowed<P, W> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Problem> {
         // 401 first, then 404, then 403.
-        let caller = <Caller as FromRequestParts<HttpState>>::from_request_parts(parts, state).await?;
+        let actor = <Actor as FromRequestParts<HttpState>>::from_request_parts(parts, state).await?;
         let services = Services::from_request_parts(parts, state).await?;
         let reference = path_reference(parts).await?;
         let note = OldNameNote::from_request_parts(parts, state).await.unwrap_or_default();
-        Ok(note.of(services.orgs.reach(&caller, &reference).await?))
+        Ok(note.of(services.orgs.authorize(&actor, &reference).await?))
     }
 }
 
-answers! { Tenant = [] Caller, PathOrg, Failed<OrgError, REACH>; }
+impl<P, W> Answers for Allowed<P, W> {
+    fn kinds() -> Vec<Kind> {
+        [Actor::kinds(), PathId::kinds(), Failed::<OrgError, REACH>::kinds()].concat()
+    }
+}
 
 impl FromRequestParts<HttpState> for PathId {
     type Rejection = Problem;
@@ -43,20 +47,6 @@ impl FromRequestParts<HttpState> for PathId {
 }
 
 answers! { PathId = [VALIDATION_FAILED]; }
-
-/// The organization that a path names, in any spelling.
-#[derive(Debug)]
-pub(super) struct PathOrg(pub(super) OrgReference);
-
-impl FromRequestParts<HttpState> for PathOrg {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &HttpState) -> Result<Self, Problem> {
-        path_reference(parts).await.map(Self)
-    }
-}
-
-answers! { PathOrg = [VALIDATION_FAILED]; }
 
 async fn path_reference(parts: &mut Parts) -> Result<OrgReference, Problem> {
     let name = path_parameter(parts, NAME_PARAMETER).await?;

@@ -6,7 +6,7 @@ use super::attempts::{Attempts, TooMany};
 use super::passwords::{HashOwner, PasswordError, PasswordHasher};
 use super::shared_lookups::SharedLookups;
 use super::tokens::{AccessToken, Standing, TokenClaims, TokenService};
-use crate::domain::{Admin, AdminId, Caller, Change, EmailQuery, Network, Org, OrgId, OrgState, PasswordAttempt};
+use crate::domain::{Actor, Admin, AdminId, Change, EmailQuery, Network, Org, OrgId, OrgState, PasswordAttempt};
 use crate::repo::{AdminRepo, RepoError, Repos};
 
 /// Why somebody was not let in.
@@ -100,8 +100,8 @@ impl AuthService {
 
     /// Knows the bearer of a token: a live admin of a live organization, issued for today's password and in
     /// its present life.
-    pub async fn recognize(&self, claims: TokenClaims) -> Result<Caller, AuthError> {
-        self.recognize_after(claims, None).await.map(|(caller, _)| caller)
+    pub async fn recognize(&self, claims: TokenClaims) -> Result<Actor, AuthError> {
+        self.recognize_after(claims, None).await.map(|(actor, _)| actor)
     }
 
     /// The same, also by a token that was ended by this change, which its bearer asked for.
@@ -109,12 +109,12 @@ impl AuthService {
         &self,
         claims: TokenClaims,
         change: Option<&Change>,
-    ) -> Result<(Caller, Standing), AuthError> {
+    ) -> Result<(Actor, Standing), AuthError> {
         let ids = (claims.admin_id, claims.org_id);
         let bearer = self.bearers.get(ids, || self.admins.find_with_org(claims.admin_id, claims.org_id)).await;
         let (admin, org) = bearer?.ok_or(AuthError::InvalidToken)?;
         let version_set = change.and_then(|change| change.credential_version);
         let standing = claims.standing(org.state, org.token_epoch, admin.credential_version, version_set);
-        Ok((Caller { admin, org }, standing.ok_or(AuthError::InvalidToken)?))
+        Ok((Actor::Admin { admin, org }, standing.ok_or(AuthError::InvalidToken)?))
     }
 }

@@ -2,7 +2,8 @@
 
 use axum::http::StatusCode;
 
-use crate::domain::Tenant;
+use crate::domain::Allowed;
+use crate::domain::permission::DocumentsWrite;
 use crate::http::conditions::Conditions;
 use crate::http::problem::Failed;
 use crate::http::problem::calls::REMOVE;
@@ -20,7 +21,7 @@ use crate::service::DataError;
     responses((status = 204, description = "The document is gone"))
 )]
 pub(in crate::http) async fn delete(
-    tenant: Tenant,
+    tenant: Allowed<DocumentsWrite>,
     services: Services,
     PathId(id): PathId,
     conditions: Conditions,

@@ -5,7 +5,8 @@ use axum::response::Response;
 use metrics::counter;
 
 use super::{parse_filter, thought_about, unreadable};
-use crate::domain::Tenant;
+use crate::domain::Allowed;
+use crate::domain::permission::DocumentsRead;
 use crate::domain::query::Filter;
 use crate::extjson::write_document;
 use crate::http::bytes::HeldBytes;
@@ -39,7 +40,7 @@ const PIECE_BYTES: usize = 64 << 10;
     ))
 )]
 pub(in crate::http) async fn export(
-    tenant: Tenant,
+    tenant: Allowed<DocumentsRead>,
     services: Services,
     client: Client,
     State(state): State<HttpState>,

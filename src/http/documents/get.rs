@@ -5,8 +5,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::{hold_document, insert_tag, shown};
-use crate::domain::Tenant;
+use crate::domain::Allowed;
 use crate::domain::document::Version;
+use crate::domain::permission::DocumentsRead;
 use crate::http::conditions::Conditions;
 use crate::http::problem::Failed;
 use crate::http::problem::calls::GET;
@@ -32,7 +33,7 @@ use crate::service::DataError;
     )
 )]
 pub(in crate::http) async fn get(
-    tenant: Tenant,
+    tenant: Allowed<DocumentsRead>,
     services: Services,
     PathId(id): PathId,
     conditions: Conditions,

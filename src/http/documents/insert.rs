@@ -6,7 +6,8 @@ use axum::response::Response;
 
 use super::import::{ImportAnswer, import};
 use super::{new_document, written};
-use crate::domain::Tenant;
+use crate::domain::Allowed;
+use crate::domain::permission::DocumentsWrite;
 use crate::extjson::read_stored;
 use crate::http::body::{JsonDocument, content_type};
 use crate::http::location;
@@ -62,7 +63,7 @@ answers! { NewDocuments = [] JsonDocument; }
     )
 )]
 pub(in crate::http) async fn insert(
-    tenant: Tenant,
+    tenant: Allowed<DocumentsWrite>,
     services: Services,
     State(state): State<HttpState>,
     OriginalUri(uri): OriginalUri,

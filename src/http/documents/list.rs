@@ -9,8 +9,9 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::{parse_filter, thought_about, unreadable};
+use crate::domain::permission::DocumentsRead;
 use crate::domain::query::{Fields as DocumentFields, Sort};
-use crate::domain::{Invalid, Tenant};
+use crate::domain::{Allowed, Invalid};
 use crate::extjson::write_document;
 use crate::http::bytes::HeldBytes;
 use crate::http::client::Client;
@@ -97,7 +98,7 @@ pub(in crate::http) fn parse_flag(text: &str) -> Result<bool, Invalid> {
     ))
 )]
 pub(in crate::http) async fn list(
-    tenant: Tenant,
+    tenant: Allowed<DocumentsRead>,
     services: Services,
     client: Client,
     State(state): State<HttpState>,

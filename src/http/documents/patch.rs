@@ -9,7 +9,8 @@ use bson::Document;
 
 use super::{unreadable, written};
 use crate::domain::document::{DocumentId, MergePatch};
-use crate::domain::{Invalid, Tenant};
+use crate::domain::permission::DocumentsWrite;
+use crate::domain::{Allowed, Invalid};
 use crate::extjson::read_stored;
 use crate::http::body::JsonDocument;
 use crate::http::bytes::HeldBytes;
@@ -48,7 +49,7 @@ const TREE_OF_BSON: usize = 12;
     ))
 )]
 pub(in crate::http) async fn patch(
-    tenant: Tenant,
+    tenant: Allowed<DocumentsWrite>,
     services: Services,
     PathId(id): PathId,
     conditions: Conditions,

@@ -6,7 +6,8 @@ use axum::response::Response;
 
 use super::{whole, written};
 use crate::domain::document::{DocumentId, NewDocument};
-use crate::domain::{Invalid, Tenant};
+use crate::domain::permission::DocumentsWrite;
+use crate::domain::{Allowed, Invalid};
 use crate::extjson::read_stored;
 use crate::http::body::JsonDocument;
 use crate::http::conditions::Conditions;
@@ -39,7 +40,7 @@ use crate::service::DataError;
     )
 )]
 pub(in crate::http) async fn replace(
-    tenant: Tenant,
+    tenant: Allowed<DocumentsWrite>,
     services: Services,
     PathId(id): PathId,
     conditions: Conditions,

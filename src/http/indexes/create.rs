@@ -11,8 +11,9 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 use super::IndexAnswer;
-use crate::domain::Tenant;
+use crate::domain::Allowed;
 use crate::domain::index::Index;
+use crate::domain::permission::SchemaWrite;
 use crate::extjson::read_query;
 use crate::http::body::JsonText;
 use crate::http::location;
@@ -77,7 +78,7 @@ fn keys_schema() -> Object {
     )
 )]
 pub(in crate::http) async fn create(
-    tenant: Tenant,
+    tenant: Allowed<SchemaWrite>,
     services: Services,
     State(state): State<HttpState>,
     OriginalUri(uri): OriginalUri,

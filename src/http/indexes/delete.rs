@@ -4,8 +4,9 @@ use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 
-use crate::domain::Tenant;
+use crate::domain::Allowed;
 use crate::domain::index::check_index_name;
+use crate::domain::permission::SchemaWrite;
 use crate::http::problem::calls::DROP_INDEX;
 use crate::http::problem::{Failed, Problem, answers, kinds};
 use crate::http::state::{HttpState, Services};
@@ -41,7 +42,7 @@ answers! { IndexName = [VALIDATION_FAILED, INDEX_PROTECTED]; }
     responses((status = 204, description = "The index is gone"))
 )]
 pub(in crate::http) async fn delete(
-    tenant: Tenant,
+    tenant: Allowed<SchemaWrite>,
     services: Services,
     IndexName(name): IndexName,
 ) -> Result<StatusCode, Failed<DataError, DROP_INDEX>> {

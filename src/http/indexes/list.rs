@@ -5,7 +5,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::IndexAnswer;
-use crate::domain::Tenant;
+use crate::domain::Allowed;
+use crate::domain::permission::DocumentsRead;
 use crate::http::problem::Failed;
 use crate::http::problem::calls::LIST_INDEXES;
 use crate::http::state::Services;
@@ -24,7 +25,7 @@ pub(in crate::http) struct Indexes {
     responses((status = 200, description = "The indexes", body = Indexes))
 )]
 pub(in crate::http) async fn list(
-    tenant: Tenant,
+    tenant: Allowed<DocumentsRead>,
     services: Services,
 ) -> Result<Json<Indexes>, Failed<DataError, LIST_INDEXES>> {
     let indexes = services.data.indexes(&tenant).await?;

@@ -4,12 +4,12 @@ use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 
-use crate::domain::{Caller, OrgReference};
-use crate::http::old_names::OldNameNote;
+use crate::domain::permission::OrgManage;
+use crate::domain::{Allowed, Org, OrgReference};
 use crate::http::problem::calls::GIVE_UP_NAME;
 use crate::http::problem::{Failed, Problem, answers};
 use crate::http::state::{HttpState, Services};
-use crate::http::tenant::{PathOrg, path_parameter};
+use crate::http::tenant::path_parameter;
 use crate::service::OrgError;
 
 /// The parameter of the path that names what is given up.
@@ -45,12 +45,10 @@ answers! { PathOldName = [VALIDATION_FAILED]; }
     responses((status = 204, description = "The name is free"))
 )]
 pub(in crate::http) async fn delete(
-    caller: Caller,
+    org: Allowed<OrgManage, Org>,
     services: Services,
-    note: OldNameNote,
-    PathOrg(reference): PathOrg,
     PathOldName(name): PathOldName,
 ) -> Result<StatusCode, Failed<OrgError, GIVE_UP_NAME>> {
-    note.leave(services.orgs.give_up_name(&caller, &reference, &name).await?);
+    services.orgs.give_up_name(&org, &name).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -4,13 +4,12 @@ use axum::Json;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::domain::{Caller, OldName, Org};
-use crate::http::old_names::OldNameNote;
+use crate::domain::permission::OrgRead;
+use crate::domain::{Allowed, OldName, Org};
 use crate::http::orgs::rfc3339;
 use crate::http::problem::Failed;
 use crate::http::problem::calls::REACH;
 use crate::http::state::Services;
-use crate::http::tenant::PathOrg;
 use crate::service::OrgError;
 
 /// The names of an organization.
@@ -82,12 +81,10 @@ impl From<&OldName> for NameAnswer {
     responses((status = 200, description = "The names", body = Names))
 )]
 pub(in crate::http) async fn list(
-    caller: Caller,
+    org: Allowed<OrgRead, Org>,
     services: Services,
-    note: OldNameNote,
-    PathOrg(reference): PathOrg,
 ) -> Result<Json<Names>, Failed<OrgError, REACH>> {
-    let (org, old) = note.of(services.orgs.names(&caller, &reference).await?);
+    let (org, old) = services.orgs.names(&org).await?;
     let names = std::iter::once(NameAnswer::current(&org)).chain(old.iter().map(NameAnswer::from)).collect();
     Ok(Json(Names { ok: true, names }))
 }

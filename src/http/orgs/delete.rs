@@ -85,7 +85,7 @@ pub(in crate::http) async fn delete(
     let query = query.unwrap_or_default();
     // Before the key is asked for: an attempt that hangs then and wakes late changes only what it saw here. Whoever repeats
     // a request that ended its own token is told what became of it all the same.
-    let caller = bearer.recognize(&services).await;
+    let actor = bearer.recognize(&services).await;
     let (orgs, query, body) = (&services.orgs, &query, &body);
     let request = Repeatable {
         call: "delete_organization",
@@ -99,9 +99,9 @@ pub(in crate::http) async fn delete(
             Ok(outcome.unwrap_or(Former::Done(deleted(ids, None)?)))
         },
         carry_out: |ids: ChangeIds| async move {
-            let caller = caller?;
+            let actor = actor?;
             let reference = named(query, body)?;
-            let done = orgs.delete(ids.change, &caller, &reference).await?;
+            let done = orgs.delete(ids.change, &actor, &reference).await?;
             deleted(ids, note.of(done).as_ref())
         },
     };

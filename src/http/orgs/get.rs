@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{OrgInQuery, OrganizationAnswer};
-use crate::domain::Caller;
+use crate::domain::Actor;
 use crate::http::client::Client;
 use crate::http::old_names::OldNameNote;
 use crate::http::problem::Failed;
@@ -39,14 +39,14 @@ pub(in crate::http) struct FoundOrg {
 )]
 pub(in crate::http) async fn get(
     services: Services,
-    caller: Option<Caller>,
+    actor: Option<Actor>,
     client: Client,
     note: OldNameNote,
     OrgInQuery(reference): OrgInQuery,
 ) -> Result<Json<FoundOrg>, Failed<OrgError, FIND>> {
-    let org = note.of(services.orgs.get(&reference, caller.as_ref(), client.network()).await?);
-    let organization = match caller.filter(|caller| caller.org.id == org.id) {
-        Some(caller) => OrganizationAnswer::for_admin(&org, &caller.admin),
+    let org = note.of(services.orgs.get(&reference, actor.as_ref(), client.network()).await?);
+    let organization = match actor.as_ref().and_then(|actor| actor.admin_of(&org)) {
+        Some(admin) => OrganizationAnswer::for_admin(&org, admin),
         None => OrganizationAnswer::public(&org),
     };
     Ok(Json(FoundOrg { ok: true, organization }))

@@ -70,9 +70,9 @@ pub(in crate::http) async fn restore(
     let (email, password, new_name) = read(body.json_fields()?)?;
     let command = RestoreOrg { email, password, from: client.network(), new_name };
     // First, so that whoever repeats a request has shown who it is, and counts as one attempt.
-    let caller = services.orgs.identify(&command).await?;
-    let org_id = caller.org.id;
-    let (orgs, caller, command) = (&services.orgs, &caller, &command);
+    let org = services.orgs.identify(&command).await?;
+    let org_id = org.id;
+    let (orgs, org, command) = (&services.orgs, &org, &command);
     let request = Repeatable {
         call: "restore_organization",
         sender: &org_id.to_string(),
@@ -81,7 +81,7 @@ pub(in crate::http) async fn restore(
         ids: ChangeIds::of(org_id),
         if_known: || Ok(()),
         recall: |ids| async move { Ok(orgs.outcome(ids, |org, _| restored(&org, ids)).await?.unwrap_or_default()) },
-        carry_out: |ids: ChangeIds| async move { restored(&orgs.restore(ids.change, caller, command).await?, ids) },
+        carry_out: |ids: ChangeIds| async move { restored(&orgs.restore(ids.change, org, command).await?, ids) },
     };
     Ok(services.idempotency.run(key, request).await?)
 }

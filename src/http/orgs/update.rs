@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::OrganizationAnswer;
 use crate::domain::change::OLD_NAME_MAX_DAYS;
-use crate::domain::{Caller, Email, NewPassword, OrgName, OrgReference};
+use crate::domain::{Email, NewPassword, OrgName, OrgReference};
 use crate::http::auth::TokenAnswer;
 use crate::http::body::RawBody;
 use crate::http::caller::Bearer;
@@ -98,7 +98,7 @@ pub(in crate::http) async fn update(
 ) -> Result<Answer, Failed<OrgError, UPDATE>> {
     // Before the key is asked for: an attempt that hangs then and wakes late changes only what it saw here. Whoever repeats
     // a request that ended its own token is told what became of it all the same.
-    let caller = bearer.recognize(&services).await;
+    let actor = bearer.recognize(&services).await;
     let (orgs, body) = (&services.orgs, &body);
     let request = Repeatable {
         call: "update_organization",
@@ -115,11 +115,11 @@ pub(in crate::http) async fn update(
             })
         },
         carry_out: |ids: ChangeIds| async move {
-            let caller = caller?;
+            let actor = actor?;
             let (reference, command) = read(body.json_fields()?)?;
-            let done = orgs.update(ids.change, caller, &reference, command).await?;
+            let done = orgs.update(ids.change, actor, &reference, command).await?;
             // The name that it has now, not the one that it had when it was found.
-            let org = &done.caller.org;
+            let org = &done.org;
             let by = done.by.clone().filter(|by| by.old.slug != org.slug);
             note.leave(by.map(|by| ByOldName { current: org.name.clone(), ..by }));
             updated(&done)
@@ -139,12 +139,11 @@ fn read(mut fields: Fields) -> Result<(OrgReference, UpdateOrg), Problem> {
 }
 
 fn updated(done: &service::UpdatedOrg) -> Result<Answer, Problem> {
-    let Caller { admin, org } = &done.caller;
     let fresh = done.access_token.as_ref().map(TokenAnswer::from);
     let answer = UpdatedOrg {
         ok: true,
         message: "Organization updated successfully",
-        organization: OrganizationAnswer::for_admin(org, admin),
+        organization: OrganizationAnswer::for_admin(&done.org, &done.admin),
         change_id: done.change_id.map(|id| id.to_string()),
         token_type: fresh.as_ref().map(|token| token.token_type),
         expires_in: fresh.as_ref().map(|token| token.expires_in),

@@ -72,10 +72,10 @@ problems! { error: AuthError {
 
 problems! { error: OrgError {
     OrgError::NotFound in !CREATE => ORGANIZATION_NOT_FOUND;
-    OrgError::Forbidden in REACH | GIVE_UP_NAME | WATCH_CHANGE | UPDATE | DELETE => FORBIDDEN;
+    OrgError::Forbidden in REACH | UPDATE | DELETE => FORBIDDEN;
     OrgError::NameTaken in CREATE | RESTORE => ORGANIZATION_EXISTS;
     OrgError::NotAdmitted(error) in CREATE => <NotAdmitted> error;
-    OrgError::TooMany(many) in CREATE | FIND | REACH | GIVE_UP_NAME | WATCH_CHANGE | UPDATE | DELETE => <TooMany> many;
+    OrgError::TooMany(many) in CREATE | FIND | REACH | UPDATE | DELETE => <TooMany> many;
     OrgError::CapacityReached in CREATE => CAPACITY_REACHED;
     OrgError::BadPassword(invalid) in CREATE => VALIDATION_FAILED, |problem| problem.with_errors(vec![invalid.at("/password")]);
     OrgError::StorageLow(_) in CREATE => STORAGE_LOW;

@@ -2,7 +2,8 @@
 
 use axum::http::StatusCode;
 
-use crate::domain::Tenant;
+use crate::domain::Allowed;
+use crate::domain::permission::SchemaWrite;
 use crate::http::problem::Failed;
 use crate::http::problem::calls::REMOVE_SCHEMA;
 use crate::http::state::Services;
@@ -16,7 +17,7 @@ use crate::service::DataError;
     responses((status = 204, description = "There is no schema any more"))
 )]
 pub(in crate::http) async fn delete(
-    tenant: Tenant,
+    tenant: Allowed<SchemaWrite>,
     services: Services,
 ) -> Result<StatusCode, Failed<DataError, REMOVE_SCHEMA>> {
     services.data.remove_schema(&tenant).await?;

@@ -2,7 +2,8 @@
 
 use axum::http::{HeaderName, HeaderValue, header};
 
-use crate::domain::Tenant;
+use crate::domain::Allowed;
+use crate::domain::permission::DocumentsRead;
 use crate::http::problem::Failed;
 use crate::http::problem::calls::GET_SCHEMA;
 use crate::http::state::Services;
@@ -16,7 +17,7 @@ use crate::service::DataError;
     responses((status = 200, description = "The JSON Schema", body = Object, content_type = "application/json"))
 )]
 pub(in crate::http) async fn get(
-    tenant: Tenant,
+    tenant: Allowed<DocumentsRead>,
     services: Services,
 ) -> Result<([(HeaderName, HeaderValue); 1], String), Failed<DataError, GET_SCHEMA>> {
     let source = services.data.schema(&tenant).await?;

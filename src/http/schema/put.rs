@@ -5,7 +5,8 @@ use axum::extract::RawQuery;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::domain::Tenant;
+use crate::domain::Allowed;
+use crate::domain::permission::SchemaWrite;
 use crate::domain::schema::CollectionSchema;
 use crate::extjson::read_query;
 use crate::http::body::JsonText;
@@ -43,7 +44,7 @@ pub(in crate::http) struct SchemaAnswer {
     responses((status = 200, description = "What it comes to", body = SchemaAnswer))
 )]
 pub(in crate::http) async fn put(
-    tenant: Tenant,
+    tenant: Allowed<SchemaWrite>,
     services: Services,
     RawQuery(query): RawQuery,
     JsonText(text, _held): JsonText,

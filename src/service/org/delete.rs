@@ -1,8 +1,9 @@
 //! Deleting an organization, and bringing it back.
 
 use super::{OrgError, OrgService, Reached};
+use crate::domain::permission::OrgManage;
 use crate::domain::{
-    Caller, ChangeId, ChangeKind, Deletion, EmailQuery, Network, Org, OrgName, OrgReference, OrgState, PasswordAttempt,
+    Actor, ChangeId, ChangeKind, Deletion, EmailQuery, Network, Org, OrgName, OrgReference, OrgState, PasswordAttempt,
     Slug,
 };
 use crate::repo::documents::NameDocument;
@@ -22,34 +23,34 @@ pub struct RestoreOrg {
 }
 
 impl OrgService {
-    /// Deletes the caller's organization with all that belongs to it; gives until when it can be brought back.
+    /// Deletes the actor's organization with all that belongs to it; gives until when it can be brought back.
     pub async fn delete(
         &self,
         change_id: ChangeId,
-        caller: &Caller,
+        actor: &Actor,
         reference: &OrgReference,
     ) -> Result<Reached<Option<Deletion>>, OrgError> {
-        let by = self.authorize(caller, reference).await?;
-        let what = self.migration.delete(change_id, &caller.org, self.rules.delete_grace_days).await?;
+        let Reached { what: org, by } = self.authorize::<OrgManage, Org>(actor, reference).await?;
+        let what = self.migration.delete(change_id, &org, self.rules.delete_grace_days).await?;
         Ok(Reached { what, by })
     }
 
-    /// Who wants an organization back: its admin, by email and password, whether it is deleted or not.
+    /// The organization of whoever wants it back: its admin, by email and password, whether it is deleted or not.
     ///
     /// # Errors
     /// [`OrgError::Auth`], or the store failed.
-    pub async fn identify(&self, command: &RestoreOrg) -> Result<Caller, OrgError> {
+    pub async fn identify(&self, command: &RestoreOrg) -> Result<Org, OrgError> {
         let RestoreOrg { email, password, from, .. } = command;
-        let (admin, org) = self.auth.verify(email, password, *from, is_known).await?;
-        Ok(Caller { admin, org })
+        let (_admin, org) = self.auth.verify(email, password, *from, is_known).await?;
+        Ok(org)
     }
 
     /// Brings back an organization that was deleted not too long ago. Tokens of its former life stay dead.
     ///
     /// # Errors
     /// See [`OrgError`]; but for [`ChangeError::Undecided`], nothing was changed.
-    pub async fn restore(&self, change_id: ChangeId, caller: &Caller, command: &RestoreOrg) -> Result<Org, OrgError> {
-        let (org, new_name) = (&caller.org, &command.new_name);
+    pub async fn restore(&self, change_id: ChangeId, org: &Org, command: &RestoreOrg) -> Result<Org, OrgError> {
+        let new_name = &command.new_name;
         let deletion = match (org.state, &org.deletion) {
             (OrgState::Deleted, Some(deletion)) if deletion.until > self.clock.now() => deletion,
             (OrgState::Restoring, _) => return Err(ChangeError::Busy.into()),

@@ -15,8 +15,8 @@ pub enum OrgError {
     /// There is no such organization.
     #[error("the organization does not exist")]
     NotFound,
-    /// The caller belongs to another organization.
-    #[error("the caller belongs to another organization")]
+    /// The actor belongs to another organization.
+    #[error("the actor belongs to another organization")]
     Forbidden,
     /// The name of a new or restored organization is taken.
     #[error("the name is taken")]

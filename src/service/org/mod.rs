@@ -25,7 +25,8 @@ use super::passwords::PasswordHasher;
 use super::storage::Storage;
 use super::tokens::TokenService;
 use crate::clock::SharedClock;
-use crate::domain::{Caller, ChangeKind, FoundBy, Network, OldName, Org, OrgId, OrgReference, Slug, Tenant};
+use crate::domain::permission::{Permit, Reachable};
+use crate::domain::{Actor, Allowed, ChangeKind, FoundBy, Network, OldName, Org, OrgId, OrgReference, Slug};
 use crate::repo::Repos;
 use crate::repo::documents::NameDocument;
 
@@ -100,11 +101,11 @@ impl OrgService {
     pub async fn get(
         &self,
         reference: &OrgReference,
-        caller: Option<&Caller>,
+        actor: Option<&Actor>,
         from: Network,
     ) -> Result<Reached<Org>, OrgError> {
         let now = self.clock.now();
-        match caller.filter(|caller| caller.org.found_by(reference.slug(), now).is_some()) {
+        match actor.filter(|actor| actor.org().found_by(reference.slug(), now).is_some()) {
             Some(_own_admin) => self.find(reference).await,
             None => self.seek(Seeker::Visitor(from), reference).await,
         }
@@ -127,21 +128,27 @@ impl OrgService {
         Ok(Reached { what: org, by })
     }
 
-    /// The data of the organization that a request names, if it is the caller's own.
-    pub async fn reach(&self, caller: &Caller, reference: &OrgReference) -> Result<Reached<Tenant>, OrgError> {
-        let by = self.authorize(caller, reference).await?;
-        // A caller's organization is a finished one, so it has its collection.
-        Ok(Reached { what: Tenant::of(caller).ok_or(OrgError::NotFound)?, by })
+    /// What somebody may reach of the organization that a request names: first whether it exists, then whose it is, then what
+    /// may be done with it.
+    pub async fn authorize<P: Permit, W: Reachable>(
+        &self,
+        actor: &Actor,
+        reference: &OrgReference,
+    ) -> Result<Reached<Allowed<P, W>>, OrgError> {
+        let by = self.own(actor.org(), reference).await?;
+        // A live organization has its collection.
+        let refused = if actor.may(P::PERMISSION) { OrgError::NotFound } else { OrgError::Forbidden };
+        Ok(Reached { what: Allowed::of(actor).ok_or(refused)?, by })
     }
 
-    /// Whether the caller may act on the organization that a request names: first whether it exists, then whose it is.
-    async fn authorize(&self, caller: &Caller, reference: &OrgReference) -> Result<Option<ByOldName>, OrgError> {
-        if let Ok(by) = self.found_by(&caller.org, reference) {
+    /// Whether a request names this organization, which is the actor's.
+    async fn own(&self, org: &Org, reference: &OrgReference) -> Result<Option<ByOldName>, OrgError> {
+        if let Ok(by) = self.found_by(org, reference) {
             return Ok(by);
         }
-        let named = self.seek(Seeker::Organization(caller.org.id), reference).await?;
-        // It can be the caller's own all the same: renamed after the caller was recognized.
-        if named.what.id == caller.org.id { Ok(named.by) } else { Err(OrgError::Forbidden) }
+        let named = self.seek(Seeker::Organization(org.id), reference).await?;
+        // It can be the actor's own anyway: renamed after the actor was recognized.
+        if named.what.id == org.id { Ok(named.by) } else { Err(OrgError::Forbidden) }
     }
 
     /// By which old name a request names this organization, if it is one. Counts the uses of old names.

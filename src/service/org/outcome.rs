@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{OrgError, OrgService};
-use crate::domain::{Change, ChangeId, Org, OrgId, Progress};
+use crate::domain::{Actor, Change, ChangeId, Org, OrgId, Progress};
 use crate::repo::RepoError;
 use crate::service::idempotency::Former;
 use crate::service::org::UpdatedOrg;
@@ -56,11 +56,11 @@ impl OrgService {
     /// The answer to an update that was made, for whoever made it: with a fresh token, if it was this change that ended the
     /// one that asks. Somebody whose token was ended otherwise is told nothing.
     pub async fn updated(&self, claims: TokenClaims, change: &Change) -> Result<UpdatedOrg, OrgError> {
-        let (caller, standing) = self.auth.recognize_after(claims, Some(change)).await?;
+        let (Actor::Admin { admin, org }, standing) = self.auth.recognize_after(claims, Some(change)).await?;
         let access_token = match standing {
-            Standing::EndedByChange => Some(self.tokens.issue(&caller.admin, &caller.org)?),
+            Standing::EndedByChange => Some(self.tokens.issue(&admin, &org)?),
             Standing::Current => None,
         };
-        Ok(UpdatedOrg { caller, access_token, change_id: Some(change.id), by: None })
+        Ok(UpdatedOrg { admin, org, access_token, change_id: Some(change.id), by: None })
     }
 }

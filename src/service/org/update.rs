@@ -2,8 +2,9 @@
 
 use super::{ByOldName, OrgError, OrgService};
 use crate::domain::change::MAX_OLD_NAMES;
+use crate::domain::permission::OrgManage;
 use crate::domain::{
-    Admin, Caller, ChangeId, ChangeKind, Email, NewPassword, Org, OrgName, OrgReference, OrgState, PasswordHash,
+    Actor, Admin, ChangeId, ChangeKind, Email, NewPassword, Org, OrgName, OrgReference, OrgState, PasswordHash,
 };
 use crate::repo::documents::{CredentialsChange, CredentialsDocument, NameDocument};
 use crate::service::HashOwner;
@@ -26,8 +27,10 @@ pub struct UpdateOrg {
 /// What an update did.
 #[derive(Debug, Clone)]
 pub struct UpdatedOrg {
-    /// The organization and its admin, as they are now.
-    pub caller: Caller,
+    /// The admin, as it is now.
+    pub admin: Admin,
+    /// Its organization, as it is now.
+    pub org: Org,
     /// A fresh token, when the password was changed and every older one is worthless.
     pub access_token: Option<AccessToken>,
     /// The change, unless there was nothing to change.
@@ -37,19 +40,19 @@ pub struct UpdatedOrg {
 }
 
 impl OrgService {
-    /// Changes the caller's organization: its name, its admin's email and password, whole or not at all.
+    /// Changes the actor's organization: its name, its admin's email and password, whole or not at all.
     ///
     /// # Errors
     /// See [`OrgError`]; but for [`ChangeError::Undecided`], nothing was changed.
     pub async fn update(
         &self,
         change_id: ChangeId,
-        caller: Caller,
+        actor: Actor,
         reference: &OrgReference,
         update: UpdateOrg,
     ) -> Result<UpdatedOrg, OrgError> {
-        let by = self.authorize(&caller, reference).await?;
-        let Caller { admin, org } = caller;
+        let by = self.authorize::<OrgManage, Org>(&actor, reference).await?.by;
+        let Actor::Admin { admin, org } = actor;
         let to = update.new_name.as_ref().map_or_else(|| NameDocument::from(&org), |name| name_after(&org, name));
         if to.slug != org.slug.as_str() {
             // Whether it is taken tells whether there is an organization of that name.
@@ -77,14 +80,14 @@ impl OrgService {
             if org.state != OrgState::Active {
                 return Err(ChangeError::Busy.into());
             }
-            return Ok(UpdatedOrg { caller: Caller { admin, org }, access_token: None, change_id: None, by });
+            return Ok(UpdatedOrg { admin, org, access_token: None, change_id: None, by });
         }
         let rename = Rename { to, credentials, keep_old_name_days: update.keep_old_name_days };
         let renamed = self.migration.rename(change_id, &org, rename).await?;
         let admin = changed.unwrap_or(admin);
         // For the life in which it was changed, which can be over by now.
         let access_token = if is_new_password { Some(self.tokens.issue(&admin, &org)?) } else { None };
-        Ok(UpdatedOrg { caller: Caller { admin, org: renamed }, access_token, change_id: Some(change_id), by })
+        Ok(UpdatedOrg { admin, org: renamed, access_token, change_id: Some(change_id), by })
     }
 
     /// Whether the organization can get this name, as far as names go.
