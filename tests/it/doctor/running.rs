@@ -1,6 +1,6 @@
 //! A doctor that looks while others work.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use bson::{doc, oid::ObjectId};
@@ -13,10 +13,26 @@ use super::{Patient, doctor};
 use crate::support::mongo::everything;
 use crate::support::{PASSWORD, Server, repos};
 
-/// Creates, renames and deletes organizations and changes emails, until it is told to stop. Gives how many it made.
-async fn work(server: &Server, worker: usize, is_over: &AtomicBool) -> usize {
-    let mut made = 0;
-    while !is_over.load(Ordering::Relaxed) {
+/// What was done so far, and whether it is enough.
+#[derive(Debug, Default)]
+struct Progress {
+    looks: Cell<u32>,
+    made: Cell<u32>,
+    renamed: Cell<u32>,
+}
+
+impl Progress {
+    fn is_enough(&self) -> bool {
+        self.looks.get() > 20 && self.made.get() > 8 && self.renamed.get() > 40
+    }
+}
+
+/// Creates, renames and deletes organizations and changes emails.
+async fn work(server: &Server, worker: usize, progress: &Progress) {
+    for made in 0.. {
+        if progress.is_enough() {
+            break;
+        }
         let name = format!("w{worker} {made}");
         let tenant = server.tenant(&name).await;
         let others = [format!("x{worker} {made}"), format!("y{worker} {made}")];
@@ -30,9 +46,8 @@ async fn work(server: &Server, worker: usize, is_over: &AtomicBool) -> usize {
             None => server.token(&format!("n{made}@w{worker}.example"), PASSWORD).await,
         };
         server.delete(&token, &name).await.success(200);
-        made += 1;
+        progress.made.update(|made| made + 1);
     }
-    made
 }
 
 #[tokio::test]
@@ -63,38 +78,33 @@ async fn a_repair_does_nothing_where_a_change_began_after_it_was_seen() {
 }
 
 /// Renames one organization there and back, so that it is under way whenever somebody looks.
-async fn rename_on_and_on(server: &Server, is_over: &AtomicBool) -> usize {
+async fn rename_on_and_on(server: &Server, progress: &Progress) {
     let tenant = server.tenant("here").await;
-    let mut renamed = 0;
-    while !is_over.load(Ordering::Relaxed) {
+    while !progress.is_enough() {
         for (from, to) in [("here", "there"), ("there", "here")] {
             server.rename(&tenant.token, from, to).await.success(200);
+            progress.renamed.update(|renamed| renamed + 1);
         }
-        renamed += 2;
     }
-    renamed
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_doctor_that_looks_while_clients_work_finds_nothing() {
     for settings in [&[][..], &[("DELETE_GRACE_DAYS", "1")]] {
         let server = Server::with(settings).await;
-        let is_over = AtomicBool::new(false);
+        let progress = Progress::default();
         let look = async {
-            let began = Instant::now();
-            let mut looks = 0;
-            while began.elapsed() < Duration::from_secs(8) {
+            let deadline = Instant::now() + Duration::from_mins(2);
+            while !progress.is_enough() {
+                assert!(Instant::now() < deadline, "still not enough: {progress:?}");
+                let looks = progress.looks.get();
                 // Also one that may repair: there must be nothing to it.
                 let report = doctor(&server.database, looks % 2 == 1).await;
                 assert_eq!(report["findings"], json!([]), "after {looks} looks");
-                looks += 1;
+                progress.looks.set(looks + 1);
             }
-            is_over.store(true, Ordering::Relaxed);
-            looks
         };
-        let workers = futures_util::future::join_all((0..3).map(|worker| work(&server, worker, &is_over)));
-        let (looks, made, renamed) = tokio::join!(look, workers, rename_on_and_on(&server, &is_over));
-        let made: usize = made.iter().sum();
-        assert!(looks > 20 && made > 8 && renamed > 40, "{looks} looks at {made} organizations, {renamed} renames");
+        let workers = futures_util::future::join_all((0..3).map(|worker| work(&server, worker, &progress)));
+        tokio::join!(look, workers, rename_on_and_on(&server, &progress));
     }
 }
