@@ -40,12 +40,6 @@ impl Position {
     pub fn values(&self) -> &[Bson] {
         &self.0
     }
-
-    /// The values, for a cursor to carry.
-    #[must_use]
-    pub fn into_values(self) -> Vec<Bson> {
-        self.0
-    }
 }
 
 impl Sort {
@@ -231,7 +225,7 @@ mod tests {
     fn position(sort: &str, document: &Document) -> Result<Vec<Bson>, String> {
         let raw = RawDocumentBuf::try_from(document).expect("BSON");
         let sort = Sort::parse(sort).expect("an order");
-        sort.position_of(&raw).map(Position::into_values).map_err(|unsortable| unsortable.field)
+        sort.position_of(&raw).map(|position| position.0).map_err(|unsortable| unsortable.field)
     }
 
     fn branches(sort: &str, values: Vec<Bson>) -> Vec<Document> {
