@@ -21,24 +21,10 @@ const MAX_ERRORS: usize = 20;
 const FEW_NAMES: usize = 16;
 
 /// The first key of every object that stands for a value which JSON lacks.
+#[rustfmt::skip]
 const TYPE_KEYS: &[&str] = &[
-    "$oid",
-    "$date",
-    "$numberDecimal",
-    "$numberLong",
-    "$numberInt",
-    "$numberDouble",
-    "$binary",
-    "$uuid",
-    "$timestamp",
-    "$regularExpression",
-    "$minKey",
-    "$maxKey",
-    "$code",
-    "$scope",
-    "$symbol",
-    "$undefined",
-    "$dbPointer",
+    "$oid", "$date", "$numberDecimal", "$numberLong", "$numberInt", "$numberDouble", "$binary", "$uuid", "$timestamp",
+    "$regularExpression", "$minKey", "$maxKey", "$code", "$scope", "$symbol", "$undefined", "$dbPointer",
 ];
 
 /// Why a text is not a document.

@@ -20,6 +20,15 @@ pub const MAX_DOCUMENT_BYTES: usize = 16 << 20;
 /// The top-level field that is the server's own: it changes with every write of the document and is never shown.
 pub const REVISION_FIELD: &str = "_rev";
 
+/// MongoDB's names of types (its manual, `$type`); the deprecated ones too, as old documents hold them. `number` stands for
+/// four of them.
+#[rustfmt::skip]
+pub(super) const BSON_TYPES: [&str; 22] = [
+    "array", "binData", "bool", "date", "dbPointer", "decimal", "double", "int", "javascript", "javascriptWithScope",
+    "long", "maxKey", "minKey", "null", "number", "object", "objectId", "regex", "string", "symbol", "timestamp",
+    "undefined",
+];
+
 /// [`REVISION_FIELD`] as raw BSON wants a name.
 const REVISION_KEY: &CStr = cstr!("_rev");
 

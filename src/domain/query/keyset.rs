@@ -40,12 +40,6 @@ impl Position {
     pub fn values(&self) -> &[Bson] {
         &self.0
     }
-
-    /// The values, for a cursor to carry.
-    #[must_use]
-    pub fn into_values(self) -> Vec<Bson> {
-        self.0
-    }
 }
 
 impl Sort {
@@ -93,7 +87,7 @@ fn after_all<'a>(done: &[Reached<'a>], left: &[Reached<'a>]) -> Vec<Document> {
         branches => branches,
     };
     let equal = same(&key.path, value);
-    let mut branches = vec![or_array_in_common(done, key, later(key, value))];
+    let mut branches = vec![or_array_in_common(done, key, doc! { "$and": later(key, value, false) })];
     branches.extend(undefined_after_null(key, value));
     branches.extend(still_left.into_iter().map(|condition| doc! { "$and": [equal.clone(), condition] }));
     branches
@@ -104,7 +98,7 @@ fn after_all<'a>(done: &[Reached<'a>], left: &[Reached<'a>]) -> Vec<Document> {
 fn in_one_scan(conditions: Vec<Document>, done: &[Reached<'_>], left: &[Reached<'_>]) -> Document {
     let next =
         left.first().filter(|(key, _)| done.iter().all(|(earlier, _)| earlier.path.common_with(&key.path).is_none()));
-    let mut all: Vec<Document> = next.map(|(key, value)| not_before(key, value)).into_iter().collect();
+    let mut all = next.map(|(key, value)| later(key, value, true)).unwrap_or_default();
     all.push(any_unscanned(conditions));
     doc! { "$and": all }
 }
@@ -151,11 +145,12 @@ fn value_at(document: &RawDocument, path: &FieldPath) -> Option<Bson> {
     Class::of(&value).map(|_| value)
 }
 
-/// The condition that a document comes later by this field alone, or has no place in the order.
-fn later(key: &SortKey, value: &Bson) -> Document {
+/// The conditions that together say that a document comes later by this field alone, or, if so asked, is equal in it; or
+/// has no place in the order.
+fn later(key: &SortKey, value: &Bson, or_equal: bool) -> Vec<Document> {
     let mut all = passed_classes_left_out(key, value);
-    all.push(later_in_class(key, value));
-    doc! { "$and": all }
+    all.extend(later_in_class(key, value, or_equal));
+    all
 }
 
 /// The condition for `undefined`, which has no place in the order but comes after `null` on the way down. MongoDB 6.0
@@ -163,17 +158,6 @@ fn later(key: &SortKey, value: &Bson) -> Document {
 fn undefined_after_null(key: &SortKey, value: &Bson) -> Option<Document> {
     let is_next = key.direction == Direction::Descending && *value == Bson::Null && !key.is_id();
     is_next.then(|| doc! { key.path.as_str(): { "$type": "undefined" } })
-}
-
-/// The condition that a document is equal in this field or comes later by it, or has no place in the order.
-fn not_before(key: &SortKey, value: &Bson) -> Document {
-    let mut all = passed_classes_left_out(key, value);
-    all.extend(not_before_in_class(key, value));
-    if all.is_empty() {
-        Document::new()
-    } else {
-        doc! { "$and": all }
-    }
 }
 
 /// The conditions that together leave out all classes that come before a value's own.
@@ -186,34 +170,24 @@ fn passed_classes_left_out(key: &SortKey, value: &Bson) -> Vec<Document> {
     passed.map(|class| class.left_out(&key.path)).collect()
 }
 
-/// The condition that no value of the same class comes before or is equal. NaN comes before all other numbers, and
-/// `$gte` and `$lte` know it as equal to itself, and as nothing else.
-fn later_in_class(key: &SortKey, value: &Bson) -> Document {
-    let path = key.path.as_str();
-    match key.direction {
-        _ if *value == Bson::Null => Class::Null.left_out(&key.path),
-        Direction::Descending if is_nan(value) => Class::Number.left_out(&key.path),
-        Direction::Descending => doc! { path: { "$not": { "$gte": value } } },
-        Direction::Ascending if Class::of(value) == Some(Class::Number) => {
-            doc! { path: { "$not": { "$lte": value }, "$ne": f64::NAN } }
+/// The condition that no value of the same class comes before or, unless it may, is equal; `None` when there is none that
+/// could. NaN comes before all other numbers, and `$gte` and `$lte` know it as equal to itself, and as nothing else.
+fn later_in_class(key: &SortKey, value: &Bson, or_equal: bool) -> Option<Document> {
+    let condition = match key.direction {
+        _ if *value == Bson::Null => return (!or_equal).then(|| Class::Null.left_out(&key.path)),
+        Direction::Ascending if is_nan(value) && or_equal => return None,
+        Direction::Descending if is_nan(value) && or_equal => doc! { "$not": { "$gte": f64::NEG_INFINITY } },
+        Direction::Descending if is_nan(value) => return Some(Class::Number.left_out(&key.path)),
+        Direction::Descending => doc! { "$not": { if or_equal { "$gt" } else { "$gte" }: value } },
+        Direction::Ascending => {
+            let mut condition = doc! { "$not": { if or_equal { "$lt" } else { "$lte" }: value } };
+            if Class::of(value) == Some(Class::Number) {
+                condition.insert("$ne", f64::NAN);
+            }
+            condition
         }
-        Direction::Ascending => doc! { path: { "$not": { "$lte": value } } },
-    }
-}
-
-/// The condition that no value of the same class comes before; `None` when there is none that could.
-fn not_before_in_class(key: &SortKey, value: &Bson) -> Option<Document> {
-    let path = key.path.as_str();
-    match key.direction {
-        _ if *value == Bson::Null => None,
-        Direction::Ascending if is_nan(value) => None,
-        Direction::Descending if is_nan(value) => Some(doc! { path: { "$not": { "$gte": f64::NEG_INFINITY } } }),
-        Direction::Descending => Some(doc! { path: { "$not": { "$gt": value } } }),
-        Direction::Ascending if Class::of(value) == Some(Class::Number) => {
-            Some(doc! { path: { "$not": { "$lt": value }, "$ne": f64::NAN } })
-        }
-        Direction::Ascending => Some(doc! { path: { "$not": { "$lt": value } } }),
-    }
+    };
+    Some(doc! { key.path.as_str(): condition })
 }
 
 /// The condition that a document is equal in this field. Equality with `null` also finds what is missing; but not what
@@ -231,7 +205,7 @@ mod tests {
     fn position(sort: &str, document: &Document) -> Result<Vec<Bson>, String> {
         let raw = RawDocumentBuf::try_from(document).expect("BSON");
         let sort = Sort::parse(sort).expect("an order");
-        sort.position_of(&raw).map(Position::into_values).map_err(|unsortable| unsortable.field)
+        sort.position_of(&raw).map(|position| position.0).map_err(|unsortable| unsortable.field)
     }
 
     fn branches(sort: &str, values: Vec<Bson>) -> Vec<Document> {

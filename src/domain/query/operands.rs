@@ -3,6 +3,7 @@
 use bson::{Bson, Document};
 
 use crate::domain::Invalid;
+use crate::domain::document::BSON_TYPES;
 use crate::domain::pattern::Options;
 
 /// The longest pattern of a `$regex`, in bytes.
@@ -29,32 +30,6 @@ impl Dialect {
         }
     }
 }
-
-/// The names of BSON types that `$type` knows (BSON specification, and `number` for the four kinds of numbers).
-const TYPE_NAMES: [&str; 22] = [
-    "double",
-    "string",
-    "object",
-    "array",
-    "binData",
-    "undefined",
-    "objectId",
-    "bool",
-    "date",
-    "null",
-    "regex",
-    "dbPointer",
-    "javascript",
-    "symbol",
-    "javascriptWithScope",
-    "int",
-    "timestamp",
-    "long",
-    "decimal",
-    "minKey",
-    "maxKey",
-    "number",
-];
 
 /// A value that may be compared with: not one that is a pattern or code, and not one of the types that BSON gave up.
 pub(super) fn comparable(value: &Bson) -> Result<(), Invalid> {
@@ -84,8 +59,8 @@ pub(super) fn exists(operand: &Bson, dialect: Dialect) -> Result<(), Invalid> {
 pub(super) fn types(operand: &Bson) -> Result<(), Invalid> {
     match operand {
         Bson::Array(types) if types.is_empty() => Err(Invalid::new("too_short", "must hold at least one type")),
-        Bson::Array(types) if types.len() > TYPE_NAMES.len() => {
-            Err(Invalid::new("too_many", format!("must hold at most {} types", TYPE_NAMES.len())))
+        Bson::Array(types) if types.len() > BSON_TYPES.len() => {
+            Err(Invalid::new("too_many", format!("must hold at most {} types", BSON_TYPES.len())))
         }
         Bson::Array(types) => types.iter().try_for_each(one_type),
         one => one_type(one),
@@ -94,7 +69,7 @@ pub(super) fn types(operand: &Bson) -> Result<(), Invalid> {
 
 fn one_type(operand: &Bson) -> Result<(), Invalid> {
     let is_known = match (operand, integer(operand)) {
-        (Bson::String(name), _) => TYPE_NAMES.contains(&name.as_str()),
+        (Bson::String(name), _) => BSON_TYPES.contains(&name.as_str()),
         (_, Some(number)) => matches!(number, -1 | 1..=19 | 127),
         _ => return Err(Invalid::new("wrong_type", "must be the name or the number of a BSON type")),
     };

@@ -29,15 +29,9 @@ pub(super) enum Class {
 
 impl Class {
     /// All of them, in their order.
+    #[rustfmt::skip]
     pub(super) const ALL: [Self; 9] = [
-        Self::Null,
-        Self::Number,
-        Self::Text,
-        Self::Object,
-        Self::Binary,
-        Self::ObjectId,
-        Self::Boolean,
-        Self::Date,
+        Self::Null, Self::Number, Self::Text, Self::Object, Self::Binary, Self::ObjectId, Self::Boolean, Self::Date,
         Self::Timestamp,
     ];
 
@@ -53,15 +47,7 @@ impl Class {
             Bson::Boolean(_) => Some(Self::Boolean),
             Bson::DateTime(_) => Some(Self::Date),
             Bson::Timestamp(_) => Some(Self::Timestamp),
-            Bson::Array(_)
-            | Bson::RegularExpression(_)
-            | Bson::JavaScriptCode(_)
-            | Bson::JavaScriptCodeWithScope(_)
-            | Bson::Symbol(_)
-            | Bson::Undefined
-            | Bson::MaxKey
-            | Bson::MinKey
-            | Bson::DbPointer(_) => None,
+            _ => None,
         }
     }
 

@@ -11,9 +11,7 @@ impl Translation {
     /// All keywords about lists.
     pub(super) fn arrays(&mut self, schema: &Document, place: &SchemaPlace, rules: &mut Rules) {
         self.counts(schema, ["minItems", "maxItems"], place, rules);
-        if let Some(value) = schema.get("uniqueItems")
-            && let Some(unique) = self.accept(&place.at("uniqueItems"), values::boolean(value))
-        {
+        if let Some(unique) = self.read(schema, "uniqueItems", place, values::boolean) {
             rules.put("uniqueItems", unique);
         }
         self.items(schema, place, rules);

@@ -6,45 +6,15 @@ use bson::Bson;
 use super::{Invalid, values};
 
 /// The keywords that the translation reads, each where it belongs.
+#[rustfmt::skip]
 const TRANSLATED: [&str; 37] = [
-    "additionalItems",
-    "additionalProperties",
-    "allOf",
-    "anyOf",
-    "bsonType",
-    "const",
-    "contains",
-    "dependencies",
-    "dependentRequired",
-    "dependentSchemas",
-    "else",
-    "enum",
-    "exclusiveMaximum",
-    "exclusiveMinimum",
-    "if",
-    "items",
-    "maxItems",
-    "maxLength",
-    "maxProperties",
-    "maximum",
-    "minItems",
-    "minLength",
-    "minProperties",
-    "minimum",
-    "multipleOf",
-    "not",
-    "oneOf",
-    "pattern",
-    "patternProperties",
-    "prefixItems",
-    "properties",
-    "required",
-    "then",
-    "type",
-    "uniqueItems",
+    "additionalItems", "additionalProperties", "allOf", "anyOf", "bsonType", "const", "contains", "dependencies",
+    "dependentRequired", "dependentSchemas", "else", "enum", "exclusiveMaximum", "exclusiveMinimum", "if", "items",
+    "maxItems", "maxLength", "maxProperties", "maximum", "minItems", "minLength", "minProperties", "minimum",
+    "multipleOf", "not", "oneOf", "pattern", "patternProperties", "prefixItems", "properties", "required", "then",
+    "type", "uniqueItems",
     // Nothing can refer to what lies there, as `$ref` is refused.
-    "$defs",
-    "definitions",
+    "$defs", "definitions",
 ];
 
 /// The drafts whose keywords are understood, without `http://` and a last `#`.

@@ -14,25 +14,19 @@ impl Translation {
     pub(super) fn objects(&mut self, schema: &Document, place: &SchemaPlace, rules: &mut Rules) {
         self.properties(schema, place, rules);
         self.required(schema, place, rules);
-        self.property_counts(schema, place, rules);
+        self.counts(schema, ["minProperties", "maxProperties"], place, rules);
         self.dependencies(schema, "dependencies", [true, true], place, rules);
         self.dependencies(schema, "dependentRequired", [true, false], place, rules);
         self.dependencies(schema, "dependentSchemas", [false, true], place, rules);
     }
 
-    /// An object from names to whatever a keyword has there.
-    fn members<'a>(&mut self, schema: &'a Document, keyword: &str, place: &SchemaPlace) -> Option<&'a Document> {
-        let value = schema.get(keyword)?;
-        self.accept(&place.at(keyword), values::object(value))
-    }
-
     /// `properties`, `patternProperties` and `additionalProperties`, which have their meaning from each other.
     fn properties(&mut self, schema: &Document, place: &SchemaPlace, rules: &mut Rules) {
         let mut group = Document::new();
-        if let Some(members) = self.members(schema, "properties", place) {
+        if let Some(members) = self.read(schema, "properties", place, values::object) {
             group.insert("properties", self.named_properties(members, &place.at("properties")));
         }
-        if let Some(members) = self.members(schema, "patternProperties", place) {
+        if let Some(members) = self.read(schema, "patternProperties", place, values::object) {
             group.insert("patternProperties", self.pattern_properties(members, &place.at("patternProperties")));
         }
         match schema.get("additionalProperties") {
@@ -77,22 +71,16 @@ impl Translation {
     }
 
     fn required(&mut self, schema: &Document, place: &SchemaPlace, rules: &mut Rules) {
-        let Some(value) = schema.get("required") else {
-            return;
-        };
-        let place = place.at("required");
-        if self.accept(&place, values::filled_list(value, "names")).is_none() {
-            return;
-        }
-        let names = self.names(value, &place);
-        if !names.is_empty() {
-            rules.put("required", names);
+        if let Some(listed) = self.read(schema, "required", place, |value| values::filled_list(value, "names")) {
+            let names = self.names(listed, &place.at("required"));
+            if !names.is_empty() {
+                rules.put("required", names);
+            }
         }
     }
 
     /// The names of properties that a list holds.
-    fn names(&mut self, value: &Bson, place: &SchemaPlace) -> Vec<String> {
-        let listed = self.accept(place, values::list(value, "names")).unwrap_or_default();
+    fn names(&mut self, listed: &[Bson], place: &SchemaPlace) -> Vec<String> {
         let (mut names, mut known) = (Vec::new(), HashSet::new());
         for (index, name) in listed.iter().enumerate() {
             let read = values::text(name).and_then(|name| {
@@ -107,18 +95,6 @@ impl Translation {
         names
     }
 
-    /// `minProperties` and `maxProperties`. The whole document has one property more than its users see, the
-    /// revision, so that one more is allowed and asked for. Only a document that was written past this server has no
-    /// revision: it is taken for one property poorer than it is.
-    fn property_counts(&mut self, schema: &Document, place: &SchemaPlace, rules: &mut Rules) {
-        for name in ["minProperties", "maxProperties"] {
-            let count = schema.get(name).and_then(|value| self.accept(&place.at(name), values::count(value)));
-            if let Some(count) = count {
-                rules.put(name, count.saturating_add(i64::from(place.is_root)));
-            }
-        }
-    }
-
     /// What must be there, or must match, when a property is there. `takes` tells whether lists of names may be given,
     /// and whether schemas may.
     fn dependencies(
@@ -129,7 +105,7 @@ impl Translation {
         place: &SchemaPlace,
         rules: &mut Rules,
     ) {
-        let Some(members) = self.members(schema, keyword, place) else {
+        let Some(members) = self.read(schema, keyword, place, values::object) else {
             return;
         };
         let place = place.at(keyword);
@@ -139,7 +115,8 @@ impl Translation {
             self.accept(&dependency, property_name(name, &place));
             match (value, takes) {
                 (Bson::Array(_), [true, _]) | (_, [true, false]) => {
-                    let names = self.names(value, &dependency);
+                    let listed = self.accept(&dependency, values::list(value, "names")).unwrap_or_default();
+                    let names = self.names(listed, &dependency);
                     // An empty list asks for nothing, and MongoDB does not take it.
                     if !names.is_empty() {
                         translated.insert(name, names);

@@ -8,35 +8,10 @@ use super::place::SchemaPlace;
 use super::rules::Rules;
 use super::translate::Translation;
 use super::{Invalid, values};
+use crate::domain::document::BSON_TYPES;
 
 /// The types of JSON Schema.
 const TYPES: [&str; 7] = ["array", "boolean", "integer", "null", "number", "object", "string"];
-
-/// MongoDB's names of types (its manual, `$type`); the deprecated ones too, as old documents hold them.
-const BSON_TYPES: [&str; 22] = [
-    "array",
-    "binData",
-    "bool",
-    "date",
-    "dbPointer",
-    "decimal",
-    "double",
-    "int",
-    "javascript",
-    "javascriptWithScope",
-    "long",
-    "maxKey",
-    "minKey",
-    "null",
-    "number",
-    "object",
-    "objectId",
-    "regex",
-    "string",
-    "symbol",
-    "timestamp",
-    "undefined",
-];
 
 impl Translation {
     /// `type` and `bsonType`. Tells whether numbers must be integers, which the rules for numbers have to say.
@@ -56,9 +31,7 @@ impl Translation {
     pub(super) fn numbers(&mut self, schema: &Document, place: &SchemaPlace, is_integer: bool, rules: &mut Rules) {
         self.limit(schema, "minimum", "exclusiveMinimum", place, rules);
         self.limit(schema, "maximum", "exclusiveMaximum", place, rules);
-        let step = schema
-            .get("multipleOf")
-            .and_then(|value| self.accept(&place.at("multipleOf"), values::positive_number(value)));
+        let step = self.read(schema, "multipleOf", place, values::positive_number);
         // The type is an integer in the sense of draft 6, in which 1.0 is one: a number without a fraction.
         if is_integer && !step.as_ref().is_some_and(values::is_whole) {
             rules.put("multipleOf", 1);
@@ -71,36 +44,29 @@ impl Translation {
     /// `minLength`, `maxLength` and `pattern`.
     pub(super) fn texts(&mut self, schema: &Document, place: &SchemaPlace, rules: &mut Rules) {
         self.counts(schema, ["minLength", "maxLength"], place, rules);
-        if let Some(value) = schema.get("pattern") {
-            let read = values::text(value).and_then(|text| self.patterns.read(text));
+        if let Some(text) = self.read(schema, "pattern", place, values::text) {
+            let read = self.patterns.read(text);
             if let Some(text) = self.accept(&place.at("pattern"), read) {
                 rules.put("pattern", text);
             }
         }
     }
 
-    /// Keywords that are counts and that MongoDB has under the same name.
-    pub(super) fn counts<const N: usize>(
-        &mut self,
-        schema: &Document,
-        names: [&str; N],
-        place: &SchemaPlace,
-        rules: &mut Rules,
-    ) {
+    /// Keywords that are counts and that MongoDB has under the same name. The whole document has one property more than
+    /// its users see, the revision, so that one more is allowed and asked for. Only a document that was written past this
+    /// server has no revision: it is taken for one property poorer than it is.
+    pub(super) fn counts(&mut self, schema: &Document, names: [&str; 2], place: &SchemaPlace, rules: &mut Rules) {
         for name in names {
-            let count = schema.get(name).and_then(|value| self.accept(&place.at(name), values::count(value)));
-            if let Some(count) = count {
-                rules.put(name, count);
+            if let Some(count) = self.read(schema, name, place, values::count) {
+                rules.put(name, count.saturating_add(i64::from(place.is_root)));
             }
         }
     }
 
     /// `enum` and `const`.
     pub(super) fn comparisons(&mut self, schema: &Document, place: &SchemaPlace, rules: &mut Rules) {
-        let listed = schema
-            .get("enum")
-            .and_then(|value| self.accept(&place.at("enum"), values::filled_list(value, "values")))
-            .map(<[Bson]>::to_vec);
+        let listed =
+            self.read(schema, "enum", place, |value| values::filled_list(value, "values")).map(<[Bson]>::to_vec);
         let constant = schema.get("const").map(|value| vec![value.clone()]);
         for (name, allowed) in [("enum", listed), ("const", constant)] {
             let place = place.at(name);
@@ -142,7 +108,7 @@ impl Translation {
     }
 
     fn limit(&mut self, schema: &Document, limit: &str, exclusive: &str, place: &SchemaPlace, rules: &mut Rules) {
-        let value = schema.get(limit).and_then(|value| self.accept(&place.at(limit), values::number(value)));
+        let value = self.read(schema, limit, place, values::number);
         let place = place.at(exclusive);
         match (schema.get(exclusive), value) {
             (None | Some(Bson::Boolean(false)), None) => {}

@@ -2,7 +2,7 @@
 
 use bson::{Bson, Document};
 
-use super::Invalid;
+use super::{Invalid, values};
 
 /// How many values, and how long a text with them, a sentence may list.
 const MAX_LISTED: usize = 20;
@@ -46,6 +46,8 @@ pub(super) fn unknown() -> Invalid {
 pub(super) fn rule(operator: &str, specified: Option<&Document>, is_root: bool) -> Invalid {
     let value = specified.and_then(|specified| specified.get(operator));
     let is_exclusive = |name| specified.is_some_and(|specified| specified.get_bool(name).is_ok_and(|given| given));
+    // The whole document has the server's revision besides what its users see.
+    let size = value.and_then(|value| values::count(value).ok()).map(|count| count - i64::from(is_root));
     match operator {
         "type" => Invalid::new("type", types(value, true)),
         "bsonType" => Invalid::new("type", types(value, false)),
@@ -53,17 +55,22 @@ pub(super) fn rule(operator: &str, specified: Option<&Document>, is_root: bool) 
         "maximum" if is_exclusive("exclusiveMaximum") => limit("exclusive_maximum", "must be less than", value),
         "minimum" => limit("minimum", "must be at least", value),
         "maximum" => limit("maximum", "must be at most", value),
-        "multipleOf" if is_one(value) => Invalid::new("type", "must be an integer"),
+        "multipleOf" if value.is_some_and(|value| values::comparable(value) == "1") => {
+            Invalid::new("type", "must be an integer")
+        }
         "multipleOf" => limit("multiple_of", "must be a multiple of", value),
-        "minLength" => count("min_length", ["at least", "character"], value),
-        "maxLength" => count("max_length", ["at most", "character"], value),
-        "minItems" => count("min_items", ["at least", "item"], value),
-        "maxItems" => count("max_items", ["at most", "item"], value),
-        "minProperties" => properties("min_properties", "at least", value, is_root),
-        "maxProperties" => properties("max_properties", "at most", value, is_root),
+        "minLength" => count("min_length", "at least", ["character", "characters"], size),
+        "maxLength" => count("max_length", "at most", ["character", "characters"], size),
+        "minItems" => count("min_items", "at least", ["item", "items"], size),
+        "maxItems" => count("max_items", "at most", ["item", "items"], size),
+        "minProperties" => count("min_properties", "at least", ["property", "properties"], size),
+        "maxProperties" => count("max_properties", "at most", ["property", "properties"], size),
         "additionalItems" => Invalid::new("additional_items", "must not have more items than the schema lists"),
         "uniqueItems" => Invalid::new("unique_items", "must not have an item twice"),
-        "pattern" => Invalid::new("pattern", pattern(value)),
+        "pattern" => match value.and_then(Bson::as_str) {
+            Some(pattern) => Invalid::new("pattern", format!("must match the pattern {pattern}")),
+            None => Invalid::new("pattern", "must match the schema's pattern"),
+        },
         "enum" => Invalid::new("enum", listed(value)),
         "not" => Invalid::new("not", "must not match what the schema excludes"),
         _ => unknown(),
@@ -94,46 +101,13 @@ fn limit(code: &'static str, must_be: &str, value: Option<&Bson>) -> Invalid {
     }
 }
 
-fn is_one(value: Option<&Bson>) -> bool {
-    match value {
-        Some(Bson::Int32(number)) => *number == 1,
-        Some(Bson::Int64(number)) => *number == 1,
-        Some(Bson::Double(number)) => (*number - 1.0).abs() < f64::EPSILON,
-        _ => false,
-    }
-}
-
-fn count(code: &'static str, [bound, noun]: [&str; 2], value: Option<&Bson>) -> Invalid {
-    counted(code, bound, [noun, &format!("{noun}s")], as_count(value))
-}
-
-/// The whole document has the server's revision besides what its users see.
-fn properties(code: &'static str, bound: &str, value: Option<&Bson>, is_root: bool) -> Invalid {
-    let visible = as_count(value).map(|count| count - i64::from(is_root));
-    counted(code, bound, ["property", "properties"], visible)
-}
-
-fn counted(code: &'static str, bound: &str, [one, many]: [&str; 2], count: Option<i64>) -> Invalid {
-    match count {
-        Some(1) => Invalid::new(code, format!("must have {bound} 1 {one}")),
-        Some(count) => Invalid::new(code, format!("must have {bound} {count} {many}")),
-        None => Invalid::new(code, format!("must have another number of {many}")),
-    }
-}
-
-fn as_count(value: Option<&Bson>) -> Option<i64> {
-    match value {
-        Some(Bson::Int32(count)) => Some(i64::from(*count)),
-        Some(Bson::Int64(count)) => Some(*count),
-        _ => None,
-    }
-}
-
-fn pattern(value: Option<&Bson>) -> String {
-    value.and_then(Bson::as_str).map_or_else(
-        || "must match the schema's pattern".to_owned(),
-        |pattern| format!("must match the pattern {pattern}"),
-    )
+fn count(code: &'static str, bound: &str, [one, many]: [&str; 2], size: Option<i64>) -> Invalid {
+    let detail = match size {
+        Some(1) => format!("must have {bound} 1 {one}"),
+        Some(count) => format!("must have {bound} {count} {many}"),
+        None => format!("must have another number of {many}"),
+    };
+    Invalid::new(code, detail)
 }
 
 /// Names the values that are allowed, when they are few and short.

@@ -31,6 +31,17 @@ impl Translation {
         read.map_err(|why| self.refuse(place, why)).ok()
     }
 
+    /// The value of a keyword; `None` when it is not there, or not acceptable.
+    pub(super) fn read<'s, T>(
+        &mut self,
+        schema: &'s Document,
+        keyword: &str,
+        place: &SchemaPlace,
+        read: impl FnOnce(&'s Bson) -> Result<T, Invalid>,
+    ) -> Option<T> {
+        schema.get(keyword).and_then(|value| self.accept(&place.at(keyword), read(value)))
+    }
+
     /// Translates what stands where a schema is expected: an object, or `true` or `false`.
     pub(super) fn subschema(&mut self, value: &Bson, place: &SchemaPlace) -> Document {
         if !self.has_room(place) {

@@ -5,7 +5,7 @@
 
 use bson::{Bson, Document};
 
-use super::{FieldError, Invalid, sentences};
+use super::{FieldError, Invalid, sentences, values};
 use crate::domain::pointer_into;
 
 /// More than this many help nobody.
@@ -65,11 +65,7 @@ fn read_one(account: &Document, pointer: &str, found: &mut Vec<FieldError>) {
 /// Where the thing is that an account is about: a property or an item of what is at `pointer`, or that itself.
 fn place_of(account: &Document, pointer: &str) -> String {
     let name = account.get_str("propertyName").or_else(|_| account.get_str("failingProperty"));
-    let index = account.get("itemIndex").and_then(|index| match index {
-        Bson::Int32(index) => Some(i64::from(*index)),
-        Bson::Int64(index) => Some(*index),
-        _ => None,
-    });
+    let index = account.get("itemIndex").and_then(|index| values::count(index).ok());
     match (name, index) {
         (Ok(name), _) => pointer_into(pointer, name),
         (_, Some(index)) => pointer_into(pointer, &index.to_string()),

@@ -79,6 +79,22 @@ async fn a_write_that_failed_once_on_its_way_is_done_exactly_once() {
 }
 
 #[tokio::test]
+async fn what_somebody_else_wrote_is_not_taken_for_a_write_whose_answer_was_lost() {
+    let (mongod, server) = mongod_and_server().await;
+    let org = Org::new(&server, "taken").await;
+    let stale = org.insert(&json!({ "_id": 1, "n": "old" })).await.success(201).header("etag").to_owned();
+    let present = org.call("PATCH", "documents/1").json(&json!({ "n": "theirs" })).send().await.success(200);
+    for (method, command) in [("POST", "insert"), ("PUT", "update"), ("DELETE", "delete")] {
+        let before = mongod.fail(&[command], doc! { "times": 1 }, doc! { "closeConnection": true }).await;
+        write(&org, method, 1, Some(&stale)).await.problem(503, "outcome_unknown");
+        assert_failed_once(&mongod, before, method).await;
+        let found = org.get("documents/1").await;
+        assert_eq!(found.body, json!({ "_id": 1, "n": "theirs" }), "{method}");
+        assert_eq!(found.header("etag"), present.header("etag"), "{method}");
+    }
+}
+
+#[tokio::test]
 async fn an_import_that_lost_an_answer_adds_each_document_once() {
     let (mongod, server) = mongod_and_server().await;
     for (n, failure) in failures().into_iter().enumerate() {
@@ -104,8 +120,10 @@ async fn what_cannot_be_found_out_is_said_and_shows_nothing_of_mongodb() {
     let (mongod, server) = mongod_and_server().await;
     let org = Org::new(&server, "unknown").await;
     org.insert(&json!({ "_id": 1, "n": "old" })).await.success(201);
-    for (method, command) in [("POST", "insert"), ("PUT", "update"), ("PATCH", "update"), ("DELETE", "delete")] {
-        let failure = doc! { "writeConcernError": { "code": 91, "errmsg": "a secret text" } };
+    let writes = [("POST", "insert"), ("PUT", "update"), ("PATCH", "update"), ("DELETE", "delete")];
+    let unconfirmed = doc! { "writeConcernError": { "code": 91, "errmsg": "a secret text" } };
+    let failures = [unconfirmed, doc! { "errorCode": 10107 }];
+    for ((method, command), failure) in writes.into_iter().flat_map(|write| failures.clone().map(|how| (write, how))) {
         mongod.fail(&[command], "alwaysOn", failure).await;
         let id = if method == "POST" { 2 } else { 1 };
         let answer = write(&org, method, id, None).await.problem(503, "outcome_unknown");

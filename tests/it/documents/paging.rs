@@ -252,7 +252,7 @@ async fn pages(collection: &Collection<RawDocumentBuf>, sort: &Sort, limit: usiz
             let Ok(position) = sort.position_of(document) else {
                 return (shown, true);
             };
-            let values = position.into_values();
+            let values = position.values().to_vec();
             let carried = bson::serialize_to_vec(&doc! { "p": values }).expect("BSON");
             let carried: Document = bson::deserialize_from_slice(&carried).expect("BSON");
             let values = carried.get_array("p").expect("values").clone();

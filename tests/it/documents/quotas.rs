@@ -93,6 +93,10 @@ async fn no_byte_more_than_the_quota_is_added_and_whatever_shrinks_makes_room() 
     org.insert(&with_id("d", 3_000)).await.problem(403, "quota_reached");
     org.remove("b").await.success(204);
     org.insert(&with_id("d", 3_000)).await.success(201);
+    org.replace("a", None, &text(3_000)).await.success(200);
+    org.insert(&with_id("e", 3_000)).await.problem(403, "quota_reached");
+    org.replace("d", None, &text(10)).await.success(200);
+    org.insert(&with_id("e", 3_000)).await.success(201);
 }
 
 #[tokio::test]
