@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use super::object_id_newtype;
+use super::{ChangeKind, object_id_newtype};
 
 object_id_newtype! {
     /// Names a change for ever: the answer of the call that made it says it.
@@ -19,39 +19,6 @@ pub const OLD_NAME_MAX_DAYS: u16 = 365;
 
 /// How many old names an organization can have at once: enough for every real history, too few to hoard names.
 pub const MAX_OLD_NAMES: usize = 20;
-
-/// What a change does. Stored as lower-case text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ChangeKind {
-    /// A new organization; undone when nobody finishes it.
-    Create,
-    /// A new name, new credentials, or both; finished when it was interrupted.
-    Rename,
-    /// The organization goes, at once or with a time to bring it back; finished when it was interrupted.
-    Delete,
-    /// A deleted organization comes back; finished when it was interrupted.
-    Restore,
-    /// A deleted organization goes for good; finished when it was interrupted.
-    Purge,
-    /// The collection goes back to where the organization says that it is; finished when it was interrupted.
-    Repair,
-}
-
-impl ChangeKind {
-    /// The kind's name, as it is stored.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Create => "create",
-            Self::Rename => "rename",
-            Self::Delete => "delete",
-            Self::Restore => "restore",
-            Self::Purge => "purge",
-            Self::Repair => "repair",
-        }
-    }
-}
 
 /// How far a change is.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,9 +1,9 @@
-//! Organizations: their names, the slug that makes two spellings one name, and their state.
+//! Organizations: their names, and the slug that makes two spellings one name.
 
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{AdminId, Invalid, TenantCollection, object_id_newtype};
+use super::{AdminId, ChangeKind, Invalid, OrgState, TenantCollection, object_id_newtype};
 
 object_id_newtype! {
     /// Names an organization for ever; never used again for another one.
@@ -158,35 +158,6 @@ impl OrgReference {
     }
 }
 
-/// Where an organization is in its life. Stored as lower-case text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OrgState {
-    /// Being created; nobody was told that it exists.
-    Provisioning,
-    /// Open for everything.
-    Active,
-    /// Its name or its admin's credentials are being changed; reads, logins and tenant data go on.
-    Renaming,
-    /// Being deleted; it does not exist any more for anybody who asks.
-    Deleting,
-    /// Deleted, and kept for a while for its admin to bring back.
-    Deleted,
-    /// Being brought back; nobody sees it before that is done.
-    Restoring,
-}
-
-impl OrgState {
-    /// Whether clients see the organization.
-    #[must_use]
-    pub fn is_visible(self) -> bool {
-        match self {
-            Self::Active | Self::Renaming => true,
-            Self::Provisioning | Self::Deleting | Self::Deleted | Self::Restoring => false,
-        }
-    }
-}
-
 /// Where an organization's data lives, as the original described it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Connection {
@@ -285,6 +256,13 @@ impl Org {
     /// The old names that it answers to at this time.
     pub fn live_old_names(&self, now: OffsetDateTime) -> impl Iterator<Item = &OldName> {
         self.old_names.iter().filter(move |old| old.until > now)
+    }
+
+    /// What is kept of it, while its admin can bring it back.
+    #[must_use]
+    pub fn restorable(&self, now: OffsetDateTime) -> Option<&Deletion> {
+        let is_deleted = ChangeKind::Restore.course(false).from == Some(self.state);
+        self.deletion.as_ref().filter(|deletion| is_deleted && deletion.until > now)
     }
 
     /// The collection that holds its data; `None` only while it is being created.

@@ -3,7 +3,7 @@
 //! Every step of a change is one conditional update of one document, with the change's id and fence in its filter,
 //! so that a holder who was overtaken changes nothing. Leases go by the database's clock (`$$NOW`).
 
-use bson::{Bson, DateTime, Document, doc, oid::ObjectId};
+use bson::{DateTime, Document, doc, oid::ObjectId};
 
 use super::command::millis;
 use super::documents::{ChangeDocument, NameDocument, ORGANIZATIONS, OrgDocument, decode};
@@ -12,10 +12,12 @@ use super::names::{cooled, kept, live, unless_empty, without};
 use super::orgs::OrgRepo;
 use super::{exactly_one, names};
 use crate::domain::change::HISTORY_AGE;
-use crate::domain::{ChangeKind, Org, OrgId, OrgState, Slug};
+use crate::domain::{ChangeKind, Course, Org, OrgId, OrgState, Slug};
 
 /// How many changes that are over are kept for an organization.
 const HISTORY_MAX: i32 = 100;
+
+type Names<'a> = (&'a NameDocument, &'a NameDocument);
 
 /// The right to go on with one change: all three must still match for a step to happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,19 +40,9 @@ impl ChangeRef {
     }
 }
 
-/// In which state an organization must be for a change to begin, in which it is meanwhile, and in which it is after it was
-/// moved.
-fn states(change: &ChangeDocument) -> (OrgState, OrgState, OrgState) {
-    use OrgState::{Active, Deleted, Deleting, Provisioning, Renaming, Restoring};
-    let is_put_away = || change.to.as_ref().is_some_and(|to| Slug::from_stored(&to.slug).is_of_deleted());
-    match change.kind {
-        ChangeKind::Create => (Provisioning, Provisioning, Active),
-        ChangeKind::Repair if is_put_away() => (Deleted, Restoring, Deleted),
-        ChangeKind::Rename | ChangeKind::Repair => (Active, Renaming, Active),
-        ChangeKind::Delete => (Active, Deleting, Deleted),
-        ChangeKind::Restore => (Deleted, Restoring, Active),
-        ChangeKind::Purge => (Deleted, Deleting, Deleted),
-    }
+/// Which way a change goes.
+fn course(change: &ChangeDocument) -> Course {
+    change.kind.course(change.to.as_ref().is_some_and(|to| Slug::from_stored(&to.slug).is_of_deleted()))
 }
 
 impl OrgRepo {
@@ -77,8 +69,8 @@ impl OrgRepo {
     /// # Errors
     /// [`RepoError::Duplicate`] when the claimed name belongs to another organization.
     pub async fn begin(&self, org: &Org, change: &ChangeDocument) -> Result<Option<ChangeRef>, RepoError> {
-        let (from, to, _) = states(change);
-        let mut filter = doc! { "_id": org.id.0, "state": encode_state(from)?, "generation": org.generation };
+        let Course { from: Some(from), meanwhile, .. } = course(change) else { return Ok(None) };
+        let mut filter = doc! { "_id": org.id.0, "state": from.name(), "generation": org.generation };
         let mut conditions = Vec::new();
         if let Some(name) = change.to.as_ref().filter(|name| name.slug != org.slug.as_str()) {
             let cooling = names::slugs(&live("$cooling").into());
@@ -97,7 +89,7 @@ impl OrgRepo {
             filter.insert("$expr", doc! { "$and": conditions });
         }
         let set = doc! {
-            "state": encode_state(to)?,
+            "state": meanwhile.name(),
             "generation": { "$add": ["$generation", 1_i64] },
             "change": self.recorded(change)?,
             "old_names": unless_empty(live("$old_names")),
@@ -147,22 +139,21 @@ impl OrgRepo {
     /// Records which collection was made for an organization.
     pub async fn record_collection(&self, at: ChangeRef, uuid: bson::Uuid) -> Result<(), RepoError> {
         let record = vec![doc! { "$set": { "collection_uuid": { "$literal": uuid } } }];
-        self.step(in_state(at, OrgState::Provisioning)?, record).await
+        self.step(in_state(at, OrgState::Provisioning), record).await
     }
 
     /// Finishes the creation of an organization: from here on it exists.
     pub async fn activate(&self, at: ChangeRef) -> Result<(), RepoError> {
-        let mut set = over(OrgState::Active, None)?;
+        let mut set = over(OrgState::Active, None);
         set.insert("name_since", "$$NOW");
-        self.step(in_state(at, OrgState::Provisioning)?, vec![doc! { "$set": set }, without_change()]).await
+        self.step(in_state(at, OrgState::Provisioning), vec![doc! { "$set": set }, without_change()]).await
     }
 
     /// Finishes a change that moved the organization's collection, or only its name's spelling: what it is called now
     /// counts, and what it was called is kept, cools down or is free.
     pub async fn finish_move(&self, at: ChangeRef, change: &ChangeDocument, now: DateTime) -> Result<(), RepoError> {
-        let (from, to) = moved(change)?;
-        let (_, meanwhile, after) = states(change);
-        let mut set = over(after, None)?;
+        let ((from, to), (_, meanwhile, done)) = moved(change)?;
+        let mut set = over(done, None);
         set.extend(named(to));
         set.insert("updated_at", now);
         if from.slug != to.slug {
@@ -192,31 +183,31 @@ impl OrgRepo {
             ChangeKind::Create | ChangeKind::Rename | ChangeKind::Purge | ChangeKind::Repair => {}
         }
         let pipeline = vec![doc! { "$set": set }, doc! { "$unset": gone }, names::claimed()];
-        self.step(in_state(at, meanwhile)?, pipeline).await
+        self.step(in_state(at, meanwhile), pipeline).await
     }
 
     /// Gives a change up that moved nothing: everything is as it was before it began, and the claimed name is free, or
     /// cools down when somebody could still move the collection there. `why` is what whoever watches the change is told.
     pub async fn undo_move(&self, at: ChangeRef, change: &ChangeDocument, why: &str) -> Result<(), RepoError> {
-        let (from, to) = moved(change)?;
-        let (before, meanwhile, _) = states(change);
-        let mut set = over(before, Some(why))?;
+        let ((from, to), (before, meanwhile, _)) = moved(change)?;
+        let mut set = over(before, Some(why));
         if from.slug != to.slug {
             set.insert("cooling", unless_empty(cooled(self.timings.cooling, &to.slug, None)));
         }
         let pipeline = vec![doc! { "$set": set }, without_change(), names::claimed()];
-        self.step(in_state(at, meanwhile)?, pipeline).await
+        self.step(in_state(at, meanwhile), pipeline).await
     }
 
     /// Turns a creation into its removal; from here on it can only go.
     pub async fn mark_deleting(&self, at: ChangeRef) -> Result<(), RepoError> {
-        let mark = vec![doc! { "$set": { "state": "deleting", "change.lease_until": self.lease_end() } }];
+        let mark =
+            vec![doc! { "$set": { "state": OrgState::Deleting.name(), "change.lease_until": self.lease_end() } }];
         self.step(filter_of(at), mark).await
     }
 
     /// Removes an organization that is being deleted; the last step, which frees its name.
     pub async fn remove(&self, at: ChangeRef) -> Result<(), RepoError> {
-        let result = self.collection.delete_one(in_state(at, OrgState::Deleting)?).await?;
+        let result = self.collection.delete_one(in_state(at, OrgState::Deleting)).await?;
         exactly_one(result.deleted_count)
     }
 
@@ -243,21 +234,24 @@ impl OrgRepo {
 
 /// Changes whose lease ran out. A document without a lease is not one of them: a missing date would count as past.
 pub(super) fn abandoned() -> Document {
+    let under_way: Vec<_> = OrgState::ALL.into_iter().filter(|state| !state.is_at_rest()).map(OrgState::name).collect();
     doc! {
-        "state": { "$in": ["provisioning", "renaming", "deleting", "restoring"] },
+        "state": { "$in": under_way },
         "change.lease_until": { "$type": "date" },
         "$expr": { "$lt": ["$change.lease_until", "$$NOW"] },
     }
 }
 
-/// The names before and after a change that has both.
-fn moved(change: &ChangeDocument) -> Result<(&NameDocument, &NameDocument), RepoError> {
+/// The names before and after a change that has both, and the states in which it begins, goes on and ends.
+fn moved(change: &ChangeDocument) -> Result<(Names<'_>, (OrgState, OrgState, OrgState)), RepoError> {
+    let Course { from, meanwhile, done } = course(change);
     let names = change.from.as_ref().zip(change.to.as_ref());
-    names.ok_or_else(|| RepoError::Refused { summary: "a change without its names".to_owned() })
+    let states = from.zip(done).map(|(from, done)| (from, meanwhile, done));
+    names.zip(states).ok_or_else(|| RepoError::Refused { summary: "a change without its names".to_owned() })
 }
 
 /// What is set by the end of every change: the state after it, and what is remembered of it.
-fn over(state: OrgState, error: Option<&str>) -> Result<Document, RepoError> {
+fn over(state: OrgState, error: Option<&str>) -> Document {
     let mut entry = doc! {
         "id": "$change.id",
         "kind": "$change.kind",
@@ -274,11 +268,7 @@ fn over(state: OrgState, error: Option<&str>) -> Result<Document, RepoError> {
     let young = doc! { "$gt": ["$$this.finished_at", { "$subtract": ["$$NOW", age] }] };
     let remembered = doc! { "$filter": { "input": { "$ifNull": ["$history", []] }, "cond": young } };
     let history = doc! { "$slice": [{ "$concatArrays": [remembered, [entry]] }, -HISTORY_MAX] };
-    Ok(doc! {
-        "state": encode_state(state)?,
-        "generation": { "$add": ["$generation", 1_i64] },
-        "history": history,
-    })
+    doc! { "state": state.name(), "generation": { "$add": ["$generation", 1_i64] }, "history": history }
 }
 
 fn without_change() -> Document {
@@ -297,10 +287,10 @@ fn named(to: &NameDocument) -> Document {
 }
 
 /// The same, for a step that belongs to one state: one that arrives late, after the change went on, does nothing.
-fn in_state(at: ChangeRef, state: OrgState) -> Result<Document, RepoError> {
+fn in_state(at: ChangeRef, state: OrgState) -> Document {
     let mut filter = filter_of(at);
-    filter.insert("state", encode_state(state)?);
-    Ok(filter)
+    filter.insert("state", state.name());
+    filter
 }
 
 fn filter_of(at: ChangeRef) -> Document {
@@ -312,10 +302,4 @@ fn filter_of(at: ChangeRef) -> Document {
 fn encode<T: serde::Serialize>(value: &T) -> Result<Document, RepoError> {
     bson::serialize_to_document(value)
         .map_err(|_error| RepoError::Refused { summary: "a document could not be encoded".to_owned() })
-}
-
-/// A state as its documents have it.
-fn encode_state(state: OrgState) -> Result<Bson, RepoError> {
-    bson::serialize_to_bson(&state)
-        .map_err(|_error| RepoError::Refused { summary: "a state could not be encoded".to_owned() })
 }

@@ -12,7 +12,7 @@ use super::documents::{ORGANIZATIONS, OrgDocument, OrgHistory, decode_raw};
 use super::error::{RepoError, bson_uuid};
 use super::journal::abandoned;
 use super::{Database, READ_MAX_TIME, exists};
-use crate::domain::{Change, ChangeId, Org, OrgId, Slug, TenantCollection};
+use crate::domain::{Change, ChangeId, ChangeKind, Org, OrgId, OrgState, Slug, TenantCollection};
 use crate::timings::Timings;
 
 /// The organizations.
@@ -116,7 +116,8 @@ impl OrgRepo {
     pub async fn find_purgeable(&self) -> Result<Vec<OrgId>, RepoError> {
         // A missing time would count as past.
         let is_over = doc! { "$lte": ["$deletion.until", "$$NOW"] };
-        self.find_ids(doc! { "state": "deleted", "deletion.until": { "$type": "date" }, "$expr": is_over }).await
+        let state = ChangeKind::Purge.course(false).from.map(OrgState::name);
+        self.find_ids(doc! { "state": state, "deletion.until": { "$type": "date" }, "$expr": is_over }).await
     }
 
     async fn find_ids(&self, query: Document) -> Result<Vec<OrgId>, RepoError> {

@@ -9,7 +9,6 @@ use super::documents::{AdminDocument, OrgDocument};
 use super::error::{RepoError, bson_uuid};
 use super::names::claimed;
 use super::orgs::OrgRepo;
-use crate::domain::OrgState;
 
 impl OrgRepo {
     /// Records the collection of this UUID instead of the one that an organization recorded. The generation rises, so that
@@ -60,10 +59,8 @@ fn stored(generation: i64) -> Vec<Bson> {
 
 /// An organization that is still at rest, and has not been changed since it was seen; `None` when it was being changed then.
 fn still(seen: &OrgDocument) -> Option<Document> {
-    let state = match seen.state {
-        OrgState::Active => "active",
-        OrgState::Deleted => "deleted",
-        OrgState::Provisioning | OrgState::Renaming | OrgState::Deleting | OrgState::Restoring => return None,
-    };
-    Some(doc! { "_id": seen.id, "state": state, "generation": seen.generation, "change": { "$exists": false } })
+    let generation = seen.generation;
+    let is_still =
+        doc! { "_id": seen.id, "state": seen.state.name(), "generation": generation, "change": { "$exists": false } };
+    seen.state.is_at_rest().then_some(is_still)
 }

@@ -7,7 +7,7 @@ use bson::oid::ObjectId;
 use super::code::Code;
 use super::findings::{About, Suspicion};
 use super::fixes::Fix;
-use super::inventory::{Inventory, about, is_at_rest, state_of};
+use super::inventory::{Inventory, about, is_settled, state_of};
 use crate::domain::OrgId;
 use crate::repo::documents::{AdminDocument, OrgDocument};
 use crate::repo::inventory::{AdminRecord, OrgRecord};
@@ -30,7 +30,7 @@ pub(super) fn examine(inventory: &Inventory, found: &mut Vec<Suspicion>) {
             members.entry(org_id).or_default().insert(admin.admin_id);
         }
     }
-    for (org, document) in inventory.at_rest() {
+    for (org, document) in inventory.settled() {
         found.extend(without_admin(org, document, members.get(&OrgId(document.id))));
     }
 }
@@ -70,7 +70,7 @@ fn orphan(inventory: &Inventory, admin: &AdminRecord) -> Option<Suspicion> {
 fn left_over_claim(inventory: &Inventory, admin: &AdminRecord, document: &AdminDocument) -> Option<Suspicion> {
     let is_claiming = document.claimed_by.is_some() || document.emails != std::slice::from_ref(&document.email);
     let org = inventory.org(admin.org_id?)?;
-    let at_rest = org.document.as_ref().ok().filter(|org| is_at_rest(org))?;
+    let at_rest = org.document.as_ref().ok().filter(|org| is_settled(org))?;
     if !is_claiming {
         return None;
     }

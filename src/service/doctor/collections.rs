@@ -5,14 +5,14 @@ use std::collections::HashSet;
 use super::code::Code;
 use super::findings::{About, Suspicion};
 use super::fixes::Fix;
-use super::inventory::{Inventory, about, is_at_rest, state_of};
-use crate::domain::{OrgId, OrgState, OwnerTag, TenantCollection};
+use super::inventory::{Inventory, about, is_settled, state_of};
+use crate::domain::{OrgId, OwnerTag, TenantCollection};
 use crate::repo::documents::OrgDocument;
 use crate::repo::inventory::{CatalogEntry, OrgRecord};
 
 /// Adds what is wrong with organizations' collections, and with collections of no organization.
 pub(super) fn examine(inventory: &Inventory, found: &mut Vec<Suspicion>) {
-    for (org, document) in inventory.at_rest() {
+    for (org, document) in inventory.settled() {
         // One that records none is reported as a contradiction.
         if let Some(recorded) = document.to_org().tenant_collection() {
             found.extend(place(inventory, org, document, &recorded));
@@ -53,8 +53,7 @@ fn place(
 
 /// A repair is a change of an organization that is at rest, and needs the name.
 fn can_put_back(inventory: &Inventory, document: &OrgDocument, entry: &CatalogEntry) -> bool {
-    matches!(document.state, OrgState::Active | OrgState::Deleted)
-        && !inventory.catalog.names.contains(&document.collection_name)
+    !inventory.catalog.names.contains(&document.collection_name)
         && is_nobody_elses(entry, document)
         && inventory.recorded_by(entry.info.collection.uuid).count() == 1
 }
@@ -111,7 +110,7 @@ fn strays(inventory: &Inventory, found: &mut Vec<Suspicion>) {
         let owner = entry.info.owner.map(|OwnerTag(id)| (id, inventory.org(id)));
         // One that is being made, moved or dropped.
         let is_in_use =
-            owner.and_then(|(_, org)| org?.document.as_ref().ok()).is_some_and(|document| !is_at_rest(document));
+            owner.and_then(|(_, org)| org?.document.as_ref().ok()).is_some_and(|document| !is_settled(document));
         if is_known || is_in_use {
             continue;
         }
@@ -139,7 +138,7 @@ fn strays(inventory: &Inventory, found: &mut Vec<Suspicion>) {
 fn spoken_for(inventory: &Inventory) -> HashSet<&str> {
     let mut names = HashSet::new();
     for org in &inventory.orgs {
-        let is_resting = org.document.as_ref().is_ok_and(is_at_rest);
+        let is_resting = org.document.as_ref().is_ok_and(is_settled);
         let is_there = org.collection_uuid.is_some_and(|uuid| inventory.find(uuid).is_some());
         if !is_resting || !is_there {
             names.extend(org.collection_names.iter().map(String::as_str));

@@ -8,7 +8,7 @@ use bson::DateTime;
 use uuid::Uuid;
 
 use super::findings::{About, LookedAt};
-use crate::domain::{OrgId, OrgState, OwnerTag};
+use crate::domain::{OrgId, OwnerTag};
 use crate::repo::documents::OrgDocument;
 use crate::repo::inventory::{AdminRecord, Catalog, CatalogEntry, OpenFiles, OrgRecord};
 use crate::repo::{RepoError, Repos};
@@ -97,11 +97,11 @@ impl Inventory {
         }
     }
 
-    /// The organizations that can be read and are not being changed.
-    pub(super) fn at_rest(&self) -> impl Iterator<Item = (&OrgRecord, &OrgDocument)> {
+    /// The organizations that can be read and are settled.
+    pub(super) fn settled(&self) -> impl Iterator<Item = (&OrgRecord, &OrgDocument)> {
         self.orgs
             .iter()
-            .filter_map(|org| Some((org, org.document.as_ref().ok().filter(|document| is_at_rest(document))?)))
+            .filter_map(|org| Some((org, org.document.as_ref().ok().filter(|document| is_settled(document))?)))
     }
 
     /// The organization of this id.
@@ -131,10 +131,10 @@ impl Inventory {
     }
 }
 
-/// Whether an organization is not being changed. One that says that it is but records no change counts as at rest for
-/// nobody.
-pub(super) fn is_at_rest(org: &OrgDocument) -> bool {
-    matches!(org.state, OrgState::Active | OrgState::Deleted) && org.change.is_none()
+/// Whether an organization is at rest and records no change either. One in which the two contradict each other is a finding
+/// by itself, and nothing else is concluded from it.
+pub(super) fn is_settled(org: &OrgDocument) -> bool {
+    org.state.is_at_rest() && org.change.is_none()
 }
 
 /// A finding about an organization.

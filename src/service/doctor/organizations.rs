@@ -8,7 +8,7 @@ use bson::DateTime;
 use super::code::Code;
 use super::findings::Suspicion;
 use super::fixes::Fix;
-use super::inventory::{Inventory, about, is_at_rest, state_of};
+use super::inventory::{Inventory, about, is_settled, state_of};
 use crate::domain::{OrgState, Slug};
 use crate::repo::documents::{ChangeDocument, OrgDocument};
 use crate::repo::inventory::OrgRecord;
@@ -42,7 +42,7 @@ fn suspect(code: Code, org: &OrgRecord, detail: impl Into<String>) -> Suspicion 
 
 /// What no step of a change leaves behind.
 fn contradiction(org: &OrgDocument) -> Option<&'static str> {
-    let is_resting = matches!(org.state, OrgState::Active | OrgState::Deleted);
+    let is_resting = org.state.is_at_rest();
     if is_resting && org.change.is_some() {
         return Some("its state says that no change is in progress, yet it records one");
     }
@@ -69,7 +69,7 @@ fn contradiction(org: &OrgDocument) -> Option<&'static str> {
 /// reported when twice that time has passed: before that, it is likely to be ended by itself. With or without fixing,
 /// because the doctor should find the same either way.
 fn abandoned(inventory: &Inventory, org: &OrgRecord, document: &OrgDocument) -> Option<Suspicion> {
-    if is_at_rest(document) {
+    if is_settled(document) {
         return None;
     }
     let change: &ChangeDocument = document.change.as_ref()?;
@@ -83,7 +83,7 @@ fn abandoned(inventory: &Inventory, org: &OrgRecord, document: &OrgDocument) -> 
 
 /// A change that was taken over so often, and began so long ago, that something must keep every server from ending it.
 fn stuck(inventory: &Inventory, org: &OrgRecord, document: &OrgDocument) -> Option<Suspicion> {
-    let change = document.change.as_ref().filter(|_| !is_at_rest(document))?;
+    let change = document.change.as_ref().filter(|_| !is_settled(document))?;
     if change.fence < STUCK_ATTEMPTS || !is_over(change.started_at, inventory.lease * STUCK_LEASES, inventory.now) {
         return None;
     }
@@ -98,7 +98,7 @@ fn stuck(inventory: &Inventory, org: &OrgRecord, document: &OrgDocument) -> Opti
 
 fn overdue(now: DateTime, org: &OrgRecord, document: &OrgDocument) -> Option<Suspicion> {
     let deletion =
-        document.deletion.as_ref().filter(|_| is_at_rest(document) && document.state == OrgState::Deleted)?;
+        document.deletion.as_ref().filter(|_| is_settled(document) && document.state == OrgState::Deleted)?;
     let is_overdue = is_over(deletion.until, PURGE_PATIENCE, now);
     let overdue = || suspect(Code::PurgeOverdue, org, "nobody can bring it back any more, yet it is still there");
     is_overdue.then(|| overdue().fixed_by(Some(Fix::Purge)))
@@ -106,7 +106,7 @@ fn overdue(now: DateTime, org: &OrgRecord, document: &OrgDocument) -> Option<Sus
 
 /// A list of names that does not hold what it must, or holds what it must not. Those whose time is over may still be there.
 fn wrong_names(now: DateTime, org: &OrgRecord, document: &OrgDocument) -> Option<Suspicion> {
-    if !is_at_rest(document) {
+    if !is_settled(document) {
         return None;
     }
     let old = document.old_names.iter().map(|old| (&old.slug, old.until));

@@ -6,7 +6,7 @@ use tracing::{info, warn};
 
 use super::MigrationService;
 use super::step::{Step, take};
-use crate::domain::{AdminId, ChangeKind, Email, OrgId, OrgState, OwnerTag};
+use crate::domain::{AdminId, ChangeKind, Email, OrgId, OwnerTag};
 use crate::repo::RepoError;
 use crate::repo::tenants::CollectionInfo;
 
@@ -107,7 +107,7 @@ impl MigrationService {
     async fn put_back_if_moved(&self, listed: &CollectionInfo) -> Result<bool, RepoError> {
         let Some(OwnerTag(owner)) = listed.owner else { return Ok(false) };
         let Some(org) = self.repos.orgs.find(owner).await? else { return Ok(false) };
-        let is_moved = matches!(org.state, OrgState::Active | OrgState::Deleted)
+        let is_moved = org.state.is_at_rest()
             && org.collection_uuid == Some(listed.collection.uuid)
             && org.collection_name != listed.collection.name;
         // It may have moved since it was listed, with its organization.

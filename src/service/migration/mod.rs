@@ -119,9 +119,8 @@ impl MigrationService {
 
     async fn why_not_begun(&self, id: OrgId, kind: ChangeKind) -> Result<ChangeError, ChangeError> {
         let Some(org) = self.repos.orgs.find(id).await? else { return Ok(ChangeError::Gone) };
-        let is_restorable = org.deletion.is_some_and(|deletion| deletion.until > self.clock.now());
         let is_coming_back = kind == ChangeKind::Restore
-            && (org.state == OrgState::Restoring || (org.state == OrgState::Deleted && is_restorable));
+            && (org.state == OrgState::Restoring || org.restorable(self.clock.now()).is_some());
         Ok(if org.state.is_visible() || is_coming_back { ChangeError::Busy } else { ChangeError::Gone })
     }
 

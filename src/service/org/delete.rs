@@ -40,7 +40,7 @@ impl OrgService {
     /// [`OrgError::Auth`], or the store failed.
     pub async fn identify(&self, command: &RestoreOrg) -> Result<Caller, OrgError> {
         let RestoreOrg { email, password, from, .. } = command;
-        let (admin, org) = self.auth.verify(email, password, *from, is_known).await?;
+        let (admin, org) = self.auth.verify(email, password, *from, OrgState::is_known_to_admin).await?;
         Ok(Caller { admin, org })
     }
 
@@ -50,12 +50,11 @@ impl OrgService {
     /// See [`OrgError`]; but for [`ChangeError::Undecided`], nothing was changed.
     pub async fn restore(&self, change_id: ChangeId, caller: &Caller, command: &RestoreOrg) -> Result<Org, OrgError> {
         let (org, new_name) = (&caller.org, &command.new_name);
-        let deletion = match (org.state, &org.deletion) {
-            (OrgState::Deleted, Some(deletion)) if deletion.until > self.clock.now() => deletion,
-            (OrgState::Restoring, _) => return Err(ChangeError::Busy.into()),
-            (OrgState::Active | OrgState::Renaming, _) => return Err(OrgError::NotDeleted),
-            (OrgState::Deleted | OrgState::Provisioning | OrgState::Deleting, _) => return Err(OrgError::NotFound),
-        };
+        let deletion = org.restorable(self.clock.now()).ok_or_else(|| match org.state {
+            OrgState::Restoring => ChangeError::Busy.into(),
+            state if state.is_visible() => OrgError::NotDeleted,
+            _ => OrgError::NotFound,
+        })?;
         let to = match new_name {
             Some(name) => named(name.as_str(), &name.slug()),
             None => named(&deletion.name, &deletion.slug),
@@ -67,14 +66,6 @@ impl OrgService {
             ChangeError::NameTaken => OrgError::NameTaken,
             other => other.into(),
         })
-    }
-}
-
-/// Whether somebody can be told of an organization whose admin it is.
-fn is_known(state: OrgState) -> bool {
-    match state {
-        OrgState::Active | OrgState::Renaming | OrgState::Deleted | OrgState::Restoring => true,
-        OrgState::Provisioning | OrgState::Deleting => false,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{ByOldName, OrgError, OrgService};
 use crate::domain::change::MAX_OLD_NAMES;
 use crate::domain::{
-    Admin, Caller, ChangeId, ChangeKind, Email, NewPassword, Org, OrgName, OrgReference, OrgState, PasswordHash,
+    Admin, Caller, ChangeId, ChangeKind, Email, NewPassword, Org, OrgName, OrgReference, PasswordHash,
 };
 use crate::repo::documents::{CredentialsChange, CredentialsDocument, NameDocument};
 use crate::service::HashOwner;
@@ -74,7 +74,7 @@ impl OrgService {
         });
         if credentials.is_none() && to == NameDocument::from(&org) {
             // A rename that was interrupted is still to be finished: its outcome would overrule this answer.
-            if org.state != OrgState::Active {
+            if !org.state.is_at_rest() {
                 return Err(ChangeError::Busy.into());
             }
             return Ok(UpdatedOrg { caller: Caller { admin, org }, access_token: None, change_id: None, by });
