@@ -10,14 +10,12 @@ object_id_newtype! {
     OrgId
 }
 
-impl OrgId {
-    /// The collection that holds the data of a deleted organization while it can be brought back. Tenants' collections
-    /// begin with `org_`, so no organization can ever be called so that its collection gets this name.
-    #[must_use]
-    pub fn put_away_collection_name(self) -> String {
-        format!("deleted_{self}")
-    }
-}
+/// How the names of tenants' collections begin: those of organizations, and those of deleted ones that can be brought back.
+/// Neither begins with the other, so no organization can be called so that it gets the collection of a deleted one.
+pub const COLLECTION_PREFIXES: [&str; 2] = ["org_", "deleted_"];
+
+/// How the slug of a deleted organization begins: as no name's does, because slugs have neither capitals nor spaces.
+const DELETED: &str = "Deleted ";
 
 /// The longest name that a new organization may have, in characters.
 pub const NAME_MAX_CHARS: usize = 64;
@@ -102,17 +100,16 @@ impl Slug {
         &self.0
     }
 
-    /// The slug of an organization that was deleted and is kept: one that no name has, because slugs have neither capitals
-    /// nor spaces.
+    /// The slug of an organization that was deleted and is kept.
     #[must_use]
     pub fn of_deleted(id: OrgId) -> Self {
-        Self(format!("Deleted {id}"))
+        Self(format!("{DELETED}{id}"))
     }
 
     /// Whether it is that of an organization that was deleted and is kept.
     #[must_use]
     pub fn is_of_deleted(&self) -> bool {
-        self.0.starts_with("Deleted ")
+        self.0.starts_with(DELETED)
     }
 
     /// A slug as it was stored.
@@ -121,10 +118,14 @@ impl Slug {
         Self(text.to_owned())
     }
 
-    /// The collection that an organization of this name has: `org_<slug>`.
+    /// The collection that an organization of this name has: `org_<slug>`, or `deleted_<id>`.
     #[must_use]
     pub fn collection_name(&self) -> String {
-        format!("org_{}", self.0)
+        let [open, put_away] = COLLECTION_PREFIXES;
+        match self.0.strip_prefix(DELETED) {
+            Some(id) => format!("{put_away}{id}"),
+            None => format!("{open}{}", self.0),
+        }
     }
 }
 
@@ -291,6 +292,7 @@ mod tests {
         let deleted = Slug::of_deleted(id);
         assert!(deleted.is_of_deleted() && Slug::from_stored(deleted.as_str()).is_of_deleted());
         assert!(!Slug::of(deleted.as_str()).is_of_deleted());
+        assert_eq!(deleted.collection_name(), format!("deleted_{id}"));
     }
 
     #[test]

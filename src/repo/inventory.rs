@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::command::{millis, run};
 use super::documents::{ADMINS, AdminDocument, ORGANIZATIONS, OrgDocument, decode, id_text};
 use super::error::RepoError;
-use super::tenants::{CollectionInfo, TenantRepo};
+use super::tenants::{Catalog, TenantRepo};
 use super::{Database, indexes};
 use crate::domain::{OrgId, Slug};
 
@@ -46,24 +46,6 @@ pub struct AdminRecord {
     pub document: Result<AdminDocument, String>,
     /// Every address that it has or claims. Personal data: compared, never shown.
     pub emails: BTreeSet<String>,
-}
-
-/// The database's collections.
-#[derive(Debug, Default)]
-pub struct Catalog {
-    /// The name of everything that there is, views included.
-    pub names: BTreeSet<String>,
-    /// The collections.
-    pub collections: Vec<CatalogEntry>,
-}
-
-/// A collection.
-#[derive(Debug, Clone)]
-pub struct CatalogEntry {
-    /// Where it is, what it is, and whose it says it is.
-    pub info: CollectionInfo,
-    /// Whether it has a validator, be that a tag alone.
-    pub is_validated: bool,
 }
 
 /// How many files MongoDB needs for this database, and how many it may open.
@@ -109,7 +91,7 @@ impl InventoryRepo {
 
     /// All collections.
     pub async fn catalog(&self) -> Result<Catalog, RepoError> {
-        TenantRepo::new(&self.database).entire_catalog().await
+        TenantRepo::new(&self.database).catalog().await
     }
 
     /// The indexes that are not there, as `collection.name`.

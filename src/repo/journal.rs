@@ -104,6 +104,11 @@ impl OrgRepo {
         }))
     }
 
+    /// The changes that nobody works on any more: their lease ran out.
+    pub async fn find_abandoned(&self) -> Result<Vec<OrgId>, RepoError> {
+        self.find_ids(abandoned()).await
+    }
+
     /// Takes over a change whose lease ran out: raises its fence, so that its former holder can do nothing more.
     /// `None` when somebody else was faster or it is finished.
     pub async fn take_over(&self, id: OrgId, holder: &str) -> Result<Option<OrgDocument>, RepoError> {
@@ -233,7 +238,7 @@ impl OrgRepo {
 }
 
 /// Changes whose lease ran out. A document without a lease is not one of them: a missing date would count as past.
-pub(super) fn abandoned() -> Document {
+fn abandoned() -> Document {
     let under_way: Vec<_> = OrgState::ALL.into_iter().filter(|state| !state.is_at_rest()).map(OrgState::name).collect();
     doc! {
         "state": { "$in": under_way },

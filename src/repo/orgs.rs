@@ -10,7 +10,6 @@ use mongodb::options::ReadConcern;
 
 use super::documents::{ORGANIZATIONS, OrgDocument, OrgHistory, decode_raw};
 use super::error::{RepoError, bson_uuid};
-use super::journal::abandoned;
 use super::{Database, READ_MAX_TIME, exists};
 use crate::domain::{Change, ChangeId, ChangeKind, Org, OrgId, OrgState, Slug, TenantCollection};
 use crate::timings::Timings;
@@ -107,11 +106,6 @@ impl OrgRepo {
         count.map_err(RepoError::of_read)
     }
 
-    /// The changes that nobody works on any more: their lease ran out.
-    pub async fn find_abandoned(&self) -> Result<Vec<OrgId>, RepoError> {
-        self.find_ids(abandoned()).await
-    }
-
     /// The deleted organizations that nobody can bring back any more.
     pub async fn find_purgeable(&self) -> Result<Vec<OrgId>, RepoError> {
         // A missing time would count as past.
@@ -120,7 +114,7 @@ impl OrgRepo {
         self.find_ids(doc! { "state": state, "deletion.until": { "$type": "date" }, "$expr": is_over }).await
     }
 
-    async fn find_ids(&self, query: Document) -> Result<Vec<OrgId>, RepoError> {
+    pub(super) async fn find_ids(&self, query: Document) -> Result<Vec<OrgId>, RepoError> {
         let only_ids = doc! { "_id": 1 };
         let cursor = self.collection.find(query).projection(only_ids).limit(100).max_time(READ_MAX_TIME).await;
         let mut cursor = cursor.map_err(RepoError::of_read)?;

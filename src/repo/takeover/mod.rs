@@ -8,8 +8,6 @@
 mod collisions;
 mod plan;
 
-use std::collections::BTreeMap;
-
 use bson::{Document, doc, oid::ObjectId};
 use mongodb::Collection;
 use tracing::warn;
@@ -178,6 +176,3 @@ async fn load(collection: &Collection<Document>, query: Document) -> Result<Vec<
     }
     Ok(documents)
 }
-
-/// What there is under each name; `None` for what is no ordinary collection, such as a view.
-pub(super) type Catalog = BTreeMap<String, Option<CollectionInfo>>;

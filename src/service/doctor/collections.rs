@@ -8,7 +8,8 @@ use super::fixes::Fix;
 use super::inventory::{Inventory, about, is_settled, state_of};
 use crate::domain::{OrgId, OwnerTag, TenantCollection};
 use crate::repo::documents::OrgDocument;
-use crate::repo::inventory::{CatalogEntry, OrgRecord};
+use crate::repo::inventory::OrgRecord;
+use crate::repo::tenants::CollectionInfo;
 
 /// Adds what is wrong with organizations' collections, and with collections of no organization.
 pub(super) fn examine(inventory: &Inventory, found: &mut Vec<Suspicion>) {
@@ -34,16 +35,16 @@ fn place(
         Suspicion::new(code, about(org).and_collection(&recorded.name), detail, evidence)
     };
     match (inventory.find(recorded.uuid), inventory.find_by_name(&recorded.name)) {
-        (Some(entry), _) if entry.info.collection.name == recorded.name => None,
+        (Some(entry), _) if entry.collection.name == recorded.name => None,
         (Some(entry), _) => {
-            let name = &entry.info.collection.name;
+            let name = &entry.collection.name;
             let fix = can_put_back(inventory, document, entry)
                 .then(|| Fix::PutBack { org: Box::new(document.to_org()), found_at: name.clone() });
             Some(suspect(Code::CollectionMisplaced, format!("its collection is called {name:?}")).fixed_by(fix))
         }
         (None, Some(entry)) => {
             let fix = can_adopt(inventory, org, document, entry)
-                .then(|| Fix::Adopt { org: Box::new(document.clone()), entry: Box::new(entry.clone()) });
+                .then(|| Fix::Adopt { org: Box::new(document.clone()), found: entry.clone() });
             let detail = "its collection is gone, and another one has its name: a restored backup, say".to_owned();
             Some(suspect(Code::CollectionReplaced, detail).fixed_by(fix))
         }
@@ -52,24 +53,24 @@ fn place(
 }
 
 /// A repair is a change of an organization that is at rest, and needs the name.
-fn can_put_back(inventory: &Inventory, document: &OrgDocument, entry: &CatalogEntry) -> bool {
-    !inventory.catalog.names.contains(&document.collection_name)
+fn can_put_back(inventory: &Inventory, document: &OrgDocument, entry: &CollectionInfo) -> bool {
+    !inventory.catalog.contains_key(&document.collection_name)
         && is_nobody_elses(entry, document)
-        && inventory.recorded_by(entry.info.collection.uuid).count() == 1
+        && inventory.recorded_by(entry.collection.uuid).count() == 1
 }
 
 /// Only a collection that can be nobody else's.
-fn can_adopt(inventory: &Inventory, org: &OrgRecord, document: &OrgDocument, entry: &CatalogEntry) -> bool {
-    let name = &entry.info.collection.name;
+fn can_adopt(inventory: &Inventory, org: &OrgRecord, document: &OrgDocument, entry: &CollectionInfo) -> bool {
+    let name = &entry.collection.name;
     let is_named_by_others =
         inventory.orgs.iter().any(|other| other.id != org.id && other.collection_names.contains(name));
     is_nobody_elses(entry, document)
         && !is_named_by_others
-        && inventory.recorded_by(entry.info.collection.uuid).next().is_none()
+        && inventory.recorded_by(entry.collection.uuid).next().is_none()
 }
 
-fn is_nobody_elses(entry: &CatalogEntry, document: &OrgDocument) -> bool {
-    entry.info.owner.is_none_or(|owner| owner == OwnerTag(OrgId(document.id)))
+fn is_nobody_elses(entry: &CollectionInfo, document: &OrgDocument) -> bool {
+    entry.owner.is_none_or(|owner| owner == OwnerTag(OrgId(document.id)))
 }
 
 /// What is wrong with what an organization's collection says whose it is.
@@ -80,13 +81,13 @@ fn tag(
     recorded: &TenantCollection,
 ) -> Option<Suspicion> {
     let entry = inventory.find(recorded.uuid)?;
-    let found = &entry.info.collection;
+    let found = &entry.collection;
     let owner = OwnerTag(OrgId(document.id));
     let suspect = |code, detail: String| {
-        let evidence = format!("{}:{}:{:?}", state_of(org), found.uuid, entry.info.owner);
+        let evidence = format!("{}:{}:{:?}", state_of(org), found.uuid, entry.owner);
         Suspicion::new(code, about(org).and_collection(&found.name), detail, evidence)
     };
-    match entry.info.owner {
+    match entry.owner {
         Some(tagged) if tagged == owner => None,
         Some(OwnerTag(other)) => {
             Some(suspect(Code::CollectionTaggedOtherwise, format!("it says that it belongs to organization {other}")))
@@ -105,9 +106,9 @@ fn tag(
 fn strays(inventory: &Inventory, found: &mut Vec<Suspicion>) {
     let spoken_for = spoken_for(inventory);
     for entry in inventory.tenant_collections() {
-        let TenantCollection { name, uuid } = &entry.info.collection;
+        let TenantCollection { name, uuid } = &entry.collection;
         let is_known = inventory.recorded_by(*uuid).next().is_some() || spoken_for.contains(name.as_str());
-        let owner = entry.info.owner.map(|OwnerTag(id)| (id, inventory.org(id)));
+        let owner = entry.owner.map(|OwnerTag(id)| (id, inventory.org(id)));
         // One that is being made, moved or dropped.
         let is_in_use =
             owner.and_then(|(_, org)| org?.document.as_ref().ok()).is_some_and(|document| !is_settled(document));
@@ -127,7 +128,7 @@ fn strays(inventory: &Inventory, found: &mut Vec<Suspicion>) {
                 (Code::CollectionUnowned, format!("it holds documents, and its organization {id} does not exist"))
             }
         };
-        let fix = (code == Code::CollectionLeftover).then(|| Fix::DropLeftover(entry.info.clone()));
+        let fix = (code == Code::CollectionLeftover).then(|| Fix::DropLeftover(entry.clone()));
         let about = About::default().and_collection(name);
         found.push(Suspicion::new(code, about, detail, uuid.to_string()).fixed_by(fix));
     }

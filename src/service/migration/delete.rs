@@ -132,9 +132,10 @@ impl MigrationService {
 
 /// What a deleted organization is called: names that no other can have.
 fn put_away_name(org: &Org) -> NameDocument {
+    let slug = Slug::of_deleted(org.id);
     NameDocument {
         organization_name: org.name.clone(),
-        slug: Slug::of_deleted(org.id).as_str().to_owned(),
-        collection_name: org.id.put_away_collection_name(),
+        slug: slug.as_str().to_owned(),
+        collection_name: slug.collection_name(),
     }
 }
