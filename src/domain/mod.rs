@@ -21,18 +21,43 @@ pub mod quota;
 pub mod schema;
 pub mod tenant;
 
-pub use admin::{Admin, AdminId, Email, EmailQuery};
+pub use admin::{Admin, AdminId, Credentials, CredentialsChange, Email, EmailQuery};
 pub use caller::Caller;
-pub use change::{Change, ChangeId, Progress};
+pub use change::{Change, ChangeId, PlannedChange, Progress, Titles};
 pub use invalid::{FieldError, Invalid};
 pub(crate) use invalid::{point_into, pointer_into};
 pub use life::{ChangeKind, Course, OrgState};
 pub use network::Network;
 pub use new_id::new_id;
-pub use org::{Connection, Deletion, FoundBy, OldName, Org, OrgId, OrgName, OrgReference, Slug};
+pub use org::{Connection, Deletion, FoundBy, OldName, Org, OrgId, OrgName, OrgReference, Slug, Title};
 pub use password::{NewPassword, PasswordAttempt, PasswordHash};
 pub use quota::{Amount, Quota, QuotaReached, Quotas};
 pub use tenant::{OwnerTag, Tenant, TenantCollection};
+
+/// Makes an enum whose values have names that stay: they are stored, or read by people and programs.
+macro_rules! named_enum {
+    ($(#[$doc:meta])* $name:ident { $($(#[$of:meta])* $value:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$of])* $value,)*
+        }
+
+        impl $name {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$value),*];
+
+            /// The name, which stays.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$value => $text,)*
+                }
+            }
+        }
+    };
+}
+pub(crate) use named_enum;
 
 /// Makes a newtype over `ObjectId` that prints and reads as its 24 hex digits.
 macro_rules! object_id_newtype {

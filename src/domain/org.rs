@@ -71,7 +71,8 @@ impl OrgName {
 
 /// A name without its spelling: lower case, runs of spaces turned into one `_`. Two names with one slug are the
 /// same name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Deserialize)]
+#[serde(transparent)]
 pub struct Slug(String);
 
 impl Slug {
@@ -110,12 +111,6 @@ impl Slug {
     #[must_use]
     pub fn is_of_deleted(&self) -> bool {
         self.0.starts_with(DELETED)
-    }
-
-    /// A slug as it was stored.
-    #[must_use]
-    pub fn from_stored(text: &str) -> Self {
-        Self(text.to_owned())
     }
 
     /// The collection that an organization of this name has: `org_<slug>`, or `deleted_<id>`.
@@ -159,14 +154,40 @@ impl OrgReference {
     }
 }
 
+/// What an organization is called, and what its collection is called therefore.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Title {
+    /// The name as typed.
+    pub name: String,
+    /// The name without spelling.
+    pub slug: Slug,
+    /// The collection's name; only where the original chose it, another than the slug's.
+    pub collection_name: String,
+}
+
+impl Title {
+    /// That of an organization of this name.
+    #[must_use]
+    pub fn new(name: &str, slug: Slug) -> Self {
+        Self { name: name.to_owned(), collection_name: slug.collection_name(), slug }
+    }
+
+    /// The same for a name that was just chosen.
+    #[must_use]
+    pub fn of(name: &OrgName) -> Self {
+        Self::new(name.as_str(), name.slug())
+    }
+}
+
 /// Where an organization's data lives, as the original described it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
 pub struct Connection {
     /// The database of the tenant collection.
     pub db_name: String,
     /// The tenant collection's name.
     pub collection_name: String,
     /// Whatever else the original or an operator kept there; only its own admin sees it.
+    #[serde(default)]
     pub extra: bson::Document,
 }
 
@@ -245,6 +266,52 @@ pub enum FoundBy<'a> {
 }
 
 impl Org {
+    /// A new one: what is recorded of it before its admin and its collection are made.
+    #[must_use]
+    pub fn provisional(id: OrgId, title: Title, db_name: &str, admin_id: AdminId, now: OffsetDateTime) -> Self {
+        let Title { name, slug, collection_name } = title;
+        let (db_name, extra) = (db_name.to_owned(), bson::Document::new());
+        Self {
+            id,
+            name,
+            slug,
+            connection: Connection { db_name, collection_name: collection_name.clone(), extra },
+            collection_name,
+            collection_uuid: None,
+            admin_id: Some(admin_id),
+            state: OrgState::Provisioning,
+            generation: 0,
+            token_epoch: 0,
+            created_at: now,
+            updated_at: now,
+            name_since: now,
+            old_names: Vec::new(),
+            deletion: None,
+        }
+    }
+
+    /// What it is called.
+    #[must_use]
+    pub fn title(&self) -> Title {
+        Title { name: self.name.clone(), slug: self.slug.clone(), collection_name: self.collection_name.clone() }
+    }
+
+    /// What it is called while it is deleted and kept: as nobody else can be.
+    #[must_use]
+    pub fn deleted_title(&self) -> Title {
+        Title::new(&self.name, Slug::of_deleted(self.id))
+    }
+
+    /// What it is called under another name. Another spelling of the same name keeps the collection, also where the
+    /// original called it otherwise than we would.
+    #[must_use]
+    pub fn title_after(&self, name: &OrgName) -> Title {
+        let title = Title::of(name);
+        let collection_name =
+            if title.slug == self.slug { self.collection_name.clone() } else { title.collection_name };
+        Title { collection_name, ..title }
+    }
+
     /// Whether it answers to this name, and to which of its own; `None` when the name is not its own at this time.
     #[must_use]
     pub fn found_by(&self, slug: &Slug, now: OffsetDateTime) -> Option<FoundBy<'_>> {
@@ -290,7 +357,7 @@ mod tests {
     fn no_name_has_the_slug_of_a_deleted_organization() {
         let id = OrgId::generate();
         let deleted = Slug::of_deleted(id);
-        assert!(deleted.is_of_deleted() && Slug::from_stored(deleted.as_str()).is_of_deleted());
+        assert!(deleted.is_of_deleted());
         assert!(!Slug::of(deleted.as_str()).is_of_deleted());
         assert_eq!(deleted.collection_name(), format!("deleted_{id}"));
     }

@@ -5,7 +5,7 @@
 pub mod admins;
 pub(crate) mod command;
 pub mod connect;
-pub mod documents;
+mod documents;
 pub mod error;
 pub mod idempotency;
 pub mod indexes;

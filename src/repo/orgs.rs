@@ -29,16 +29,11 @@ impl OrgRepo {
     /// The organization that this name belongs to, in whatever state and in whatever way: as its name, as an old one, or
     /// only claimed (see [`Org::found_by`]).
     pub async fn find_by_name(&self, slug: &Slug) -> Result<Option<Org>, RepoError> {
-        self.find_one(doc! { "names": slug.as_str() }).await.map(|found| found.map(|document| document.to_org()))
+        self.find_one(doc! { "names": slug.as_str() }).await
     }
 
     /// The organization of this id, in whatever state.
     pub async fn find(&self, id: OrgId) -> Result<Option<Org>, RepoError> {
-        self.find_document(id).await.map(|found| found.map(|document| document.to_org()))
-    }
-
-    /// The stored document of this id, with the journal of its change.
-    pub async fn find_document(&self, id: OrgId) -> Result<Option<OrgDocument>, RepoError> {
         self.find_one(doc! { "_id": id.0 }).await
     }
 
@@ -55,7 +50,8 @@ impl OrgRepo {
         let Some(found) = found else { return Ok(None) };
         let org: OrgDocument = decode_raw(ORGANIZATIONS, &found)?;
         let history: OrgHistory = decode_raw(ORGANIZATIONS, &found)?;
-        Ok(Some((org.to_org(), org.find_change(&history, id))))
+        let change = org.change.as_ref().and_then(|running| running.find(id)).or_else(|| history.find(id));
+        Ok(Some((org.into(), change)))
     }
 
     /// Whether an organization of this id exists, in whatever state.
@@ -127,10 +123,11 @@ impl OrgRepo {
         Ok(ids)
     }
 
-    async fn find_one(&self, query: Document) -> Result<Option<OrgDocument>, RepoError> {
+    async fn find_one(&self, query: Document) -> Result<Option<Org>, RepoError> {
         // Whole: to leave something out costs MongoDB more than to send it.
         let raw = self.collection.clone_with_type::<RawDocumentBuf>();
         let found = raw.find_one(query).max_time(READ_MAX_TIME).await;
-        found.map_err(RepoError::of_read)?.map(|document| decode_raw(ORGANIZATIONS, &document)).transpose()
+        let Some(found) = found.map_err(RepoError::of_read)? else { return Ok(None) };
+        decode_raw::<OrgDocument>(ORGANIZATIONS, &found).map(|stored| Some(stored.into()))
     }
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use bson::{DateTime, Document, doc, oid::ObjectId};
 use mongodb::Database;
 use serde_json::json;
-use tenantry::domain::OrgId;
+use tenantry::domain::{AdminId, ChangeId, Credentials, CredentialsChange, Email, OrgId, PasswordHash};
 use tenantry::repo::RepoError;
-use tenantry::repo::documents::{CredentialsChange, CredentialsDocument};
 use tenantry::repo::journal::ChangeRef;
+use time::OffsetDateTime;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -356,6 +356,17 @@ async fn a_collection_that_was_moved_by_hand_is_found_by_its_uuid() {
     assert_eq!(server.tenant_collections().await, ["org_globex"]);
 }
 
+/// A change that gives an admin the address `b@`.
+fn email_change(admin: &Document, version: i64) -> CredentialsChange {
+    let email = Email::parse("b@example.com").expect("an address");
+    let password_hash = PasswordHash::new(admin.get_str("password_hash").expect("a hash").to_owned());
+    CredentialsChange {
+        admin_id: AdminId(admin.get_object_id("_id").expect("an id")),
+        from_version: 1,
+        after: Credentials { email, password_hash, version },
+    }
+}
+
 #[tokio::test]
 async fn steps_of_a_change_that_arrive_after_it_is_over_do_nothing() {
     let server = Server::start().await;
@@ -364,27 +375,18 @@ async fn steps_of_a_change_that_arrive_after_it_is_over_do_nothing() {
     let admins = repos(&server.database).admins;
     let organization = server.documents("organizations").find_one(doc! {}).await.expect("asked").expect("there");
     let admin = server.documents("admins").find_one(doc! {}).await.expect("asked").expect("there");
-    let (org_id, admin_id) = (organization.get_object_id("_id"), admin.get_object_id("_id"));
     // The change that set b@, as the server that first worked on it knew it.
     let late = ChangeRef {
-        org_id: OrgId(org_id.expect("an id")),
-        change_id: ObjectId::new(),
+        org_id: OrgId(organization.get_object_id("_id").expect("an id")),
+        change_id: ChangeId::generate(),
         fence: 1,
         generation: organization.get_i64("generation").expect("a number") + 1,
     };
-    let change = CredentialsChange {
-        admin_id: admin_id.expect("an id"),
-        from_version: 1,
-        after: CredentialsDocument {
-            email: "b@example.com".to_owned(),
-            password_hash: admin.get_str("password_hash").expect("a hash").to_owned(),
-            credential_version: 1,
-        },
-    };
+    let change = email_change(&admin, 1);
     server.update(&acme.token, &email("b@example.com")).await.success(200);
     server.update(&acme.token, &email("c@example.com")).await.success(200);
     assert!(matches!(admins.claim(late, &change).await, Err(RepoError::TakenOver)));
-    assert!(matches!(admins.commit(late, &change, DateTime::now()).await, Err(RepoError::TakenOver)));
+    assert!(matches!(admins.commit(late, &change, OffsetDateTime::UNIX_EPOCH).await, Err(RepoError::TakenOver)));
     server.log_in("c@example.com", PASSWORD).await.success(200);
     server.create("other", "b@example.com", PASSWORD).await.success(201);
 }
@@ -395,29 +397,21 @@ async fn a_server_that_gives_a_change_up_takes_no_claim_from_the_one_that_goes_o
     server.tenant("acme").await;
     let admins = repos(&server.database).admins;
     let admin = server.documents("admins").find_one(doc! {}).await.expect("asked").expect("there");
-    let admin_id = admin.get_object_id("_id").expect("an id");
-    let change = CredentialsChange {
-        admin_id,
-        from_version: 1,
-        after: CredentialsDocument {
-            email: "b@example.com".to_owned(),
-            password_hash: admin.get_str("password_hash").expect("a hash").to_owned(),
-            credential_version: 2,
-        },
-    };
+    let change = email_change(&admin, 2);
+    let admin_id = change.admin_id;
     let org_id = OrgId(admin.get_object_id("organization_id").expect("an id"));
-    let stalled = ChangeRef { org_id, change_id: ObjectId::new(), fence: 1, generation: 2 };
+    let stalled = ChangeRef { org_id, change_id: ChangeId::generate(), fence: 1, generation: 2 };
     let overtaking = ChangeRef { fence: 2, ..stalled };
     admins.claim(stalled, &change).await.expect("claimed");
     admins.claim(overtaking, &change).await.expect("claimed again");
     assert!(admins.release(stalled, admin_id).await.expect("too late"));
-    admins.commit(overtaking, &change, DateTime::now()).await.expect("it still holds the claim");
+    admins.commit(overtaking, &change, OffsetDateTime::UNIX_EPOCH).await.expect("it still holds the claim");
     // What is set can only go forward, also after somebody set another password by hand.
     assert!(!admins.release(overtaking, admin_id).await.expect("asked"), "the credentials are set");
     let by_hand = doc! { "$set": { "credential_version": 9_i64 } };
     server.documents("admins").update_one(doc! {}, by_hand).await.expect("set");
     admins.claim(overtaking, &change).await.expect("nothing to claim");
-    admins.commit(overtaking, &change, DateTime::now()).await.expect("nothing to set");
+    admins.commit(overtaking, &change, OffsetDateTime::UNIX_EPOCH).await.expect("nothing to set");
     let admin = server.documents("admins").find_one(doc! {}).await.expect("asked").expect("there");
     assert_eq!(admin.get_str("email").expect("an email"), "b@example.com");
     assert_eq!(admin.get_i64("credential_version").expect("a version"), 9);

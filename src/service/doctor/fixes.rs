@@ -4,7 +4,7 @@
 use super::DoctorService;
 use crate::domain::{Org, OrgId, OwnerTag, TenantCollection};
 use crate::repo::RepoError;
-use crate::repo::documents::{AdminDocument, OrgDocument};
+use crate::repo::inventory::AdminContent;
 use crate::repo::tenants::CollectionInfo;
 use crate::service::ChangeError;
 
@@ -18,17 +18,17 @@ pub(super) enum Fix {
     /// Moves a collection back to where it is recorded.
     PutBack { org: Box<Org>, found_at: String },
     /// Records the collection that took the place of one that is gone.
-    Adopt { org: Box<OrgDocument>, found: CollectionInfo },
+    Adopt { org: Box<Org>, found: CollectionInfo },
     /// Lets a collection without a validator say whose it is.
     Tag { collection: TenantCollection, owner: OwnerTag },
     /// Drops an empty collection whose organization does not exist.
     DropLeftover(CollectionInfo),
     /// Lists an organization's names anew.
-    ListNames(Box<OrgDocument>),
+    ListNames(Box<Org>),
     /// Removes the admins of an organization that does not exist.
     RemoveAdmins(OrgId),
     /// Gives back what an admin claims.
-    GiveClaimsBack { admin: Box<AdminDocument>, org: Box<OrgDocument> },
+    GiveClaimsBack { admin: AdminContent, org: Box<Org> },
     /// Makes the indexes.
     MakeIndexes,
 }
@@ -79,7 +79,7 @@ impl DoctorService {
     }
 
     /// Recorded first and tagged then: a collection that is tagged but not recorded would look like somebody's leftover.
-    async fn adopt(&self, org: &OrgDocument, seen: &CollectionInfo) -> Result<bool, RepoError> {
+    async fn adopt(&self, org: &Org, seen: &CollectionInfo) -> Result<bool, RepoError> {
         let collection = &seen.collection;
         let found = self.repos.tenants.find(&collection.name).await?;
         if found.as_ref() != Some(seen) || self.repos.orgs.is_collection_recorded(collection.uuid).await? {
@@ -87,7 +87,7 @@ impl DoctorService {
         }
         let is_adopted = self.repos.orgs.adopt_collection(org, collection.uuid).await?;
         if is_adopted && seen.owner.is_none() {
-            self.repos.tenants.tag(collection, OwnerTag(OrgId(org.id))).await?;
+            self.repos.tenants.tag(collection, OwnerTag(org.id)).await?;
         }
         Ok(is_adopted)
     }

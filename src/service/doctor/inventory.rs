@@ -4,20 +4,19 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
-use bson::DateTime;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::findings::{About, LookedAt};
 use crate::domain::org::COLLECTION_PREFIXES;
-use crate::domain::{OrgId, OwnerTag};
-use crate::repo::documents::OrgDocument;
-use crate::repo::inventory::{AdminRecord, OpenFiles, OrgRecord};
+use crate::domain::{Org, OrgId, OwnerTag};
+use crate::repo::inventory::{AdminRecord, OpenFiles, OrgContent, OrgRecord};
 use crate::repo::tenants::{Catalog, CollectionInfo};
 use crate::repo::{RepoError, Repos};
 
 /// Everything that one look found.
 pub(super) struct Inventory {
-    pub(super) now: DateTime,
+    pub(super) now: OffsetDateTime,
     pub(super) lease: Duration,
     pub(super) orgs: Vec<OrgRecord>,
     pub(super) admins: Vec<AdminRecord>,
@@ -96,10 +95,8 @@ impl Inventory {
     }
 
     /// The organizations that can be read and are settled.
-    pub(super) fn settled(&self) -> impl Iterator<Item = (&OrgRecord, &OrgDocument)> {
-        self.orgs
-            .iter()
-            .filter_map(|org| Some((org, org.document.as_ref().ok().filter(|document| is_settled(document))?)))
+    pub(super) fn settled(&self) -> impl Iterator<Item = (&OrgRecord, &Org)> {
+        self.orgs.iter().filter_map(|org| Some((org, org.settled()?)))
     }
 
     /// The organization of this id.
@@ -129,25 +126,19 @@ impl Inventory {
     }
 }
 
-/// Whether an organization is at rest and records no change either. One in which the two contradict each other is a finding
-/// by itself, and nothing else is concluded from it.
-pub(super) fn is_settled(org: &OrgDocument) -> bool {
-    org.state.is_at_rest() && org.change.is_none()
-}
-
 /// A finding about an organization.
 pub(super) fn about(org: &OrgRecord) -> About {
     About {
         organization: Some(org.id.clone()),
-        organization_name: org.document.as_ref().ok().map(|document| document.organization_name.clone()),
+        organization_name: org.content.as_ref().ok().map(|content| content.org.name.clone()),
         ..About::default()
     }
 }
 
 /// In which state an organization was seen. Every change of it gives it another.
 pub(super) fn state_of(org: &OrgRecord) -> String {
-    match &org.document {
-        Ok(document) => format!("{}:{:?}:{}", org.id, document.state, document.generation),
+    match &org.content {
+        Ok(OrgContent { org: Org { state, generation, .. }, .. }) => format!("{}:{state:?}:{generation}", org.id),
         Err(reason) => format!("{}:{reason}", org.id),
     }
 }

@@ -7,9 +7,8 @@ use super::MigrationService;
 use super::error::Refusal;
 use super::moves::Move;
 use crate::chaos;
-use crate::domain::{OrgId, OrgState};
+use crate::domain::{Org, OrgId, OrgState, PlannedChange};
 use crate::repo::RepoError;
-use crate::repo::documents::{ChangeDocument, OrgDocument};
 use crate::repo::journal::ChangeRef;
 
 /// How many abandoned changes are worked on at once: one that waits for its collection must not keep the others waiting.
@@ -51,17 +50,15 @@ impl MigrationService {
 
     async fn take_over(&self, id: OrgId) -> Result<bool, RepoError> {
         chaos::pass("resume", "take-over", "before");
-        let taken = self.repos.orgs.take_over(id, &self.holder).await;
+        let taken = self.repos.orgs.resume(id, &self.holder).await;
         chaos::pass("resume", "take-over", "after");
-        let Some(org) = taken? else { return Ok(false) };
-        let Some(change) = org.change.clone() else { return Ok(false) };
-        let at = ChangeRef::of(&org, &change);
+        let Some((at, org, change)) = taken? else { return Ok(false) };
         self.resume(at, &org, &change).await?;
         info!(organization_id = %id, change_id = %change.id, kind = change.kind.name(), "ended an abandoned change");
         Ok(true)
     }
 
-    async fn resume(&self, at: ChangeRef, org: &OrgDocument, change: &ChangeDocument) -> Result<(), RepoError> {
+    async fn resume(&self, at: ChangeRef, org: &Org, change: &PlannedChange) -> Result<(), RepoError> {
         match org.state {
             OrgState::Active | OrgState::Deleted => Ok(()),
             OrgState::Provisioning => self.undo_create(at, org).await,
@@ -71,7 +68,7 @@ impl MigrationService {
                 Err(refusal) => Err(refusal.into_cause()),
             },
             OrgState::Renaming | OrgState::Restoring => {
-                let Some(moved) = Move::of(at, change, &org.to_org()) else {
+                let Some(moved) = Move::of(at, change, org) else {
                     return Err(RepoError::Refused { summary: "a change without its names".to_owned() });
                 };
                 match self.carry_over(&moved).await {

@@ -3,9 +3,8 @@
 use super::{OrgError, OrgService, Reached};
 use crate::domain::{
     Caller, ChangeId, ChangeKind, Deletion, EmailQuery, Network, Org, OrgName, OrgReference, OrgState, PasswordAttempt,
-    Slug,
+    Title,
 };
-use crate::repo::documents::NameDocument;
 use crate::service::migration::ChangeError;
 
 /// Who wants an organization back, and under which name.
@@ -56,23 +55,14 @@ impl OrgService {
             _ => OrgError::NotFound,
         })?;
         let to = match new_name {
-            Some(name) => named(name.as_str(), &name.slug()),
-            None => named(&deletion.name, &deletion.slug),
+            Some(name) => Title::of(name),
+            None => Title::new(&deletion.name, deletion.slug.clone()),
         };
-        let slug = Slug::from_stored(&to.slug);
-        self.check_name_free(ChangeKind::Restore, org.id, &slug, OrgError::NameTaken).await?;
+        self.check_name_free(ChangeKind::Restore, org.id, &to.slug, OrgError::NameTaken).await?;
         self.check_free(ChangeKind::Restore, org.id, &org.collection_name, &to).await?;
         self.migration.restore(change_id, org, to).await.map_err(|error| match error {
             ChangeError::NameTaken => OrgError::NameTaken,
             other => other.into(),
         })
-    }
-}
-
-fn named(name: &str, slug: &Slug) -> NameDocument {
-    NameDocument {
-        organization_name: name.to_owned(),
-        slug: slug.as_str().to_owned(),
-        collection_name: slug.collection_name(),
     }
 }
