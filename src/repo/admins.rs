@@ -70,7 +70,7 @@ impl AdminRepo {
     /// and one that arrives after a later change has claimed, or after this one was given up, is refused.
     ///
     /// # Errors
-    /// [`RepoError::Duplicate`] when the address belongs to or is claimed by another admin; [`RepoError::TakenOver`]
+    /// [`RepoError::Duplicate`] when the address belongs to or is claimed by another admin; [`RepoError::LeaseLost`]
     /// when there is no such admin, its credentials are of a third version, or the change is over.
     pub async fn claim(&self, at: ChangeRef, change: &CredentialsChange) -> Result<(), RepoError> {
         let CredentialsChange { admin_id, from_version, after } = change;
@@ -101,7 +101,7 @@ impl AdminRepo {
     /// needs. Safe to repeat.
     ///
     /// # Errors
-    /// [`RepoError::TakenOver`] when the change does not hold the claim (any more).
+    /// [`RepoError::LeaseLost`] when the change does not hold the claim (any more).
     pub async fn commit(
         &self,
         at: ChangeRef,

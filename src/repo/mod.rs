@@ -13,9 +13,9 @@ pub mod inventory;
 pub mod journal;
 mod names;
 pub mod orgs;
+pub mod original;
 mod repairs;
 pub mod storage;
-pub mod takeover;
 pub mod tenant_data;
 pub mod tenants;
 
@@ -49,9 +49,9 @@ pub(crate) async fn exists(collection: &Collection<Document>, query: Document) -
 /// What it means that a conditional write of one document matched so many.
 ///
 /// # Errors
-/// [`RepoError::TakenOver`] when it was none.
+/// [`RepoError::LeaseLost`] when it was none.
 pub(crate) fn exactly_one(matched: u64) -> Result<(), RepoError> {
-    if matched == 1 { Ok(()) } else { Err(RepoError::TakenOver) }
+    if matched == 1 { Ok(()) } else { Err(RepoError::LeaseLost) }
 }
 
 /// The repositories over one database.

@@ -103,7 +103,7 @@ pub enum KeyError {
 impl From<RepoError> for KeyError {
     fn from(error: RepoError) -> Self {
         match error {
-            RepoError::TakenOver => Self::InProgress,
+            RepoError::LeaseLost => Self::InProgress,
             other => Self::Repo(other),
         }
     }

@@ -21,7 +21,7 @@ pub(crate) const LEASE: Duration = Duration::from_millis(1_500);
 const DDL: Duration = Duration::from_millis(700);
 /// How often abandoned changes are looked for.
 const RECONCILE: Duration = Duration::from_millis(300);
-/// How long a name that a change gave up after it was taken over stays reserved.
+/// How long a name that a resumed change gave up stays reserved.
 pub(crate) const COOLING: Duration = Duration::from_secs(6);
 /// How often the leftovers of zombies are cleared.
 const SCRUB: Duration = Duration::from_secs(1);

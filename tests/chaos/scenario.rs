@@ -160,7 +160,7 @@ impl Scenario {
         }
     }
 
-    /// Where the first server dies, whose change another takes over.
+    /// Where the first server dies, whose change another resumes.
     fn left_at(self) -> Option<&'static str> {
         match self {
             Self::ResumeCreate => Some("create.create-collection.after"),

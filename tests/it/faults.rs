@@ -385,8 +385,8 @@ async fn steps_of_a_change_that_arrive_after_it_is_over_do_nothing() {
     let change = email_change(&admin, 1);
     server.update(&acme.token, &email("b@example.com")).await.success(200);
     server.update(&acme.token, &email("c@example.com")).await.success(200);
-    assert!(matches!(admins.claim(late, &change).await, Err(RepoError::TakenOver)));
-    assert!(matches!(admins.commit(late, &change, OffsetDateTime::UNIX_EPOCH).await, Err(RepoError::TakenOver)));
+    assert!(matches!(admins.claim(late, &change).await, Err(RepoError::LeaseLost)));
+    assert!(matches!(admins.commit(late, &change, OffsetDateTime::UNIX_EPOCH).await, Err(RepoError::LeaseLost)));
     server.log_in("c@example.com", PASSWORD).await.success(200);
     server.create("other", "b@example.com", PASSWORD).await.success(201);
 }

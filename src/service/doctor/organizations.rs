@@ -15,7 +15,7 @@ use crate::repo::inventory::{OrgContent, OrgRecord, RunningChange};
 /// For how long a deletion may be overdue: servers look every few seconds, but none may have been running.
 const PURGE_PATIENCE: Duration = Duration::from_hours(1);
 
-/// How often a change is taken over, and for how many leases it goes on, before it counts as stuck.
+/// How many servers go on with a change, and for how many leases it goes on, before it counts as stuck.
 const STUCK_ATTEMPTS: i64 = 5;
 const STUCK_LEASES: u32 = 20;
 
@@ -68,7 +68,7 @@ fn contradiction(OrgContent { org, change, .. }: &OrgContent) -> Option<&'static
     (!is_named_so).then_some("its slug is not that of its organization_name")
 }
 
-/// A change that nobody goes on with. Servers take a change over within seconds of the end of its lease, so one is only
+/// A change that nobody goes on with. Servers go on with a change within seconds of the end of its lease, so one is only
 /// reported when twice that time has passed: before that, it is likely to be ended by itself. With or without fixing,
 /// because the doctor should find the same either way.
 fn abandoned(inventory: &Inventory, org: &OrgRecord, change: &RunningChange) -> Option<Suspicion> {
@@ -81,7 +81,7 @@ fn abandoned(inventory: &Inventory, org: &OrgRecord, change: &RunningChange) -> 
     Some(Suspicion::new(Code::ChangeAbandoned, about(org), detail, evidence).fixed_by(Some(Fix::Resume)))
 }
 
-/// A change that was taken over so often, and began so long ago, that something must keep every server from ending it.
+/// A change that so many servers worked on, and that began so long ago, that something must keep every server from ending it.
 fn stuck(inventory: &Inventory, org: &OrgRecord, change: &RunningChange) -> Option<Suspicion> {
     let RunningChange { plan, attempts, step, started_at, .. } = change;
     if *attempts < STUCK_ATTEMPTS || !is_over(*started_at, inventory.lease * STUCK_LEASES, inventory.now) {

@@ -104,7 +104,7 @@ impl MigrationService {
         match take(ChangeKind::Create, Step::MarkDeleting, self.repos.orgs.mark_deleting(at)).await {
             Ok(()) => self.finish_delete(at, ChangeKind::Create, org).await,
             // Undone by another server while this one stalled, perhaps before this one's admin arrived.
-            Err(RepoError::TakenOver) if !self.repos.orgs.is_there(at.org_id).await? => {
+            Err(RepoError::LeaseLost) if !self.repos.orgs.is_there(at.org_id).await? => {
                 take(ChangeKind::Create, Step::RemoveOrphan, self.repos.admins.remove_of(at.org_id)).await
             }
             Err(other) => Err(other),

@@ -125,7 +125,7 @@ impl MigrationService {
                         RepoError::CollectionMismatch { .. }
                         | RepoError::NamespaceExists
                         | RepoError::NamespaceNotFound
-                        | RepoError::TakenOver,
+                        | RepoError::LeaseLost,
                     )) => decided,
                     // These speak of the second attempt alone.
                     Err(_) => Err(unknown),

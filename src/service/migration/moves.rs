@@ -128,7 +128,7 @@ impl MigrationService {
             RepoError::Duplicate { .. } => Refusal::EmailTaken,
             // There is no such admin (any more), or the claim was given up by a server that was overtaken since: nothing of this
             // change can have been set.
-            RepoError::TakenOver => Refusal::Refused(error),
+            RepoError::LeaseLost => Refusal::Refused(error),
             other => other.into(),
         })
     }

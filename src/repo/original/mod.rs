@@ -1,5 +1,5 @@
-//! Takes over a database of the Python original: fills in what it did not keep (slug, claimed names, state,
-//! collection UUID, credential version), and changes nothing where its records contradict each other.
+//! What is there for databases of the Python original alone. Takes one over: fills in what it did not keep (slug, claimed
+//! names, state, collection UUID, credential version), and changes nothing where its records contradict each other.
 //!
 //! Runs at every start, before the unique indexes are made, and does nothing when all is filled in. Safe to repeat
 //! and to run on several servers at once: each document is filled in by one conditional update, which sets what is
