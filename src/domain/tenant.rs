@@ -27,9 +27,7 @@ impl Tenant {
     /// The data of the caller's own organization; `None` while it has no collection.
     #[must_use]
     pub fn of(caller: &Caller) -> Option<Self> {
-        let org = &caller.org;
-        let uuid = org.collection_uuid?;
-        Some(Self { org_id: org.id, collection: TenantCollection { name: org.collection_name.clone(), uuid } })
+        Some(Self { org_id: caller.org.id, collection: caller.org.tenant_collection()? })
     }
 
     /// Whose it is.

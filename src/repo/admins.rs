@@ -12,7 +12,7 @@ use super::documents::{
 };
 use super::error::RepoError;
 use super::journal::ChangeRef;
-use super::{Database, READ_MAX_TIME, exactly_one, exists};
+use super::{Database, READ_MAX_TIME, all, exactly_one, exists};
 use crate::domain::{Admin, AdminId, CredentialsChange, Email, Org, OrgId};
 
 /// How long the search for admins without an organization may take: it reads all of them.
@@ -173,13 +173,8 @@ impl AdminRepo {
             doc! { "$limit": 100 },
             doc! { "$project": { "organization_id": 1 } },
         ];
-        let cursor = self.collection.aggregate(pipeline).max_time(SCRUB_MAX_TIME).await;
-        let mut cursor = cursor.map_err(RepoError::of_read)?;
-        let mut orphans = Vec::new();
-        while cursor.advance().await.map_err(RepoError::of_read)? {
-            orphans.extend(cursor.current().get_object_id("organization_id").ok().map(OrgId));
-        }
-        Ok(orphans)
+        let found = all(self.collection.aggregate(pipeline).with_type::<Document>().max_time(SCRUB_MAX_TIME)).await?;
+        Ok(found.iter().filter_map(|orphan| orphan.get_object_id("organization_id").ok().map(OrgId)).collect())
     }
 
     async fn join_org(&self, query: Document, lookup: Document) -> Result<Option<(Admin, Org)>, RepoError> {

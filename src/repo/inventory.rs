@@ -12,7 +12,7 @@ use super::command::{millis, run};
 use super::documents::{ADMINS, AdminDocument, ORGANIZATIONS, OrgDocument, decode, id_text};
 use super::error::RepoError;
 use super::tenants::{Catalog, TenantRepo};
-use super::{Database, indexes};
+use super::{Database, all, indexes};
 use crate::domain::{AdminId, ChangeId, Org, OrgId, PlannedChange, Slug};
 
 /// How long one of these reads may take: each goes over a whole collection.
@@ -207,12 +207,7 @@ impl InventoryRepo {
 
     async fn read(&self, collection: &str, stage: Document) -> Result<Vec<Document>, RepoError> {
         let records = self.database.collection::<Document>(collection);
-        let mut cursor = records.aggregate([stage]).max_time(SURVEY_MAX_TIME).await.map_err(RepoError::of_read)?;
-        let mut read = Vec::new();
-        while cursor.advance().await.map_err(RepoError::of_read)? {
-            read.push(cursor.deserialize_current()?);
-        }
-        Ok(read)
+        all(records.aggregate([stage]).with_type::<Document>().max_time(SURVEY_MAX_TIME)).await
     }
 }
 

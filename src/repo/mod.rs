@@ -22,7 +22,10 @@ pub mod tenants;
 use std::time::Duration;
 
 use bson::{Document, doc};
-use mongodb::Collection;
+use futures_util::TryStreamExt;
+use mongodb::error::Error as DriverError;
+use mongodb::{Collection, Cursor};
+use serde::de::DeserializeOwned;
 
 pub use admins::AdminRepo;
 pub use connect::{ConnectError, Databases, ping};
@@ -44,6 +47,14 @@ pub(crate) const READ_MAX_TIME: Duration = Duration::from_secs(5);
 pub(crate) async fn exists(collection: &Collection<Document>, query: Document) -> Result<bool, RepoError> {
     let found = collection.find_one(query).projection(doc! { "_id": 1 }).max_time(READ_MAX_TIME).await;
     Ok(found.map_err(RepoError::of_read)?.is_some())
+}
+
+/// Everything that a query finds.
+pub(crate) async fn all<T>(query: impl IntoFuture<Output = Result<Cursor<T>, DriverError>>) -> Result<Vec<T>, RepoError>
+where
+    T: DeserializeOwned + Unpin + Send + Sync,
+{
+    query.await.map_err(RepoError::of_read)?.try_collect().await.map_err(RepoError::of_read)
 }
 
 /// What it means that a conditional write of one document matched so many.

@@ -10,7 +10,7 @@ use mongodb::options::ReadConcern;
 
 use super::documents::{ORGANIZATIONS, OrgDocument, OrgHistory, decode_raw};
 use super::error::{RepoError, bson_uuid};
-use super::{Database, READ_MAX_TIME, exists};
+use super::{Database, READ_MAX_TIME, all, exists};
 use crate::domain::{Change, ChangeId, ChangeKind, Org, OrgId, OrgState, Slug, TenantCollection};
 use crate::timings::Timings;
 
@@ -112,15 +112,8 @@ impl OrgRepo {
 
     pub(super) async fn find_ids(&self, query: Document) -> Result<Vec<OrgId>, RepoError> {
         let only_ids = doc! { "_id": 1 };
-        let cursor = self.collection.find(query).projection(only_ids).limit(100).max_time(READ_MAX_TIME).await;
-        let mut cursor = cursor.map_err(RepoError::of_read)?;
-        let mut ids = Vec::new();
-        while cursor.advance().await.map_err(RepoError::of_read)? {
-            if let Ok(id) = cursor.current().get_object_id("_id") {
-                ids.push(OrgId(id));
-            }
-        }
-        Ok(ids)
+        let query = self.collection.find(query).projection(only_ids).limit(100).max_time(READ_MAX_TIME);
+        Ok(all(query).await?.iter().filter_map(|found| found.get_object_id("_id").ok().map(OrgId)).collect())
     }
 
     async fn find_one(&self, query: Document) -> Result<Option<Org>, RepoError> {

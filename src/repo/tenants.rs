@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::command::{run, run_ddl};
 use super::error::{RepoError, bson_uuid};
-use super::{Database, READ_MAX_TIME};
+use super::{Database, READ_MAX_TIME, all};
 use crate::domain::org::COLLECTION_PREFIXES;
 use crate::domain::{OwnerTag, TenantCollection};
 use crate::timings::Timings;
@@ -68,12 +68,7 @@ impl TenantRepo {
     }
 
     async fn entries(&self, filter: Document) -> Result<Vec<CollectionSpecification>, RepoError> {
-        let mut cursor = self.database.list_collections().filter(filter).await.map_err(RepoError::of_read)?;
-        let mut found = Vec::new();
-        while cursor.advance().await.map_err(RepoError::of_read)? {
-            found.push(cursor.deserialize_current()?);
-        }
-        Ok(found)
+        all(self.database.list_collections().filter(filter)).await
     }
 
     /// The validator of this collection, wherever it is now: `None` when the collection is gone, `Some(None)` when it has

@@ -15,7 +15,7 @@ use tracing::warn;
 use super::documents::{ADMINS, ORGANIZATIONS, id_text};
 use super::error::{RepoError, bson_uuid};
 use super::tenants::{CollectionInfo, TenantRepo};
-use super::{Database, exists};
+use super::{Database, all, exists};
 use crate::domain::{OrgId, OwnerTag};
 use plan::{AdminPlan, OrgPlan};
 
@@ -168,11 +168,5 @@ async fn claim_collection(tenants: &TenantRepo, id: ObjectId, name: &str) -> Res
 }
 
 async fn load(collection: &Collection<Document>, query: Document) -> Result<Vec<Document>, RepoError> {
-    let mut cursor =
-        collection.find(query).projection(doc! { "password_hash": 0 }).await.map_err(RepoError::of_read)?;
-    let mut documents = Vec::new();
-    while cursor.advance().await.map_err(RepoError::of_read)? {
-        documents.push(cursor.deserialize_current()?);
-    }
-    Ok(documents)
+    all(collection.find(query).projection(doc! { "password_hash": 0 })).await
 }

@@ -2,7 +2,7 @@
 //! nothing when a server or a person was faster.
 
 use super::DoctorService;
-use crate::domain::{Org, OrgId, OwnerTag, TenantCollection};
+use crate::domain::{ChangeKind, Org, OrgId, OwnerTag, TenantCollection};
 use crate::repo::RepoError;
 use crate::repo::inventory::AdminContent;
 use crate::repo::tenants::CollectionInfo;
@@ -67,9 +67,9 @@ impl DoctorService {
                 repos.tenants.tag(collection, *owner).await?;
                 true
             }
-            Fix::DropLeftover(info) => migration.clear_collection(info).await?,
+            Fix::DropLeftover(info) => migration.clear_leftover(ChangeKind::Create, info).await?,
             Fix::ListNames(org) => repos.orgs.list_names_anew(org).await?,
-            Fix::RemoveAdmins(org_id) => migration.clear_admins_of(*org_id).await?,
+            Fix::RemoveAdmins(org_id) => migration.clear_admins_of(ChangeKind::Create, *org_id).await?,
             Fix::GiveClaimsBack { admin, org } => repos.admins.give_claims_back(admin, org).await?,
             Fix::MakeIndexes => {
                 repos.inventory.make_indexes().await?;
