@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::files::{Files, note_accept_error};
 use crate::http::{AllServices, Gate, HttpState, RequestLimits, Services, router};
 use crate::repo::connect::{ConnectError, check_supported};
-use crate::repo::takeover::{TakeoverError, plan, take_over};
+use crate::repo::original::{self, TakeoverError};
 use crate::repo::{Databases, RepoError, Repos, indexes};
 use crate::service::attempts::Rates;
 use crate::service::data::{Admission, CursorSealer};
@@ -89,7 +89,7 @@ pub struct Survey {
 /// Reaches MongoDB and finds out what a server would do when it starts; changes nothing.
 pub async fn survey(config: &Config) -> Result<Survey, OpenError> {
     let Databases { master, .. } = reach(config, &Files::of(config)).await?;
-    let incomplete = plan(&master).await?.counts();
+    let incomplete = original::plan(&master).await?.counts();
     Ok(Survey { incomplete, missing_indexes: indexes::missing(&master).await? })
 }
 
@@ -116,7 +116,7 @@ async fn reach(config: &Config, files: &Files) -> Result<Databases, OpenError> {
 /// filled in, the unique indexes are made.
 async fn open(config: &Config, files: &Files) -> Result<Databases, OpenError> {
     let databases = reach(config, files).await?;
-    let (organizations, admins) = take_over(&databases.master).await?;
+    let (organizations, admins) = original::take_over(&databases.master).await?;
     if organizations + admins > 0 {
         info!(organizations, admins, "took over what the original wrote");
     }

@@ -12,7 +12,7 @@ pub struct Timings {
     /// How long a command that changes the catalog may run inside MongoDB. Well below the lease, so that it cannot outlive
     /// its sender's right to send it.
     pub catalog_command: Duration,
-    /// How long a name stays reserved that a change gave up which was taken over, or a command of which was never answered.
+    /// How long a name stays reserved that a change gave up which another server resumed, or a command of which was never answered.
     /// Longer than a server can be thought to stall between renewing its lease and sending a command, plus the longest that
     /// such a command can live: one that arrives later could move the collection of a name that was taken again.
     pub cooling: Duration,

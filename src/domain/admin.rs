@@ -91,6 +91,37 @@ pub struct Admin {
     pub credential_version: i64,
 }
 
+impl Admin {
+    /// What it logs in with.
+    #[must_use]
+    pub fn credentials(&self) -> Credentials {
+        let (email, password_hash) = (self.email.clone(), self.password_hash.clone());
+        Credentials { email, password_hash, version: self.credential_version }
+    }
+}
+
+/// What an admin logs in with.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// Its address.
+    pub email: Email,
+    /// What its password is checked against.
+    pub password_hash: PasswordHash,
+    /// Which password this is; see [`Admin::credential_version`].
+    pub version: i64,
+}
+
+/// A change of an admin's credentials, so that it can be done again.
+#[derive(Debug, Clone)]
+pub struct CredentialsChange {
+    /// Whose.
+    pub admin_id: AdminId,
+    /// Which version they have before it.
+    pub from_version: i64,
+    /// What they become.
+    pub after: Credentials,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

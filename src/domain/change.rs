@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use super::object_id_newtype;
+use super::{ChangeKind, Course, CredentialsChange, Title, object_id_newtype};
 
 object_id_newtype! {
     /// Names a change for ever: the answer of the call that made it says it.
@@ -20,36 +20,49 @@ pub const OLD_NAME_MAX_DAYS: u16 = 365;
 /// How many old names an organization can have at once: enough for every real history, too few to hoard names.
 pub const MAX_OLD_NAMES: usize = 20;
 
-/// What a change does. Stored as lower-case text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ChangeKind {
-    /// A new organization; undone when nobody finishes it.
-    Create,
-    /// A new name, new credentials, or both; finished when it was interrupted.
-    Rename,
-    /// The organization goes, at once or with a time to bring it back; finished when it was interrupted.
-    Delete,
-    /// A deleted organization comes back; finished when it was interrupted.
-    Restore,
-    /// A deleted organization goes for good; finished when it was interrupted.
-    Purge,
-    /// The collection goes back to where the organization says that it is; finished when it was interrupted.
-    Repair,
+/// A change as it is recorded before anything else of it happens: all that somebody else needs to finish or undo it.
+#[derive(Debug, Clone)]
+pub struct PlannedChange {
+    /// Its identity.
+    pub id: ChangeId,
+    /// What it does.
+    pub kind: ChangeKind,
+    /// What the organization is called before and after it; for a change that moves the collection.
+    pub titles: Option<Titles>,
+    /// The credentials that its admin gets.
+    pub credentials: Option<CredentialsChange>,
+    /// For how many days the name is kept that the organization gives up.
+    pub keep_old_name_days: u16,
+    /// For how many days a deleted organization is kept; none at all when absent.
+    pub grace_days: Option<u16>,
 }
 
-impl ChangeKind {
-    /// The kind's name, as it is stored.
+/// What an organization is called before a change and after it.
+#[derive(Debug, Clone)]
+pub struct Titles {
+    /// Before.
+    pub from: Title,
+    /// After.
+    pub to: Title,
+}
+
+impl PlannedChange {
+    /// One that moves nothing.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Create => "create",
-            Self::Rename => "rename",
-            Self::Delete => "delete",
-            Self::Restore => "restore",
-            Self::Purge => "purge",
-            Self::Repair => "repair",
-        }
+    pub fn new(id: ChangeId, kind: ChangeKind) -> Self {
+        Self { id, kind, titles: None, credentials: None, keep_old_name_days: 0, grace_days: None }
+    }
+
+    /// One that moves the collection, if it is called otherwise afterwards.
+    #[must_use]
+    pub fn moving(id: ChangeId, kind: ChangeKind, from: Title, to: Title) -> Self {
+        Self { titles: Some(Titles { from, to }), ..Self::new(id, kind) }
+    }
+
+    /// Which way it goes through the states.
+    #[must_use]
+    pub fn course(&self) -> Course {
+        self.kind.course(self.titles.as_ref().is_some_and(|titles| titles.to.slug.is_of_deleted()))
     }
 }
 

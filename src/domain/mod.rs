@@ -10,6 +10,7 @@ pub mod change;
 pub mod document;
 pub mod index;
 pub mod invalid;
+pub mod life;
 pub mod network;
 pub mod new_id;
 pub mod org;
@@ -22,17 +23,43 @@ pub mod schema;
 pub mod tenant;
 
 pub use actor::Actor;
-pub use admin::{Admin, AdminId, Email, EmailQuery};
-pub use change::{Change, ChangeId, ChangeKind, Progress};
+pub use admin::{Admin, AdminId, Credentials, CredentialsChange, Email, EmailQuery};
+pub use change::{Change, ChangeId, PlannedChange, Progress, Titles};
 pub use invalid::{FieldError, Invalid};
 pub(crate) use invalid::{point_into, pointer_into};
+pub use life::{ChangeKind, Course, OrgState};
 pub use network::Network;
 pub use new_id::new_id;
-pub use org::{Connection, Deletion, FoundBy, OldName, Org, OrgId, OrgName, OrgReference, OrgState, Slug};
+pub use org::{Connection, Deletion, FoundBy, OldName, Org, OrgId, OrgName, OrgReference, Slug, Title};
 pub use password::{NewPassword, PasswordAttempt, PasswordHash};
 pub use permission::Allowed;
 pub use quota::{Amount, Quota, QuotaReached, Quotas};
 pub use tenant::{OwnerTag, Tenant, TenantCollection};
+
+/// Makes an enum whose values have names that stay: they are stored, or read by people and programs.
+macro_rules! named_enum {
+    ($(#[$doc:meta])* $name:ident { $($(#[$of:meta])* $value:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$of])* $value,)*
+        }
+
+        impl $name {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$value),*];
+
+            /// The name, which stays.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$value => $text,)*
+                }
+            }
+        }
+    };
+}
+pub(crate) use named_enum;
 
 /// Makes a newtype over `ObjectId` that prints and reads as its 24 hex digits.
 macro_rules! object_id_newtype {

@@ -1,23 +1,21 @@
-//! Organizations: their names, the slug that makes two spellings one name, and their state.
+//! Organizations: their names, and the slug that makes two spellings one name.
 
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{AdminId, Invalid, TenantCollection, object_id_newtype};
+use super::{AdminId, ChangeKind, Invalid, OrgState, TenantCollection, object_id_newtype};
 
 object_id_newtype! {
     /// Names an organization for ever; never used again for another one.
     OrgId
 }
 
-impl OrgId {
-    /// The collection that holds the data of a deleted organization while it can be brought back. Tenants' collections
-    /// begin with `org_`, so no organization can ever be called so that its collection gets this name.
-    #[must_use]
-    pub fn put_away_collection_name(self) -> String {
-        format!("deleted_{self}")
-    }
-}
+/// How the names of tenants' collections begin: those of organizations, and those of deleted ones that can be brought back.
+/// Neither begins with the other, so no organization can be called so that it gets the collection of a deleted one.
+pub const COLLECTION_PREFIXES: [&str; 2] = ["org_", "deleted_"];
+
+/// How the slug of a deleted organization begins: as no name's does, because slugs have neither capitals nor spaces.
+const DELETED: &str = "Deleted ";
 
 /// The longest name that a new organization may have, in characters.
 pub const NAME_MAX_CHARS: usize = 64;
@@ -73,7 +71,8 @@ impl OrgName {
 
 /// A name without its spelling: lower case, runs of spaces turned into one `_`. Two names with one slug are the
 /// same name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Deserialize)]
+#[serde(transparent)]
 pub struct Slug(String);
 
 impl Slug {
@@ -102,29 +101,26 @@ impl Slug {
         &self.0
     }
 
-    /// The slug of an organization that was deleted and is kept: one that no name has, because slugs have neither capitals
-    /// nor spaces.
+    /// The slug of an organization that was deleted and is kept.
     #[must_use]
     pub fn of_deleted(id: OrgId) -> Self {
-        Self(format!("Deleted {id}"))
+        Self(format!("{DELETED}{id}"))
     }
 
     /// Whether it is that of an organization that was deleted and is kept.
     #[must_use]
     pub fn is_of_deleted(&self) -> bool {
-        self.0.starts_with("Deleted ")
+        self.0.starts_with(DELETED)
     }
 
-    /// A slug as it was stored.
-    #[must_use]
-    pub fn from_stored(text: &str) -> Self {
-        Self(text.to_owned())
-    }
-
-    /// The collection that an organization of this name has: `org_<slug>`.
+    /// The collection that an organization of this name has: `org_<slug>`, or `deleted_<id>`.
     #[must_use]
     pub fn collection_name(&self) -> String {
-        format!("org_{}", self.0)
+        let [open, put_away] = COLLECTION_PREFIXES;
+        match self.0.strip_prefix(DELETED) {
+            Some(id) => format!("{put_away}{id}"),
+            None => format!("{open}{}", self.0),
+        }
     }
 }
 
@@ -158,43 +154,40 @@ impl OrgReference {
     }
 }
 
-/// Where an organization is in its life. Stored as lower-case text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OrgState {
-    /// Being created; nobody was told that it exists.
-    Provisioning,
-    /// Open for everything.
-    Active,
-    /// Its name or its admin's credentials are being changed; reads, logins and tenant data go on.
-    Renaming,
-    /// Being deleted; it does not exist any more for anybody who asks.
-    Deleting,
-    /// Deleted, and kept for a while for its admin to bring back.
-    Deleted,
-    /// Being brought back; nobody sees it before that is done.
-    Restoring,
+/// What an organization is called, and what its collection is called therefore.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Title {
+    /// The name as typed.
+    pub name: String,
+    /// The name without spelling.
+    pub slug: Slug,
+    /// The collection's name; only where the original chose it, another than the slug's.
+    pub collection_name: String,
 }
 
-impl OrgState {
-    /// Whether clients see the organization.
+impl Title {
+    /// That of an organization of this name.
     #[must_use]
-    pub fn is_visible(self) -> bool {
-        match self {
-            Self::Active | Self::Renaming => true,
-            Self::Provisioning | Self::Deleting | Self::Deleted | Self::Restoring => false,
-        }
+    pub fn new(name: &str, slug: Slug) -> Self {
+        Self { name: name.to_owned(), collection_name: slug.collection_name(), slug }
+    }
+
+    /// The same for a name that was just chosen.
+    #[must_use]
+    pub fn of(name: &OrgName) -> Self {
+        Self::new(name.as_str(), name.slug())
     }
 }
 
 /// Where an organization's data lives, as the original described it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
 pub struct Connection {
     /// The database of the tenant collection.
     pub db_name: String,
     /// The tenant collection's name.
     pub collection_name: String,
     /// Whatever else the original or an operator kept there; only its own admin sees it.
+    #[serde(default)]
     pub extra: bson::Document,
 }
 
@@ -273,6 +266,52 @@ pub enum FoundBy<'a> {
 }
 
 impl Org {
+    /// A new one: what is recorded of it before its admin and its collection are made.
+    #[must_use]
+    pub fn provisional(id: OrgId, title: Title, db_name: &str, admin_id: AdminId, now: OffsetDateTime) -> Self {
+        let Title { name, slug, collection_name } = title;
+        let (db_name, extra) = (db_name.to_owned(), bson::Document::new());
+        Self {
+            id,
+            name,
+            slug,
+            connection: Connection { db_name, collection_name: collection_name.clone(), extra },
+            collection_name,
+            collection_uuid: None,
+            admin_id: Some(admin_id),
+            state: OrgState::Provisioning,
+            generation: 0,
+            token_epoch: 0,
+            created_at: now,
+            updated_at: now,
+            name_since: now,
+            old_names: Vec::new(),
+            deletion: None,
+        }
+    }
+
+    /// What it is called.
+    #[must_use]
+    pub fn title(&self) -> Title {
+        Title { name: self.name.clone(), slug: self.slug.clone(), collection_name: self.collection_name.clone() }
+    }
+
+    /// What it is called while it is deleted and kept: as nobody else can be.
+    #[must_use]
+    pub fn deleted_title(&self) -> Title {
+        Title::new(&self.name, Slug::of_deleted(self.id))
+    }
+
+    /// What it is called under another name. Another spelling of the same name keeps the collection, also where the
+    /// original called it otherwise than we would.
+    #[must_use]
+    pub fn title_after(&self, name: &OrgName) -> Title {
+        let title = Title::of(name);
+        let collection_name =
+            if title.slug == self.slug { self.collection_name.clone() } else { title.collection_name };
+        Title { collection_name, ..title }
+    }
+
     /// Whether it answers to this name, and to which of its own; `None` when the name is not its own at this time.
     #[must_use]
     pub fn found_by(&self, slug: &Slug, now: OffsetDateTime) -> Option<FoundBy<'_>> {
@@ -285,6 +324,13 @@ impl Org {
     /// The old names that it answers to at this time.
     pub fn live_old_names(&self, now: OffsetDateTime) -> impl Iterator<Item = &OldName> {
         self.old_names.iter().filter(move |old| old.until > now)
+    }
+
+    /// What is kept of it, while its admin can bring it back.
+    #[must_use]
+    pub fn restorable(&self, now: OffsetDateTime) -> Option<&Deletion> {
+        let is_deleted = ChangeKind::Restore.course(false).from == Some(self.state);
+        self.deletion.as_ref().filter(|deletion| is_deleted && deletion.until > now)
     }
 
     /// The collection that holds its data; `None` only while it is being created.
@@ -311,8 +357,9 @@ mod tests {
     fn no_name_has_the_slug_of_a_deleted_organization() {
         let id = OrgId::generate();
         let deleted = Slug::of_deleted(id);
-        assert!(deleted.is_of_deleted() && Slug::from_stored(deleted.as_str()).is_of_deleted());
+        assert!(deleted.is_of_deleted());
         assert!(!Slug::of(deleted.as_str()).is_of_deleted());
+        assert_eq!(deleted.collection_name(), format!("deleted_{id}"));
     }
 
     #[test]

@@ -28,9 +28,7 @@ pub struct Tenant {
 impl Reachable for Tenant {
     /// `None` while the organization has no collection.
     fn of(actor: &Actor, _checked: &Checked) -> Option<Self> {
-        let org = actor.org();
-        let uuid = org.collection_uuid?;
-        Some(Self { org_id: org.id, collection: TenantCollection { name: org.collection_name.clone(), uuid } })
+        Some(Self { org_id: actor.org().id, collection: actor.org().tenant_collection()? })
     }
 }
 

@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use bson::raw::RawBsonRef;
-use bson::{Bson, DateTime, Document, doc, oid::ObjectId};
+use bson::{Bson, Document, doc};
 use mongodb::Collection;
+use time::OffsetDateTime;
 
 use super::documents::{
-    ADMINS, AdminDocument, CredentialsChange, CredentialsDocument, ORGANIZATIONS, OrgDocument, decode, decode_raw,
+    ADMINS, AdminDocument, ORGANIZATIONS, OrgDocument, credentials, date, decode, decode_raw, new_admin,
 };
 use super::error::RepoError;
 use super::journal::ChangeRef;
-use super::{Database, READ_MAX_TIME, exactly_one, exists};
-use crate::domain::{Admin, AdminId, Email, Org, OrgId};
+use super::{Database, READ_MAX_TIME, all, exactly_one, exists};
+use crate::domain::{Admin, AdminId, CredentialsChange, Email, Org, OrgId};
 
 /// How long the search for admins without an organization may take: it reads all of them.
 const SCRUB_MAX_TIME: Duration = Duration::from_secs(30);
@@ -59,10 +60,8 @@ impl AdminRepo {
     ///
     /// # Errors
     /// [`RepoError::Duplicate`] when the email belongs to another admin.
-    pub async fn insert(&self, admin: &AdminDocument) -> Result<(), RepoError> {
-        let document = bson::serialize_to_document(admin)
-            .map_err(|_error| RepoError::Refused { summary: "an admin could not be encoded".to_owned() })?;
-        self.collection.insert_one(document).await?;
+    pub async fn insert(&self, admin: &Admin, now: OffsetDateTime) -> Result<(), RepoError> {
+        self.collection.insert_one(new_admin(admin, now)).await?;
         Ok(())
     }
 
@@ -71,26 +70,27 @@ impl AdminRepo {
     /// and one that arrives after a later change has claimed, or after this one was given up, is refused.
     ///
     /// # Errors
-    /// [`RepoError::Duplicate`] when the address belongs to or is claimed by another admin; [`RepoError::TakenOver`]
+    /// [`RepoError::Duplicate`] when the address belongs to or is claimed by another admin; [`RepoError::LeaseLost`]
     /// when there is no such admin, its credentials are of a third version, or the change is over.
     pub async fn claim(&self, at: ChangeRef, change: &CredentialsChange) -> Result<(), RepoError> {
         let CredentialsChange { admin_id, from_version, after } = change;
         let may_be = [
-            doc! { "credential_version": { "$in": [from_version, after.credential_version] } },
+            doc! { "credential_version": { "$in": [from_version, after.version] } },
             // Whoever set another password since then, by hand, leaves nothing to claim.
-            doc! { "committed_by": at.change_id },
+            doc! { "committed_by": at.change_id.0 },
         ];
-        let filter = doc! { "_id": admin_id, "change_generation": not_above(at.generation), "$or": may_be.as_slice() };
+        let filter =
+            doc! { "_id": admin_id.0, "change_generation": not_above(at.generation), "$or": may_be.as_slice() };
         let unless_set = |claimed: Bson, present: &str| {
-            doc! { "$cond": [{ "$eq": ["$committed_by", at.change_id] }, present, claimed] }
+            doc! { "$cond": [{ "$eq": ["$committed_by", at.change_id.0] }, present, claimed] }
         };
-        let emails = doc! { "$setUnion": [["$email"], [{ "$literal": &after.email }]] };
+        let emails = doc! { "$setUnion": [["$email"], [{ "$literal": after.email.as_str() }]] };
         // The highest fence that has claimed for this change: see `release`.
         let is_repeated = doc! { "$eq": ["$change_generation", at.generation] };
         let fence = doc! { "$cond": [is_repeated, { "$max": ["$claim_fence", at.fence] }, at.fence] };
         let set = doc! {
             "emails": unless_set(emails.into(), "$emails"),
-            "claimed_by": unless_set(at.change_id.into(), "$$REMOVE"),
+            "claimed_by": unless_set(at.change_id.0.into(), "$$REMOVE"),
             "claim_fence": unless_set(fence.into(), "$$REMOVE"),
             "change_generation": at.generation,
         };
@@ -101,20 +101,20 @@ impl AdminRepo {
     /// needs. Safe to repeat.
     ///
     /// # Errors
-    /// [`RepoError::TakenOver`] when the change does not hold the claim (any more).
-    pub async fn commit(&self, at: ChangeRef, change: &CredentialsChange, now: DateTime) -> Result<(), RepoError> {
+    /// [`RepoError::LeaseLost`] when the change does not hold the claim (any more).
+    pub async fn commit(
+        &self,
+        at: ChangeRef,
+        change: &CredentialsChange,
+        now: OffsetDateTime,
+    ) -> Result<(), RepoError> {
         let filter = doc! {
-            "_id": change.admin_id, "claimed_by": at.change_id, "change_generation": at.generation,
+            "_id": change.admin_id.0, "claimed_by": at.change_id.0, "change_generation": at.generation,
         };
-        let CredentialsDocument { email, password_hash, credential_version } = &change.after;
-        let set = doc! {
-            "email": email,
-            "emails": [email],
-            "password_hash": password_hash,
-            "credential_version": credential_version,
-            "committed_by": at.change_id,
-            "updated_at": now,
-        };
+        let mut set = credentials(&change.after);
+        set.extend(doc! {
+            "emails": [change.after.email.as_str()], "committed_by": at.change_id.0, "updated_at": date(now),
+        });
         let commit = doc! { "$set": set, "$unset": { "claimed_by": "", "claim_fence": "" } };
         if self.collection.update_one(filter, commit).await?.matched_count == 1 {
             return Ok(());
@@ -125,13 +125,13 @@ impl AdminRepo {
     /// Gives up what a change claimed, or will have claimed when its claim arrives late. Not what it has set already, and not
     /// what a server claimed that took the change over meanwhile: one that stalled must not take the claim from under the
     /// one that goes on. False when the credentials are set, so that the change can only go forward.
-    pub async fn release(&self, at: ChangeRef, admin_id: ObjectId) -> Result<bool, RepoError> {
+    pub async fn release(&self, at: ChangeRef, admin_id: AdminId) -> Result<bool, RepoError> {
         let is_mine =
             [doc! { "change_generation": { "$ne": at.generation } }, doc! { "claim_fence": not_above(at.fence) }];
         let filter = doc! {
-            "_id": admin_id,
+            "_id": admin_id.0,
             "change_generation": not_above(at.generation),
-            "committed_by": { "$ne": at.change_id },
+            "committed_by": { "$ne": at.change_id.0 },
             "$or": is_mine.as_slice(),
         };
         let set = doc! { "emails": ["$email"], "change_generation": at.generation + 1 };
@@ -141,8 +141,8 @@ impl AdminRepo {
     }
 
     /// Whether a change has set the credentials.
-    async fn is_committed(&self, at: ChangeRef, admin_id: ObjectId) -> Result<bool, RepoError> {
-        exists(&self.collection, doc! { "_id": admin_id, "committed_by": at.change_id }).await
+    async fn is_committed(&self, at: ChangeRef, admin_id: AdminId) -> Result<bool, RepoError> {
+        exists(&self.collection, doc! { "_id": admin_id.0, "committed_by": at.change_id.0 }).await
     }
 
     /// Removes all admins of an organization that is going, or gone.
@@ -156,8 +156,8 @@ impl AdminRepo {
     pub async fn find_holder(&self, email: &Email) -> Result<Option<Admin>, RepoError> {
         let query = doc! { "emails": email.as_str(), "credential_version": { "$gt": 0 } };
         let found = self.collection.find_one(query).max_time(READ_MAX_TIME).await.map_err(RepoError::of_read)?;
-        let admin: Option<AdminDocument> = found.map(|document| decode(ADMINS, document)).transpose()?;
-        Ok(admin.map(|admin| admin.to_admin()))
+        let Some(found) = found else { return Ok(None) };
+        decode::<AdminDocument>(ADMINS, found).map(|stored| Some(stored.into()))
     }
 
     /// The organizations that admins belong to which this program made, but which do not exist.
@@ -173,13 +173,8 @@ impl AdminRepo {
             doc! { "$limit": 100 },
             doc! { "$project": { "organization_id": 1 } },
         ];
-        let cursor = self.collection.aggregate(pipeline).max_time(SCRUB_MAX_TIME).await;
-        let mut cursor = cursor.map_err(RepoError::of_read)?;
-        let mut orphans = Vec::new();
-        while cursor.advance().await.map_err(RepoError::of_read)? {
-            orphans.extend(cursor.current().get_object_id("organization_id").ok().map(OrgId));
-        }
-        Ok(orphans)
+        let found = all(self.collection.aggregate(pipeline).with_type::<Document>().max_time(SCRUB_MAX_TIME)).await?;
+        Ok(found.iter().filter_map(|orphan| orphan.get_object_id("organization_id").ok().map(OrgId)).collect())
     }
 
     async fn join_org(&self, query: Document, lookup: Document) -> Result<Option<(Admin, Org)>, RepoError> {
@@ -200,7 +195,7 @@ impl AdminRepo {
             .ok_or_else(|| RepoError::Refused { summary: "a look-up gave no document".to_owned() })?;
         let admin: AdminDocument = decode_raw(ADMINS, found)?;
         let org: OrgDocument = decode_raw(ORGANIZATIONS, org)?;
-        Ok(Some((admin.to_admin(), org.to_org())))
+        Ok(Some((admin.into(), org.into())))
     }
 }
 

@@ -1,358 +1,291 @@
-//! The BSON shapes of the master database, and nothing else: how organizations and admins are stored.
+//! The BSON shapes of the master database, and nothing else: how organizations and admins are stored. Nobody outside of
+//! `repo` sees them: what is read becomes a value of the domain, and what is written is made from one.
 //!
 //! Unknown fields are left alone (updates name the fields they set), so what the original or an operator added
 //! stays.
 
 use bson::raw::RawDocument;
-use bson::{Bson, DateTime, Document, oid::ObjectId};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use bson::{Bson, DateTime, Document, doc};
+use serde::{Deserialize, de::DeserializeOwned};
+use time::OffsetDateTime;
 
 use super::error::RepoError;
 use crate::domain::{
-    Admin, AdminId, Change, ChangeId, ChangeKind, Connection, Deletion, Email, OldName, Org, OrgId, OrgState,
-    PasswordHash, Progress, Slug,
+    Admin, AdminId, Change, ChangeId, ChangeKind, Connection, Credentials, CredentialsChange, Deletion, Email, OldName,
+    Org, OrgId, OrgState, PasswordHash, PlannedChange, Progress, Slug, Title, Titles,
 };
 
 /// The collection of organizations.
-pub const ORGANIZATIONS: &str = "organizations";
+pub(super) const ORGANIZATIONS: &str = "organizations";
 /// The collection of admins.
-pub const ADMINS: &str = "admins";
+pub(super) const ADMINS: &str = "admins";
 
 /// A document of `organizations`: the organization and, while it is being changed, the journal of that change.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct OrgDocument {
-    /// The organization's identity.
+#[derive(Deserialize)]
+pub(super) struct OrgDocument {
     #[serde(rename = "_id")]
-    pub id: ObjectId,
-    /// The name as typed.
-    pub organization_name: String,
-    /// The name without spelling.
-    pub slug: String,
+    pub(super) id: OrgId,
+    pub(super) organization_name: String,
+    pub(super) slug: Slug,
     /// Every slug that nobody else may take: the current one, one that a change in progress claims, the old names that are
     /// kept, and those that cool down.
-    pub names: Vec<String>,
-    /// Since when the organization has its name; absent where nobody wrote it down: since it was made.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name_since: Option<DateTime>,
-    /// The names that it had and still answers to.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub old_names: Vec<OldNameDocument>,
+    pub(super) names: Vec<String>,
+    /// Absent where nobody wrote it down: since it was made.
+    pub(super) name_since: Option<DateTime>,
+    #[serde(default)]
+    pub(super) old_names: Vec<OldNameDocument>,
     /// The names that nobody may take yet, because a command that was sent long ago could still move a collection there
     /// or away from there.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub cooling: Vec<CoolingDocument>,
-    /// The tenant collection's name.
-    pub collection_name: String,
-    /// The tenant collection's UUID; absent while the organization is being created.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub collection_uuid: Option<bson::Uuid>,
-    /// Where the data lives.
-    pub connection: ConnectionDocument,
-    /// The admin; null when the original left none.
     #[serde(default)]
-    pub admin_user_id: Option<ObjectId>,
-    /// Where the organization is in its life.
-    pub state: OrgState,
-    /// Counts the changes.
-    pub generation: i64,
-    /// Counts how often the organization was brought back; tokens carry it.
+    pub(super) cooling: Vec<CoolingDocument>,
+    pub(super) collection_name: String,
+    /// Absent while the organization is being created.
+    pub(super) collection_uuid: Option<bson::Uuid>,
+    pub(super) connection: Connection,
+    /// Null when the original left none.
+    pub(super) admin_user_id: Option<AdminId>,
+    pub(super) state: OrgState,
+    pub(super) generation: i64,
     #[serde(default)]
-    pub token_epoch: i64,
-    /// The change in progress; absent while there is none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub change: Option<ChangeDocument>,
-    /// What is kept of a deleted organization.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deletion: Option<DeletionDocument>,
-    /// When the organization was made.
-    pub created_at: DateTime,
-    /// When it last changed.
-    pub updated_at: DateTime,
+    pub(super) token_epoch: i64,
+    /// Absent while no change is in progress.
+    pub(super) change: Option<ChangeDocument>,
+    pub(super) deletion: Option<DeletionDocument>,
+    pub(super) created_at: DateTime,
+    pub(super) updated_at: DateTime,
 }
 
 /// A name that an organization had.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct OldNameDocument {
-    /// The name as typed.
-    pub organization_name: String,
-    /// The name without spelling.
-    pub slug: String,
-    /// Since when it was the organization's name.
-    pub since: DateTime,
-    /// When the organization got another.
-    pub given_up_at: DateTime,
-    /// Until when it is kept.
-    pub until: DateTime,
-    /// How many calls found the organization by it.
+#[derive(Deserialize)]
+pub(super) struct OldNameDocument {
+    organization_name: String,
+    slug: Slug,
+    since: DateTime,
+    given_up_at: DateTime,
+    until: DateTime,
     #[serde(default)]
-    pub uses: i64,
-    /// When the last of them did.
-    #[serde(default)]
-    pub last_used_at: Option<DateTime>,
+    uses: i64,
+    last_used_at: Option<DateTime>,
 }
 
 /// A name that cools down.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct CoolingDocument {
-    /// The name without spelling.
-    pub slug: String,
-    /// Until when nobody may take it.
-    pub until: DateTime,
+#[derive(Deserialize)]
+pub(super) struct CoolingDocument {
+    pub(super) slug: Slug,
+    pub(super) until: DateTime,
 }
 
 /// What is kept of a deleted organization.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct DeletionDocument {
-    /// The name that it had, as typed.
-    pub organization_name: String,
-    /// The name without spelling.
-    pub slug: String,
-    /// Until when it can be brought back.
-    pub until: DateTime,
+#[derive(Deserialize)]
+pub(super) struct DeletionDocument {
+    organization_name: String,
+    slug: Slug,
+    until: DateTime,
 }
 
 /// The rest of a document of `organizations`: the changes that are over, the oldest first, without personal data. Apart, so
 /// that whoever only looks for an organization steps over it.
-#[derive(Debug, Deserialize)]
-pub struct OrgHistory {
-    /// The changes.
+#[derive(Deserialize)]
+pub(super) struct OrgHistory {
     #[serde(default)]
-    pub history: Vec<HistoryDocument>,
+    history: Vec<HistoryDocument>,
 }
 
 /// A change that is over.
-#[derive(Debug, Clone, Deserialize)]
-pub struct HistoryDocument {
-    /// The change's identity.
-    pub id: ObjectId,
-    /// What it did.
-    pub kind: ChangeKind,
-    /// When it was recorded.
-    pub started_at: DateTime,
-    /// When it was over.
-    pub finished_at: DateTime,
-    /// How many servers worked on it.
-    pub attempts: i64,
+#[derive(Deserialize)]
+struct HistoryDocument {
+    id: ChangeId,
+    kind: ChangeKind,
+    started_at: DateTime,
+    finished_at: DateTime,
+    attempts: i64,
     /// Why it was undone; absent when it was made.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-    /// Which version of the admin's credentials it set, if it did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub credential_version: Option<i64>,
+    error: Option<String>,
+    credential_version: Option<i64>,
 }
 
-/// `connection` in a document of `organizations`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ConnectionDocument {
-    /// The database.
-    pub db_name: String,
-    /// The tenant collection.
-    pub collection_name: String,
-    /// Whatever else was kept there.
-    #[serde(default)]
-    pub extra: Document,
-}
-
-/// The journal of one change: everything that somebody else needs to finish or undo it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ChangeDocument {
-    /// The change's identity.
-    pub id: ObjectId,
-    /// What it does.
-    pub kind: ChangeKind,
-    /// Which server works on it (for people who look; authority comes from `fence`).
-    pub holder: String,
-    /// Rises each time the change is taken over; a step by an older holder matches nothing.
-    pub fence: i64,
+/// The journal of one change, but for what only the database reads: the `holder`, for people who look (authority comes from
+/// `fence`), and `is_uncertain`, whether the answer of a command was lost and may arrive any time.
+#[derive(Deserialize)]
+pub(super) struct ChangeDocument {
+    id: ChangeId,
+    kind: ChangeKind,
+    /// Rises with each server that goes on with the change; a step by an older holder matches nothing.
+    pub(super) fence: i64,
     /// Until when the holder may work on it, by the database's clock.
-    pub lease_until: DateTime,
-    /// When it was recorded, by the database's clock.
+    pub(super) lease_until: DateTime,
     #[serde(default = "long_ago")]
-    pub started_at: DateTime,
+    pub(super) started_at: DateTime,
     /// The step that was begun last, for people who look.
     #[serde(default)]
-    pub step: String,
-    /// Whether the answer of a command of this change was lost: it may arrive any time.
+    pub(super) step: String,
     #[serde(default)]
-    pub is_uncertain: bool,
-    /// For how many days the name is kept that this change gives up.
-    #[serde(default)]
-    pub keep_old_name_days: i64,
-    /// For how many days a deleted organization is kept; none at all when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub grace_days: Option<i64>,
-    /// The name before; for a change that moves the collection.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<NameDocument>,
-    /// The name after; for a change that moves the collection.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to: Option<NameDocument>,
-    /// The credentials before and after, when the same change sets them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub credentials: Option<CredentialsChange>,
+    keep_old_name_days: u16,
+    grace_days: Option<u16>,
+    from: Option<TitleDocument>,
+    to: Option<TitleDocument>,
+    credentials: Option<CredentialsChangeDocument>,
 }
 
-/// An organization's name with all that follows from it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NameDocument {
-    /// The name as typed.
-    pub organization_name: String,
-    /// The name without spelling.
-    pub slug: String,
-    /// The tenant collection's name.
-    pub collection_name: String,
+#[derive(Deserialize)]
+struct TitleDocument {
+    organization_name: String,
+    slug: Slug,
+    collection_name: String,
 }
 
-/// A change of an admin's credentials, so that it can be done again.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct CredentialsChange {
-    /// Whose.
-    pub admin_id: ObjectId,
-    /// Which version they have before it.
-    pub from_version: i64,
-    /// What they become.
-    pub after: CredentialsDocument,
+#[derive(Deserialize)]
+struct CredentialsChangeDocument {
+    admin_id: AdminId,
+    from_version: i64,
+    after: CredentialsDocument,
 }
 
 /// The fields of an admin that a change of credentials sets.
-#[derive(Clone, Serialize, Deserialize)]
-pub struct CredentialsDocument {
-    /// The address, in lower case.
-    pub email: String,
-    /// The bcrypt hash.
-    pub password_hash: String,
-    /// Which password this is; tokens carry it.
-    pub credential_version: i64,
-}
-
-impl std::fmt::Debug for CredentialsDocument {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "CredentialsDocument(version {}, hidden)", self.credential_version)
-    }
+#[derive(Deserialize)]
+struct CredentialsDocument {
+    email: String,
+    password_hash: String,
+    credential_version: i64,
 }
 
 /// A document of `admins`.
-#[derive(Clone, Serialize, Deserialize)]
-pub struct AdminDocument {
-    /// The admin's identity.
+#[derive(Deserialize)]
+pub(super) struct AdminDocument {
     #[serde(rename = "_id")]
-    pub id: ObjectId,
-    /// The organization that it administers.
-    pub organization_id: ObjectId,
-    /// The address, in lower case.
-    pub email: String,
-    /// The bcrypt hash.
-    pub password_hash: String,
-    /// Which password this is; tokens carry it.
-    pub credential_version: i64,
+    pub(super) id: AdminId,
+    pub(super) organization_id: OrgId,
+    pub(super) email: String,
+    pub(super) password_hash: String,
+    pub(super) credential_version: i64,
     /// Every address that nobody else may take: the present one and one that a change in progress claims.
-    pub emails: Vec<String>,
+    pub(super) emails: Vec<String>,
     /// The change that claims; absent while there is none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub claimed_by: Option<ObjectId>,
-    /// The highest fence of the servers that have claimed for that change; a lower one cannot give the claim up.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub claim_fence: Option<i64>,
-    /// The change that set the present credentials, if it was not the organization's creation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub committed_by: Option<ObjectId>,
+    pub(super) claimed_by: Option<ChangeId>,
     /// The organization's generation at the last change that claimed or was given up: an older one changes nothing any
     /// more.
     #[serde(default)]
-    pub change_generation: i64,
-    /// Its role.
-    pub role: String,
-    /// When it was made.
-    pub created_at: DateTime,
-    /// When it last changed.
-    pub updated_at: DateTime,
+    pub(super) change_generation: i64,
+    pub(super) role: String,
 }
 
-impl OrgDocument {
-    /// The domain's view of the document.
-    #[must_use]
-    pub fn to_org(&self) -> Org {
-        Org {
-            id: OrgId(self.id),
-            name: self.organization_name.clone(),
-            slug: Slug::from_stored(&self.slug),
-            collection_name: self.collection_name.clone(),
-            collection_uuid: self.collection_uuid.map(bson::Uuid::to_uuid_1),
-            connection: Connection {
-                db_name: self.connection.db_name.clone(),
-                collection_name: self.connection.collection_name.clone(),
-                extra: self.connection.extra.clone(),
+impl From<OrgDocument> for Org {
+    fn from(stored: OrgDocument) -> Self {
+        Self {
+            id: stored.id,
+            name: stored.organization_name,
+            slug: stored.slug,
+            collection_name: stored.collection_name,
+            collection_uuid: stored.collection_uuid.map(bson::Uuid::to_uuid_1),
+            connection: stored.connection,
+            admin_id: stored.admin_user_id,
+            state: stored.state,
+            generation: stored.generation,
+            token_epoch: stored.token_epoch,
+            created_at: stored.created_at.to_time_0_3(),
+            updated_at: stored.updated_at.to_time_0_3(),
+            name_since: stored.name_since.unwrap_or(stored.created_at).to_time_0_3(),
+            old_names: stored.old_names.into_iter().map(OldName::from).collect(),
+            deletion: stored.deletion.map(Deletion::from),
+        }
+    }
+}
+
+impl From<OldNameDocument> for OldName {
+    fn from(stored: OldNameDocument) -> Self {
+        Self {
+            name: stored.organization_name,
+            slug: stored.slug,
+            since: stored.since.to_time_0_3(),
+            given_up_at: stored.given_up_at.to_time_0_3(),
+            until: stored.until.to_time_0_3(),
+            uses: stored.uses,
+            last_used_at: stored.last_used_at.map(DateTime::to_time_0_3),
+        }
+    }
+}
+
+impl From<DeletionDocument> for Deletion {
+    fn from(DeletionDocument { organization_name: name, slug, until }: DeletionDocument) -> Self {
+        Self { name, slug, until: until.to_time_0_3() }
+    }
+}
+
+impl OrgHistory {
+    /// The change of this id, if it is over.
+    pub(super) fn find(self, id: ChangeId) -> Option<Change> {
+        self.history.into_iter().find(|entry| entry.id == id).map(Change::from)
+    }
+}
+
+impl From<HistoryDocument> for Change {
+    fn from(over: HistoryDocument) -> Self {
+        let at = over.finished_at.to_time_0_3();
+        Self {
+            id: over.id,
+            kind: over.kind,
+            started_at: over.started_at.to_time_0_3(),
+            attempts: over.attempts,
+            credential_version: over.credential_version,
+            progress: match over.error {
+                None => Progress::Finished { at },
+                Some(why) => Progress::Undone { at, why },
             },
-            admin_id: self.admin_user_id.map(AdminId),
-            state: self.state,
-            generation: self.generation,
-            token_epoch: self.token_epoch,
-            created_at: self.created_at.to_time_0_3(),
-            updated_at: self.updated_at.to_time_0_3(),
-            name_since: self.name_since.unwrap_or(self.created_at).to_time_0_3(),
-            old_names: self.old_names.iter().map(OldNameDocument::to_old_name).collect(),
-            deletion: self.deletion.as_ref().map(DeletionDocument::to_deletion),
-        }
-    }
-
-    /// A change of the organization, in progress or over.
-    #[must_use]
-    pub fn find_change(&self, history: &OrgHistory, id: ChangeId) -> Option<Change> {
-        let running = self.change.as_ref().filter(|change| change.id == id.0).map(ChangeDocument::to_change);
-        running.or_else(|| history.history.iter().find(|entry| entry.id == id.0).map(HistoryDocument::to_change))
-    }
-}
-
-impl OldNameDocument {
-    fn to_old_name(&self) -> OldName {
-        OldName {
-            name: self.organization_name.clone(),
-            slug: Slug::from_stored(&self.slug),
-            since: self.since.to_time_0_3(),
-            given_up_at: self.given_up_at.to_time_0_3(),
-            until: self.until.to_time_0_3(),
-            uses: self.uses,
-            last_used_at: self.last_used_at.map(DateTime::to_time_0_3),
-        }
-    }
-}
-
-impl DeletionDocument {
-    fn to_deletion(&self) -> Deletion {
-        Deletion {
-            name: self.organization_name.clone(),
-            slug: Slug::from_stored(&self.slug),
-            until: self.until.to_time_0_3(),
         }
     }
 }
 
 impl ChangeDocument {
-    fn to_change(&self) -> Change {
-        Change {
-            id: ChangeId(self.id),
+    /// The change as somebody who watches it sees it, if it is the one of this id.
+    pub(super) fn find(&self, id: ChangeId) -> Option<Change> {
+        (self.id == id).then(|| Change {
+            id,
             kind: self.kind,
             started_at: self.started_at.to_time_0_3(),
             attempts: self.fence,
             credential_version: self.credentials.as_ref().map(|change| change.after.credential_version),
             progress: Progress::Running { step: self.step.clone() },
+        })
+    }
+}
+
+impl From<ChangeDocument> for PlannedChange {
+    fn from(stored: ChangeDocument) -> Self {
+        let titles = stored.from.zip(stored.to).map(|(from, to)| Titles { from: from.into(), to: to.into() });
+        Self {
+            id: stored.id,
+            kind: stored.kind,
+            titles,
+            credentials: stored.credentials.map(CredentialsChange::from),
+            keep_old_name_days: stored.keep_old_name_days,
+            grace_days: stored.grace_days,
         }
     }
 }
 
-impl HistoryDocument {
-    fn to_change(&self) -> Change {
-        let at = self.finished_at.to_time_0_3();
-        Change {
-            id: ChangeId(self.id),
-            kind: self.kind,
-            started_at: self.started_at.to_time_0_3(),
-            attempts: self.attempts,
-            credential_version: self.credential_version,
-            progress: match &self.error {
-                None => Progress::Finished { at },
-                Some(why) => Progress::Undone { at, why: why.clone() },
-            },
+impl From<TitleDocument> for Title {
+    fn from(TitleDocument { organization_name: name, slug, collection_name }: TitleDocument) -> Self {
+        Self { name, slug, collection_name }
+    }
+}
+
+impl From<CredentialsChangeDocument> for CredentialsChange {
+    fn from(CredentialsChangeDocument { admin_id, from_version, after }: CredentialsChangeDocument) -> Self {
+        let CredentialsDocument { email, password_hash, credential_version: version } = after;
+        let (email, password_hash) = (Email::from_stored(&email), PasswordHash::new(password_hash));
+        Self { admin_id, from_version, after: Credentials { email, password_hash, version } }
+    }
+}
+
+impl From<AdminDocument> for Admin {
+    fn from(stored: AdminDocument) -> Self {
+        Self {
+            id: stored.id,
+            org_id: stored.organization_id,
+            email: Email::from_stored(&stored.email),
+            password_hash: PasswordHash::new(stored.password_hash),
+            role: stored.role,
+            credential_version: stored.credential_version,
         }
     }
 }
@@ -362,39 +295,74 @@ fn long_ago() -> DateTime {
     DateTime::from_millis(0)
 }
 
-impl From<&Org> for NameDocument {
-    fn from(org: &Org) -> Self {
-        Self {
-            organization_name: org.name.clone(),
-            slug: org.slug.as_str().to_owned(),
-            collection_name: org.collection_name.clone(),
-        }
+/// A new organization as it is recorded.
+pub(super) fn new_org(org: &Org) -> Document {
+    let Connection { db_name, collection_name, extra } = &org.connection;
+    let connection = doc! { "db_name": db_name, "collection_name": collection_name, "extra": extra };
+    let mut document = doc! { "_id": org.id.0, "names": [org.slug.as_str()], "connection": connection };
+    document.extend(title(&org.title()));
+    document.extend(doc! {
+        "admin_user_id": org.admin_id.map(|AdminId(id)| id),
+        "state": org.state.name(),
+        "generation": org.generation,
+        "token_epoch": org.token_epoch,
+        "created_at": date(org.created_at),
+        "updated_at": date(org.updated_at),
+    });
+    document
+}
+
+/// A new admin as it is recorded.
+pub(super) fn new_admin(admin: &Admin, now: OffsetDateTime) -> Document {
+    doc! {
+        "_id": admin.id.0,
+        "organization_id": admin.org_id.0,
+        "email": admin.email.as_str(),
+        "password_hash": admin.password_hash.expose(),
+        "credential_version": admin.credential_version,
+        "emails": [admin.email.as_str()],
+        "change_generation": 0_i64,
+        "role": &admin.role,
+        "created_at": date(now),
+        "updated_at": date(now),
     }
 }
 
-impl AdminDocument {
-    /// The domain's view of the document.
-    #[must_use]
-    pub fn to_admin(&self) -> Admin {
-        Admin {
-            id: AdminId(self.id),
-            org_id: OrgId(self.organization_id),
-            email: Email::from_stored(&self.email),
-            password_hash: PasswordHash::new(self.password_hash.clone()),
-            role: self.role.clone(),
-            credential_version: self.credential_version,
-        }
+/// A change as it is recorded, for its first holder, but for its times.
+pub(super) fn new_change(plan: &PlannedChange, holder: &str) -> Document {
+    let mut document = doc! {
+        "id": plan.id.0,
+        "kind": plan.kind.name(),
+        "holder": holder,
+        "fence": 1_i64,
+        "step": "begin",
+        "is_uncertain": false,
+        "keep_old_name_days": i64::from(plan.keep_old_name_days),
+    };
+    document.extend(plan.grace_days.map(|days| ("grace_days".to_owned(), Bson::from(i64::from(days)))));
+    if let Some(Titles { from, to }) = &plan.titles {
+        document.extend(doc! { "from": title(from), "to": title(to) });
     }
+    if let Some(CredentialsChange { admin_id, from_version, after }) = &plan.credentials {
+        let credentials = doc! { "admin_id": admin_id.0, "from_version": from_version, "after": credentials(after) };
+        document.insert("credentials", credentials);
+    }
+    document
 }
 
-impl From<&Admin> for CredentialsDocument {
-    fn from(admin: &Admin) -> Self {
-        Self {
-            email: admin.email.as_str().to_owned(),
-            password_hash: admin.password_hash.expose().to_owned(),
-            credential_version: admin.credential_version,
-        }
-    }
+/// The fields that say what an organization is called.
+pub(super) fn title(Title { name, slug, collection_name }: &Title) -> Document {
+    doc! { "organization_name": name, "slug": slug.as_str(), "collection_name": collection_name }
+}
+
+/// The fields of an admin that a change of credentials sets.
+pub(super) fn credentials(Credentials { email, password_hash, version }: &Credentials) -> Document {
+    doc! { "email": email.as_str(), "password_hash": password_hash.expose(), "credential_version": version }
+}
+
+/// A time as it is stored.
+pub(super) fn date(time: OffsetDateTime) -> DateTime {
+    DateTime::from_time_0_3(time)
 }
 
 /// Decodes a stored document; one that cannot be read is an error that names it, and never skipped.
@@ -428,5 +396,34 @@ pub(crate) fn id_text(id: &Bson) -> String {
     match id {
         Bson::ObjectId(id) => id.to_hex(),
         other => format!("({:?})", other.element_type()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::OrgName;
+
+    #[test]
+    fn what_is_recorded_reads_as_what_it_was_made_from() {
+        let (id, now) = (AdminId::generate(), OffsetDateTime::UNIX_EPOCH);
+        let (name, email) = (OrgName::parse("Acme  Inc").expect("a name"), Email::from_stored("a@example.com"));
+        let org = Org::provisional(OrgId::generate(), Title::of(&name), "db", id, now);
+        let after = Credentials { email, password_hash: PasswordHash::new("$2b$".to_owned()), version: 2 };
+        let plan = PlannedChange {
+            credentials: Some(CredentialsChange { admin_id: id, from_version: 1, after }),
+            keep_old_name_days: 3,
+            grace_days: Some(4),
+            ..PlannedChange::moving(ChangeId::generate(), ChangeKind::Delete, org.title(), org.deleted_title())
+        };
+        let mut recorded = new_change(&plan, "holder");
+        recorded.insert("lease_until", date(now));
+        let mut document = new_org(&org);
+        document.insert("change", recorded);
+        let mut stored: OrgDocument = decode(ORGANIZATIONS, document).expect("readable");
+        let change = stored.change.take().map(PlannedChange::from).expect("a change");
+        assert_eq!(format!("{change:?}"), format!("{plan:?}"));
+        assert_eq!(change.credentials.expect("there").after.password_hash.expose(), "$2b$");
+        assert_eq!(Org::from(stored), org);
     }
 }

@@ -74,9 +74,9 @@ pub enum RepoError {
         /// The code and its name.
         summary: String,
     },
-    /// The change was taken over or finished by another server; this one must stop.
-    #[error("the change was taken over by another server")]
-    TakenOver,
+    /// Another server goes on with the work, or ended it; this one must stop.
+    #[error("the lease is lost")]
+    LeaseLost,
     /// MongoDB gave no answer, or not the one to this command.
     #[error("MongoDB gave no answer ({summary})")]
     Unanswered {
@@ -171,7 +171,7 @@ impl RepoError {
             Self::Unanswered { effect, .. } | Self::QueryEnded { effect, .. } => (*effect, true),
             Self::BatchBroken { .. } => (Effect::Unknown, true),
             // This attempt did nothing, but its change goes on elsewhere.
-            Self::TakenOver => (Effect::Unknown, false),
+            Self::LeaseLost => (Effect::Unknown, false),
             Self::Unreachable { .. } | Self::CollectionBusy { .. } | Self::GivenUp { .. } => (Effect::Nothing, true),
             Self::Duplicate { .. }
             | Self::CollectionMismatch { .. }

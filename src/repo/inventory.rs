@@ -4,15 +4,16 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bson::{Bson, DateTime, Document, doc, oid::ObjectId};
+use bson::{Bson, Document, doc, oid::ObjectId};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::command::{millis, run};
 use super::documents::{ADMINS, AdminDocument, ORGANIZATIONS, OrgDocument, decode, id_text};
 use super::error::RepoError;
-use super::tenants::{CollectionInfo, TenantRepo};
-use super::{Database, indexes};
-use crate::domain::{OrgId, Slug};
+use super::tenants::{Catalog, TenantRepo};
+use super::{Database, all, indexes};
+use crate::domain::{AdminId, ChangeId, Org, OrgId, PlannedChange, Slug};
 
 /// How long one of these reads may take: each goes over a whole collection.
 const SURVEY_MAX_TIME: Duration = Duration::from_mins(1);
@@ -24,8 +25,8 @@ pub struct OrgRecord {
     pub id: String,
     /// Its `_id`, when it is one.
     pub org_id: Option<OrgId>,
-    /// What it holds, without its history; or what is wrong with it.
-    pub document: Result<OrgDocument, String>,
+    /// What it holds; or what is wrong with it.
+    pub content: Result<OrgContent, String>,
     /// Every name that it has or claims.
     pub names: BTreeSet<String>,
     /// Every collection that it may mean.
@@ -34,36 +35,106 @@ pub struct OrgRecord {
     pub collection_uuid: Option<Uuid>,
 }
 
+/// What a readable record of an organization holds, but for its history.
+#[derive(Debug)]
+pub struct OrgContent {
+    /// The organization.
+    pub org: Org,
+    /// Every slug that the record keeps from others.
+    pub names: Vec<String>,
+    /// The names that cool down, and until when.
+    pub cooling: Vec<(Slug, OffsetDateTime)>,
+    /// The change that it records.
+    pub change: Option<RunningChange>,
+}
+
+/// A change that is not over.
+#[derive(Debug)]
+pub struct RunningChange {
+    /// What it is to do.
+    pub plan: PlannedChange,
+    /// How many servers have worked on it.
+    pub attempts: i64,
+    /// The step that was begun last.
+    pub step: String,
+    /// When it was recorded.
+    pub started_at: OffsetDateTime,
+    /// Until when nobody else may go on with it.
+    pub lease_until: OffsetDateTime,
+}
+
+/// What a readable record of an admin holds, as far as somebody may see it who does not log in.
+#[derive(Debug, Clone)]
+pub struct AdminContent {
+    /// Its identity.
+    pub id: AdminId,
+    /// Which password it has.
+    pub credential_version: i64,
+    /// The change that claims it.
+    pub claimed_by: Option<ChangeId>,
+    /// The organization's generation at the last change that claimed or was given up.
+    pub change_generation: i64,
+    /// Whether it keeps more or other addresses from others than its own.
+    pub claims_emails: bool,
+}
+
+impl OrgContent {
+    /// Whether the organization is at rest and records no change either. One in which the two contradict each other is a
+    /// finding by itself, and nothing else is concluded from it.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.org.state.is_at_rest() && self.change.is_none()
+    }
+}
+
+impl OrgRecord {
+    /// The organization, if it can be read and is settled.
+    #[must_use]
+    pub fn settled(&self) -> Option<&Org> {
+        self.content.as_ref().ok().filter(|content| content.is_settled()).map(|content| &content.org)
+    }
+}
+
+impl From<OrgDocument> for OrgContent {
+    fn from(mut stored: OrgDocument) -> Self {
+        let names = std::mem::take(&mut stored.names);
+        let cooling = std::mem::take(&mut stored.cooling);
+        let change = stored.change.take().map(|mut change| RunningChange {
+            attempts: change.fence,
+            step: std::mem::take(&mut change.step),
+            started_at: change.started_at.to_time_0_3(),
+            lease_until: change.lease_until.to_time_0_3(),
+            plan: change.into(),
+        });
+        let cooling = cooling.into_iter().map(|name| (name.slug, name.until.to_time_0_3())).collect();
+        Self { names, cooling, change, org: stored.into() }
+    }
+}
+
+impl From<AdminDocument> for AdminContent {
+    fn from(stored: AdminDocument) -> Self {
+        Self {
+            id: stored.id,
+            credential_version: stored.credential_version,
+            claimed_by: stored.claimed_by,
+            change_generation: stored.change_generation,
+            claims_emails: stored.emails != [stored.email],
+        }
+    }
+}
+
 /// A record of `admins`. Has no `Debug`, because it holds personal data.
 pub struct AdminRecord {
     /// Its `_id`, for people.
     pub id: String,
     /// Its `_id`, when it is one.
-    pub admin_id: Option<ObjectId>,
+    pub admin_id: Option<AdminId>,
     /// The organization that it names.
     pub org_id: Option<OrgId>,
-    /// What it holds, with the word `string` for its hash; or what is wrong with it.
-    pub document: Result<AdminDocument, String>,
+    /// What it holds; or what is wrong with it.
+    pub content: Result<AdminContent, String>,
     /// Every address that it has or claims. Personal data: compared, never shown.
     pub emails: BTreeSet<String>,
-}
-
-/// The database's collections.
-#[derive(Debug, Default)]
-pub struct Catalog {
-    /// The name of everything that there is, views included.
-    pub names: BTreeSet<String>,
-    /// The collections.
-    pub collections: Vec<CatalogEntry>,
-}
-
-/// A collection.
-#[derive(Debug, Clone)]
-pub struct CatalogEntry {
-    /// Where it is, what it is, and whose it says it is.
-    pub info: CollectionInfo,
-    /// Whether it has a validator, be that a tag alone.
-    pub is_validated: bool,
 }
 
 /// How many files MongoDB needs for this database, and how many it may open.
@@ -87,9 +158,9 @@ impl InventoryRepo {
     }
 
     /// The time by the database's clock.
-    pub async fn now(&self) -> Result<DateTime, RepoError> {
+    pub async fn now(&self) -> Result<OffsetDateTime, RepoError> {
         let hello = run(&self.database, doc! { "hello": 1 }).await.map_err(RepoError::of_read)?;
-        let time = hello.get_datetime("localTime").copied();
+        let time = hello.get_datetime("localTime").map(|time| time.to_time_0_3());
         time.map_err(|_absent| RepoError::Refused { summary: "hello without a time".to_owned() })
     }
 
@@ -109,7 +180,7 @@ impl InventoryRepo {
 
     /// All collections.
     pub async fn catalog(&self) -> Result<Catalog, RepoError> {
-        TenantRepo::new(&self.database).entire_catalog().await
+        TenantRepo::new(&self.database).catalog().await
     }
 
     /// The indexes that are not there, as `collection.name`.
@@ -136,12 +207,7 @@ impl InventoryRepo {
 
     async fn read(&self, collection: &str, stage: Document) -> Result<Vec<Document>, RepoError> {
         let records = self.database.collection::<Document>(collection);
-        let mut cursor = records.aggregate([stage]).max_time(SURVEY_MAX_TIME).await.map_err(RepoError::of_read)?;
-        let mut read = Vec::new();
-        while cursor.advance().await.map_err(RepoError::of_read)? {
-            read.push(cursor.deserialize_current()?);
-        }
-        Ok(read)
+        all(records.aggregate([stage]).with_type::<Document>().max_time(SURVEY_MAX_TIME)).await
     }
 }
 
@@ -159,7 +225,7 @@ fn org_record(document: Document) -> OrgRecord {
         names: texts(&document, "names").chain(text(&document, "slug")).collect(),
         collection_names,
         collection_uuid: uuid_of(&document),
-        document: decode(ORGANIZATIONS, document).map_err(reason),
+        content: decode::<OrgDocument>(ORGANIZATIONS, document).map(OrgContent::from).map_err(reason),
     }
 }
 
@@ -173,10 +239,10 @@ fn admin_record(mut document: Document) -> AdminRecord {
     let (admin_id, id) = id_of(&document);
     AdminRecord {
         id,
-        admin_id,
+        admin_id: admin_id.map(AdminId),
         org_id: document.get_object_id("organization_id").ok().map(OrgId),
         emails: texts(&document, "emails").chain(text(&document, "email")).collect(),
-        document: has_hash.and_then(|()| decode(ADMINS, document).map_err(reason)),
+        content: has_hash.and_then(|()| Ok(decode::<AdminDocument>(ADMINS, document).map_err(reason)?.into())),
     }
 }
 
@@ -257,13 +323,13 @@ mod tests {
         assert_eq!(record.names, ["a".to_owned(), "b".to_owned()].into());
         assert_eq!(record.collection_names, ["org_c".to_owned()].into());
         assert_eq!(record.collection_uuid, Some(uuid.to_uuid_1()));
-        assert!(record.document.is_err());
+        assert!(record.content.is_err());
 
         let original = org_record(doc! { "_id": "a@example.com", "organization_name": "Acme  Inc" });
         assert_eq!((original.id.as_str(), original.org_id), ("(String)", None), "an _id may be anything");
         assert_eq!(original.collection_names, ["org_acme_inc".to_owned()].into());
 
         let admin = admin_record(doc! { "_id": id, "organization_id": id, "password_hash": "missing" });
-        assert_eq!(admin.document.err().as_deref(), Some("password_hash is missing"));
+        assert_eq!(admin.content.err().as_deref(), Some("password_hash is missing"));
     }
 }

@@ -3,16 +3,18 @@
 //! Every step of a change is one conditional update of one document, with the change's id and fence in its filter,
 //! so that a holder who was overtaken changes nothing. Leases go by the database's clock (`$$NOW`).
 
-use bson::{Bson, DateTime, Document, doc, oid::ObjectId};
+use bson::{Document, doc};
+use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::command::millis;
-use super::documents::{ChangeDocument, NameDocument, ORGANIZATIONS, OrgDocument, decode};
-use super::error::RepoError;
+use super::documents::{ORGANIZATIONS, OrgDocument, date, decode, new_change, new_org, title};
+use super::error::{RepoError, bson_uuid};
 use super::names::{cooled, kept, live, unless_empty, without};
 use super::orgs::OrgRepo;
 use super::{exactly_one, names};
 use crate::domain::change::HISTORY_AGE;
-use crate::domain::{ChangeKind, Org, OrgId, OrgState, Slug};
+use crate::domain::{ChangeId, ChangeKind, Course, Org, OrgId, OrgState, PlannedChange, Title, Titles};
 
 /// How many changes that are over are kept for an organization.
 const HISTORY_MAX: i32 = 100;
@@ -23,34 +25,11 @@ pub struct ChangeRef {
     /// The organization.
     pub org_id: OrgId,
     /// The change.
-    pub change_id: ObjectId,
+    pub change_id: ChangeId,
     /// The holder's fencing token.
     pub fence: i64,
     /// The organization's generation while it is being changed; a later change has a higher one.
     pub generation: i64,
-}
-
-impl ChangeRef {
-    /// The right to the change that a document holds, for whom its present fence belongs to.
-    #[must_use]
-    pub fn of(org: &OrgDocument, change: &ChangeDocument) -> Self {
-        Self { org_id: OrgId(org.id), change_id: change.id, fence: change.fence, generation: org.generation }
-    }
-}
-
-/// In which state an organization must be for a change to begin, in which it is meanwhile, and in which it is after it was
-/// moved.
-fn states(change: &ChangeDocument) -> (OrgState, OrgState, OrgState) {
-    use OrgState::{Active, Deleted, Deleting, Provisioning, Renaming, Restoring};
-    let is_put_away = || change.to.as_ref().is_some_and(|to| Slug::from_stored(&to.slug).is_of_deleted());
-    match change.kind {
-        ChangeKind::Create => (Provisioning, Provisioning, Active),
-        ChangeKind::Repair if is_put_away() => (Deleted, Restoring, Deleted),
-        ChangeKind::Rename | ChangeKind::Repair => (Active, Renaming, Active),
-        ChangeKind::Delete => (Active, Deleting, Deleted),
-        ChangeKind::Restore => (Deleted, Restoring, Active),
-        ChangeKind::Purge => (Deleted, Deleting, Deleted),
-    }
 }
 
 impl OrgRepo {
@@ -58,16 +37,18 @@ impl OrgRepo {
     ///
     /// # Errors
     /// [`RepoError::Duplicate`] when the name or the collection belongs to another organization.
-    pub async fn insert_provisioning(&self, document: &OrgDocument) -> Result<ChangeRef, RepoError> {
-        let Some(change) = &document.change else {
-            return Err(RepoError::Refused { summary: "a new organization needs its change".to_owned() });
-        };
-        let at = ChangeRef::of(document, change);
+    pub async fn insert_provisioning(
+        &self,
+        org: &Org,
+        change: &PlannedChange,
+        holder: &str,
+    ) -> Result<ChangeRef, RepoError> {
         // An upsert of a pipeline rather than an insert, because only a pipeline can ask the database's clock.
-        let whole = doc! { "$mergeObjects": [{ "$literal": encode(document)? }, { "change": self.recorded(change)? }] };
+        let whole =
+            doc! { "$mergeObjects": [{ "$literal": new_org(org) }, { "change": self.recorded(change, holder) }] };
         let pipeline = vec![doc! { "$replaceWith": whole }];
-        self.collection.update_one(doc! { "_id": document.id }, pipeline).upsert(true).await?;
-        Ok(at)
+        self.collection.update_one(doc! { "_id": org.id.0 }, pipeline).upsert(true).await?;
+        Ok(ChangeRef { org_id: org.id, change_id: change.id, fence: 1, generation: org.generation })
     }
 
     /// Begins a change of an organization that is at rest and still of the generation that the caller read; claims the
@@ -76,13 +57,13 @@ impl OrgRepo {
     ///
     /// # Errors
     /// [`RepoError::Duplicate`] when the claimed name belongs to another organization.
-    pub async fn begin(&self, org: &Org, change: &ChangeDocument) -> Result<Option<ChangeRef>, RepoError> {
-        let (from, to, _) = states(change);
-        let mut filter = doc! { "_id": org.id.0, "state": encode_state(from)?, "generation": org.generation };
+    pub async fn begin(&self, org: &Org, change: &PlannedChange, holder: &str) -> Result<Option<ChangeRef>, RepoError> {
+        let Course { from: Some(from), meanwhile, .. } = change.course() else { return Ok(None) };
+        let mut filter = doc! { "_id": org.id.0, "state": from.name(), "generation": org.generation };
         let mut conditions = Vec::new();
-        if let Some(name) = change.to.as_ref().filter(|name| name.slug != org.slug.as_str()) {
+        if let Some(Titles { to, .. }) = change.titles.as_ref().filter(|titles| titles.to.slug != org.slug) {
             let cooling = names::slugs(&live("$cooling").into());
-            conditions.push(doc! { "$not": [{ "$in": [{ "$literal": &name.slug }, cooling] }] });
+            conditions.push(doc! { "$not": [{ "$in": [{ "$literal": to.slug.as_str() }, cooling] }] });
         }
         match change.kind {
             ChangeKind::Restore => conditions.push(doc! { "$gt": ["$deletion.until", "$$NOW"] }),
@@ -97,9 +78,9 @@ impl OrgRepo {
             filter.insert("$expr", doc! { "$and": conditions });
         }
         let set = doc! {
-            "state": encode_state(to)?,
+            "state": meanwhile.name(),
             "generation": { "$add": ["$generation", 1_i64] },
-            "change": self.recorded(change)?,
+            "change": self.recorded(change, holder),
             "old_names": unless_empty(live("$old_names")),
             "cooling": unless_empty(live("$cooling")),
         };
@@ -107,14 +88,19 @@ impl OrgRepo {
         Ok((result.matched_count == 1).then_some(ChangeRef {
             org_id: org.id,
             change_id: change.id,
-            fence: change.fence,
+            fence: 1,
             generation: org.generation + 1,
         }))
     }
 
-    /// Takes over a change whose lease ran out: raises its fence, so that its former holder can do nothing more.
-    /// `None` when somebody else was faster or it is finished.
-    pub async fn take_over(&self, id: OrgId, holder: &str) -> Result<Option<OrgDocument>, RepoError> {
+    /// The changes that nobody works on any more: their lease ran out.
+    pub async fn find_abandoned(&self) -> Result<Vec<OrgId>, RepoError> {
+        self.find_ids(abandoned()).await
+    }
+
+    /// Takes on a change whose lease ran out: raises its fence, so that its former holder can do nothing more.
+    /// `None` when another server was faster, or it is over.
+    pub async fn resume(&self, id: OrgId, holder: &str) -> Result<Option<(ChangeRef, Org, PlannedChange)>, RepoError> {
         let mut filter = abandoned();
         filter.insert("_id", id.0);
         let set = doc! {
@@ -127,7 +113,14 @@ impl OrgRepo {
             .find_one_and_update(filter, vec![doc! { "$set": set }])
             .return_document(mongodb::options::ReturnDocument::After)
             .await?;
-        result.map(|document| decode(ORGANIZATIONS, document)).transpose()
+        let Some(found) = result else { return Ok(None) };
+        let mut stored: OrgDocument = decode(ORGANIZATIONS, found)?;
+        let resumed = stored.change.take().map(|change| {
+            let (fence, org, change) = (change.fence, Org::from(stored), PlannedChange::from(change));
+            let at = ChangeRef { org_id: org.id, change_id: change.id, fence, generation: org.generation };
+            (at, org, change)
+        });
+        Ok(resumed)
     }
 
     /// Renews the right to go on with a change, and notes the step that it is for. Comes immediately before every
@@ -145,26 +138,30 @@ impl OrgRepo {
     }
 
     /// Records which collection was made for an organization.
-    pub async fn record_collection(&self, at: ChangeRef, uuid: bson::Uuid) -> Result<(), RepoError> {
-        let record = vec![doc! { "$set": { "collection_uuid": { "$literal": uuid } } }];
-        self.step(in_state(at, OrgState::Provisioning)?, record).await
+    pub async fn record_collection(&self, at: ChangeRef, uuid: Uuid) -> Result<(), RepoError> {
+        let record = vec![doc! { "$set": { "collection_uuid": { "$literal": bson_uuid(uuid) } } }];
+        self.step(in_state(at, OrgState::Provisioning), record).await
     }
 
     /// Finishes the creation of an organization: from here on it exists.
     pub async fn activate(&self, at: ChangeRef) -> Result<(), RepoError> {
-        let mut set = over(OrgState::Active, None)?;
+        let mut set = over(OrgState::Active, None);
         set.insert("name_since", "$$NOW");
-        self.step(in_state(at, OrgState::Provisioning)?, vec![doc! { "$set": set }, without_change()]).await
+        self.step(in_state(at, OrgState::Provisioning), vec![doc! { "$set": set }, without_change()]).await
     }
 
     /// Finishes a change that moved the organization's collection, or only its name's spelling: what it is called now
     /// counts, and what it was called is kept, cools down or is free.
-    pub async fn finish_move(&self, at: ChangeRef, change: &ChangeDocument, now: DateTime) -> Result<(), RepoError> {
-        let (from, to) = moved(change)?;
-        let (_, meanwhile, after) = states(change);
-        let mut set = over(after, None)?;
+    pub async fn finish_move(
+        &self,
+        at: ChangeRef,
+        change: &PlannedChange,
+        now: OffsetDateTime,
+    ) -> Result<(), RepoError> {
+        let (Titles { from, to }, (_, meanwhile, done)) = moved(change)?;
+        let mut set = over(done, None);
         set.extend(named(to));
-        set.insert("updated_at", now);
+        set.insert("updated_at", date(now));
         if from.slug != to.slug {
             set.insert("name_since", "$$NOW");
             set.insert("cooling", unless_empty(cooled(self.timings.cooling, &from.slug, Some(&to.slug))));
@@ -179,10 +176,11 @@ impl OrgRepo {
         let mut gone = vec!["change"];
         match change.kind {
             ChangeKind::Delete => {
-                let until = doc! { "$add": ["$$NOW", change.grace_days.unwrap_or_default() * names::DAY_MS] };
+                let grace = i64::from(change.grace_days.unwrap_or_default()) * names::DAY_MS;
+                let until = doc! { "$add": ["$$NOW", grace] };
                 let literal = |text: &str| doc! { "$literal": text };
-                let name = literal(&from.organization_name);
-                let deletion = doc! { "organization_name": name, "slug": literal(&from.slug), "until": until };
+                let (name, slug) = (literal(&from.name), literal(from.slug.as_str()));
+                let deletion = doc! { "organization_name": name, "slug": slug, "until": until };
                 set.insert("deletion", deletion);
             }
             ChangeKind::Restore => {
@@ -192,31 +190,31 @@ impl OrgRepo {
             ChangeKind::Create | ChangeKind::Rename | ChangeKind::Purge | ChangeKind::Repair => {}
         }
         let pipeline = vec![doc! { "$set": set }, doc! { "$unset": gone }, names::claimed()];
-        self.step(in_state(at, meanwhile)?, pipeline).await
+        self.step(in_state(at, meanwhile), pipeline).await
     }
 
     /// Gives a change up that moved nothing: everything is as it was before it began, and the claimed name is free, or
     /// cools down when somebody could still move the collection there. `why` is what whoever watches the change is told.
-    pub async fn undo_move(&self, at: ChangeRef, change: &ChangeDocument, why: &str) -> Result<(), RepoError> {
-        let (from, to) = moved(change)?;
-        let (before, meanwhile, _) = states(change);
-        let mut set = over(before, Some(why))?;
+    pub async fn undo_move(&self, at: ChangeRef, change: &PlannedChange, why: &str) -> Result<(), RepoError> {
+        let (Titles { from, to }, (before, meanwhile, _)) = moved(change)?;
+        let mut set = over(before, Some(why));
         if from.slug != to.slug {
             set.insert("cooling", unless_empty(cooled(self.timings.cooling, &to.slug, None)));
         }
         let pipeline = vec![doc! { "$set": set }, without_change(), names::claimed()];
-        self.step(in_state(at, meanwhile)?, pipeline).await
+        self.step(in_state(at, meanwhile), pipeline).await
     }
 
     /// Turns a creation into its removal; from here on it can only go.
     pub async fn mark_deleting(&self, at: ChangeRef) -> Result<(), RepoError> {
-        let mark = vec![doc! { "$set": { "state": "deleting", "change.lease_until": self.lease_end() } }];
+        let mark =
+            vec![doc! { "$set": { "state": OrgState::Deleting.name(), "change.lease_until": self.lease_end() } }];
         self.step(filter_of(at), mark).await
     }
 
     /// Removes an organization that is being deleted; the last step, which frees its name.
     pub async fn remove(&self, at: ChangeRef) -> Result<(), RepoError> {
-        let result = self.collection.delete_one(in_state(at, OrgState::Deleting)?).await?;
+        let result = self.collection.delete_one(in_state(at, OrgState::Deleting)).await?;
         exactly_one(result.deleted_count)
     }
 
@@ -225,10 +223,11 @@ impl OrgRepo {
         doc! { "$add": ["$$NOW", millis(self.timings.lease)] }
     }
 
-    /// A change as it is recorded: its lease and its beginning by the database's clock.
-    fn recorded(&self, change: &ChangeDocument) -> Result<Document, RepoError> {
+    /// A change as it is recorded: its lease and its beginning by the database's clock. The rest stands inside `$literal`, as
+    /// everything in a pipeline must that could begin with `$`, which every bcrypt hash does: it would name a field.
+    fn recorded(&self, change: &PlannedChange, holder: &str) -> Document {
         let times = doc! { "lease_until": self.lease_end(), "started_at": "$$NOW" };
-        Ok(doc! { "$mergeObjects": [{ "$literal": encode(change)? }, times] })
+        doc! { "$mergeObjects": [{ "$literal": new_change(change, holder) }, times] }
     }
 
     fn renewed(&self, step: &str) -> Document {
@@ -242,22 +241,29 @@ impl OrgRepo {
 }
 
 /// Changes whose lease ran out. A document without a lease is not one of them: a missing date would count as past.
-pub(super) fn abandoned() -> Document {
+fn abandoned() -> Document {
+    let under_way: Vec<_> =
+        OrgState::ALL.iter().filter(|state| !state.is_at_rest()).map(|state| state.name()).collect();
     doc! {
-        "state": { "$in": ["provisioning", "renaming", "deleting", "restoring"] },
+        "state": { "$in": under_way },
         "change.lease_until": { "$type": "date" },
         "$expr": { "$lt": ["$change.lease_until", "$$NOW"] },
     }
 }
 
-/// The names before and after a change that has both.
-fn moved(change: &ChangeDocument) -> Result<(&NameDocument, &NameDocument), RepoError> {
-    let names = change.from.as_ref().zip(change.to.as_ref());
-    names.ok_or_else(|| RepoError::Refused { summary: "a change without its names".to_owned() })
+/// The names before and after a change that has both, and the states in which it begins, goes on and ends.
+fn moved(change: &PlannedChange) -> Result<(&Titles, (OrgState, OrgState, OrgState)), RepoError> {
+    let Course { from, meanwhile, done } = change.course();
+    let states = from.zip(done).map(|(from, done)| (from, meanwhile, done));
+    change
+        .titles
+        .as_ref()
+        .zip(states)
+        .ok_or_else(|| RepoError::Refused { summary: "a change without its names".to_owned() })
 }
 
 /// What is set by the end of every change: the state after it, and what is remembered of it.
-fn over(state: OrgState, error: Option<&str>) -> Result<Document, RepoError> {
+fn over(state: OrgState, error: Option<&str>) -> Document {
     let mut entry = doc! {
         "id": "$change.id",
         "kind": "$change.kind",
@@ -274,11 +280,7 @@ fn over(state: OrgState, error: Option<&str>) -> Result<Document, RepoError> {
     let young = doc! { "$gt": ["$$this.finished_at", { "$subtract": ["$$NOW", age] }] };
     let remembered = doc! { "$filter": { "input": { "$ifNull": ["$history", []] }, "cond": young } };
     let history = doc! { "$slice": [{ "$concatArrays": [remembered, [entry]] }, -HISTORY_MAX] };
-    Ok(doc! {
-        "state": encode_state(state)?,
-        "generation": { "$add": ["$generation", 1_i64] },
-        "history": history,
-    })
+    doc! { "state": state.name(), "generation": { "$add": ["$generation", 1_i64] }, "history": history }
 }
 
 fn without_change() -> Document {
@@ -286,36 +288,20 @@ fn without_change() -> Document {
 }
 
 /// The fields that say what an organization is called.
-fn named(to: &NameDocument) -> Document {
-    let literal = |text: &str| doc! { "$literal": text };
-    doc! {
-        "organization_name": literal(&to.organization_name),
-        "slug": literal(&to.slug),
-        "collection_name": literal(&to.collection_name),
-        "connection.collection_name": literal(&to.collection_name),
-    }
+fn named(to: &Title) -> Document {
+    let mut named: Document =
+        title(to).into_iter().map(|(field, text)| (field, doc! { "$literal": text }.into())).collect();
+    named.insert("connection.collection_name", doc! { "$literal": &to.collection_name });
+    named
 }
 
 /// The same, for a step that belongs to one state: one that arrives late, after the change went on, does nothing.
-fn in_state(at: ChangeRef, state: OrgState) -> Result<Document, RepoError> {
+fn in_state(at: ChangeRef, state: OrgState) -> Document {
     let mut filter = filter_of(at);
-    filter.insert("state", encode_state(state)?);
-    Ok(filter)
+    filter.insert("state", state.name());
+    filter
 }
 
 fn filter_of(at: ChangeRef) -> Document {
-    doc! { "_id": at.org_id.0, "change.id": at.change_id, "change.fence": at.fence }
-}
-
-/// A document as BSON. In a pipeline it must stand inside `$literal`, because a text that begins with `$` (every
-/// bcrypt hash does) would be read as the name of a field.
-fn encode<T: serde::Serialize>(value: &T) -> Result<Document, RepoError> {
-    bson::serialize_to_document(value)
-        .map_err(|_error| RepoError::Refused { summary: "a document could not be encoded".to_owned() })
-}
-
-/// A state as its documents have it.
-fn encode_state(state: OrgState) -> Result<Bson, RepoError> {
-    bson::serialize_to_bson(&state)
-        .map_err(|_error| RepoError::Refused { summary: "a state could not be encoded".to_owned() })
+    doc! { "_id": at.org_id.0, "change.id": at.change_id.0, "change.fence": at.fence }
 }

@@ -5,7 +5,7 @@
 pub mod admins;
 pub(crate) mod command;
 pub mod connect;
-pub mod documents;
+mod documents;
 pub mod error;
 pub mod idempotency;
 pub mod indexes;
@@ -13,16 +13,19 @@ pub mod inventory;
 pub mod journal;
 mod names;
 pub mod orgs;
+pub mod original;
 mod repairs;
 pub mod storage;
-pub mod takeover;
 pub mod tenant_data;
 pub mod tenants;
 
 use std::time::Duration;
 
 use bson::{Document, doc};
-use mongodb::Collection;
+use futures_util::TryStreamExt;
+use mongodb::error::Error as DriverError;
+use mongodb::{Collection, Cursor};
+use serde::de::DeserializeOwned;
 
 pub use admins::AdminRepo;
 pub use connect::{ConnectError, Databases, ping};
@@ -46,12 +49,20 @@ pub(crate) async fn exists(collection: &Collection<Document>, query: Document) -
     Ok(found.map_err(RepoError::of_read)?.is_some())
 }
 
+/// Everything that a query finds.
+pub(crate) async fn all<T>(query: impl IntoFuture<Output = Result<Cursor<T>, DriverError>>) -> Result<Vec<T>, RepoError>
+where
+    T: DeserializeOwned + Unpin + Send + Sync,
+{
+    query.await.map_err(RepoError::of_read)?.try_collect().await.map_err(RepoError::of_read)
+}
+
 /// What it means that a conditional write of one document matched so many.
 ///
 /// # Errors
-/// [`RepoError::TakenOver`] when it was none.
+/// [`RepoError::LeaseLost`] when it was none.
 pub(crate) fn exactly_one(matched: u64) -> Result<(), RepoError> {
-    if matched == 1 { Ok(()) } else { Err(RepoError::TakenOver) }
+    if matched == 1 { Ok(()) } else { Err(RepoError::LeaseLost) }
 }
 
 /// The repositories over one database.

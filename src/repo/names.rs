@@ -6,10 +6,9 @@ use std::time::Duration;
 use bson::{Bson, DateTime, Document, doc};
 
 use super::command::millis;
-use super::documents::NameDocument;
 use super::error::RepoError;
 use super::orgs::OrgRepo;
-use crate::domain::{OrgId, Slug};
+use crate::domain::{OrgId, Slug, Title};
 
 /// A day in milliseconds, in which MongoDB counts.
 pub(super) const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -33,7 +32,7 @@ impl OrgRepo {
     /// Gives an old name up before its time; false when the organization does not have it.
     pub async fn give_up_old_name(&self, id: OrgId, slug: &Slug) -> Result<bool, RepoError> {
         let filter = doc! { "_id": id.0, "old_names.slug": slug.as_str() };
-        let given_up = doc! { "$set": { "old_names": unless_empty(without(live("$old_names"), slug.as_str())) } };
+        let given_up = doc! { "$set": { "old_names": unless_empty(without(live("$old_names"), slug)) } };
         Ok(self.collection.update_one(filter, vec![given_up, claimed()]).await?.matched_count == 1)
     }
 
@@ -73,20 +72,20 @@ pub(super) fn live(field: &str) -> Document {
 }
 
 /// The entries of a list but for that of this slug.
-pub(super) fn without(list: impl Into<Bson>, slug: &str) -> Document {
-    let cond = doc! { "$ne": ["$$this.slug", { "$literal": slug }] };
+pub(super) fn without(list: impl Into<Bson>, slug: &Slug) -> Document {
+    let cond = doc! { "$ne": ["$$this.slug", { "$literal": slug.as_str() }] };
     doc! { "$filter": { "input": list.into(), "cond": cond } }
 }
 
 /// The old names after a rename that keeps the name that it gives up.
-pub(super) fn kept(from: &NameDocument, to: &str, days: i64) -> Document {
+pub(super) fn kept(from: &Title, to: &Slug, days: u16) -> Document {
     let literal = |text: &str| doc! { "$literal": text };
     let entry = doc! {
-        "organization_name": literal(&from.organization_name),
-        "slug": literal(&from.slug),
+        "organization_name": literal(&from.name),
+        "slug": literal(from.slug.as_str()),
         "since": { "$ifNull": ["$name_since", "$created_at"] },
         "given_up_at": "$$NOW",
-        "until": { "$add": ["$$NOW", days * DAY_MS] },
+        "until": { "$add": ["$$NOW", i64::from(days) * DAY_MS] },
         "uses": 0_i64,
         "last_used_at": Bson::Null,
     };
@@ -96,9 +95,9 @@ pub(super) fn kept(from: &NameDocument, to: &str, days: i64) -> Document {
 
 /// The names that cool down after a change of which a command may still be on its way: this one too, for so long. One that
 /// the organization got itself does not cool any more.
-pub(super) fn cooled(time: Duration, slug: &str, got: Option<&str>) -> Document {
+pub(super) fn cooled(time: Duration, slug: &Slug, got: Option<&Slug>) -> Document {
     let may_arrive = doc! { "$or": [{ "$gt": ["$change.fence", 1_i64] }, { "$eq": ["$change.is_uncertain", true] }] };
-    let entry = doc! { "slug": { "$literal": slug }, "until": { "$add": ["$$NOW", millis(time)] } };
+    let entry = doc! { "slug": { "$literal": slug.as_str() }, "until": { "$add": ["$$NOW", millis(time)] } };
     let still = match got {
         Some(got) => without(live("$cooling"), got),
         None => live("$cooling"),

@@ -10,9 +10,8 @@ use mongodb::options::ReadConcern;
 
 use super::documents::{ORGANIZATIONS, OrgDocument, OrgHistory, decode_raw};
 use super::error::{RepoError, bson_uuid};
-use super::journal::abandoned;
-use super::{Database, READ_MAX_TIME, exists};
-use crate::domain::{Change, ChangeId, Org, OrgId, Slug, TenantCollection};
+use super::{Database, READ_MAX_TIME, all, exists};
+use crate::domain::{Change, ChangeId, ChangeKind, Org, OrgId, OrgState, Slug, TenantCollection};
 use crate::timings::Timings;
 
 /// The organizations.
@@ -30,16 +29,11 @@ impl OrgRepo {
     /// The organization that this name belongs to, in whatever state and in whatever way: as its name, as an old one, or
     /// only claimed (see [`Org::found_by`]).
     pub async fn find_by_name(&self, slug: &Slug) -> Result<Option<Org>, RepoError> {
-        self.find_one(doc! { "names": slug.as_str() }).await.map(|found| found.map(|document| document.to_org()))
+        self.find_one(doc! { "names": slug.as_str() }).await
     }
 
     /// The organization of this id, in whatever state.
     pub async fn find(&self, id: OrgId) -> Result<Option<Org>, RepoError> {
-        self.find_document(id).await.map(|found| found.map(|document| document.to_org()))
-    }
-
-    /// The stored document of this id, with the journal of its change.
-    pub async fn find_document(&self, id: OrgId) -> Result<Option<OrgDocument>, RepoError> {
         self.find_one(doc! { "_id": id.0 }).await
     }
 
@@ -56,7 +50,8 @@ impl OrgRepo {
         let Some(found) = found else { return Ok(None) };
         let org: OrgDocument = decode_raw(ORGANIZATIONS, &found)?;
         let history: OrgHistory = decode_raw(ORGANIZATIONS, &found)?;
-        Ok(Some((org.to_org(), org.find_change(&history, id))))
+        let change = org.change.as_ref().and_then(|running| running.find(id)).or_else(|| history.find(id));
+        Ok(Some((org.into(), change)))
     }
 
     /// Whether an organization of this id exists, in whatever state.
@@ -107,35 +102,25 @@ impl OrgRepo {
         count.map_err(RepoError::of_read)
     }
 
-    /// The changes that nobody works on any more: their lease ran out.
-    pub async fn find_abandoned(&self) -> Result<Vec<OrgId>, RepoError> {
-        self.find_ids(abandoned()).await
-    }
-
     /// The deleted organizations that nobody can bring back any more.
     pub async fn find_purgeable(&self) -> Result<Vec<OrgId>, RepoError> {
         // A missing time would count as past.
         let is_over = doc! { "$lte": ["$deletion.until", "$$NOW"] };
-        self.find_ids(doc! { "state": "deleted", "deletion.until": { "$type": "date" }, "$expr": is_over }).await
+        let state = ChangeKind::Purge.course(false).from.map(OrgState::name);
+        self.find_ids(doc! { "state": state, "deletion.until": { "$type": "date" }, "$expr": is_over }).await
     }
 
-    async fn find_ids(&self, query: Document) -> Result<Vec<OrgId>, RepoError> {
+    pub(super) async fn find_ids(&self, query: Document) -> Result<Vec<OrgId>, RepoError> {
         let only_ids = doc! { "_id": 1 };
-        let cursor = self.collection.find(query).projection(only_ids).limit(100).max_time(READ_MAX_TIME).await;
-        let mut cursor = cursor.map_err(RepoError::of_read)?;
-        let mut ids = Vec::new();
-        while cursor.advance().await.map_err(RepoError::of_read)? {
-            if let Ok(id) = cursor.current().get_object_id("_id") {
-                ids.push(OrgId(id));
-            }
-        }
-        Ok(ids)
+        let query = self.collection.find(query).projection(only_ids).limit(100).max_time(READ_MAX_TIME);
+        Ok(all(query).await?.iter().filter_map(|found| found.get_object_id("_id").ok().map(OrgId)).collect())
     }
 
-    async fn find_one(&self, query: Document) -> Result<Option<OrgDocument>, RepoError> {
+    async fn find_one(&self, query: Document) -> Result<Option<Org>, RepoError> {
         // Whole: to leave something out costs MongoDB more than to send it.
         let raw = self.collection.clone_with_type::<RawDocumentBuf>();
         let found = raw.find_one(query).max_time(READ_MAX_TIME).await;
-        found.map_err(RepoError::of_read)?.map(|document| decode_raw(ORGANIZATIONS, &document)).transpose()
+        let Some(found) = found.map_err(RepoError::of_read)? else { return Ok(None) };
+        decode_raw::<OrgDocument>(ORGANIZATIONS, &found).map(|stored| Some(stored.into()))
     }
 }

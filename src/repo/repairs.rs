@@ -5,18 +5,18 @@ use bson::{Bson, Document, doc};
 use uuid::Uuid;
 
 use super::admins::AdminRepo;
-use super::documents::{AdminDocument, OrgDocument};
 use super::error::{RepoError, bson_uuid};
+use super::inventory::AdminContent;
 use super::names::claimed;
 use super::orgs::OrgRepo;
-use crate::domain::OrgState;
+use crate::domain::Org;
 
 impl OrgRepo {
     /// Records the collection of this UUID instead of the one that an organization recorded. The generation rises, so that
     /// a change does not begin with the collection that was recorded before. False when nothing was done.
-    pub async fn adopt_collection(&self, seen: &OrgDocument, uuid: Uuid) -> Result<bool, RepoError> {
+    pub async fn adopt_collection(&self, seen: &Org, uuid: Uuid) -> Result<bool, RepoError> {
         let Some(mut filter) = still(seen) else { return Ok(false) };
-        filter.insert("collection_uuid", seen.collection_uuid);
+        filter.insert("collection_uuid", seen.collection_uuid.map(bson_uuid));
         let adopt = doc! { "$set": { "collection_uuid": bson_uuid(uuid) }, "$inc": { "generation": 1_i64 } };
         Ok(self.collection.update_one(filter, adopt).await?.matched_count == 1)
     }
@@ -25,7 +25,7 @@ impl OrgRepo {
     ///
     /// # Errors
     /// [`RepoError::Duplicate`] when another organization has one of them; nothing was done.
-    pub async fn list_names_anew(&self, seen: &OrgDocument) -> Result<bool, RepoError> {
+    pub async fn list_names_anew(&self, seen: &Org) -> Result<bool, RepoError> {
         let Some(filter) = still(seen) else { return Ok(false) };
         Ok(self.collection.update_one(filter, vec![claimed()]).await?.matched_count == 1)
     }
@@ -38,11 +38,11 @@ impl AdminRepo {
     ///
     /// # Errors
     /// [`RepoError::Duplicate`] when the admin did not have its own address, and another has it; nothing was done.
-    pub async fn give_claims_back(&self, seen: &AdminDocument, at_rest: &OrgDocument) -> Result<bool, RepoError> {
+    pub async fn give_claims_back(&self, seen: &AdminContent, at_rest: &Org) -> Result<bool, RepoError> {
         let filter = doc! {
-            "_id": seen.id,
-            "organization_id": at_rest.id,
-            "claimed_by": seen.claimed_by,
+            "_id": seen.id.0,
+            "organization_id": at_rest.id.0,
+            "claimed_by": seen.claimed_by.map(|change| change.0),
             "change_generation": { "$in": stored(seen.change_generation) },
         };
         // A claim of the change that left this one, should it still be on its way, must find that it is late.
@@ -59,11 +59,9 @@ fn stored(generation: i64) -> Vec<Bson> {
 }
 
 /// An organization that is still at rest, and has not been changed since it was seen; `None` when it was being changed then.
-fn still(seen: &OrgDocument) -> Option<Document> {
-    let state = match seen.state {
-        OrgState::Active => "active",
-        OrgState::Deleted => "deleted",
-        OrgState::Provisioning | OrgState::Renaming | OrgState::Deleting | OrgState::Restoring => return None,
-    };
-    Some(doc! { "_id": seen.id, "state": state, "generation": seen.generation, "change": { "$exists": false } })
+fn still(seen: &Org) -> Option<Document> {
+    let generation = seen.generation;
+    let is_still =
+        doc! { "_id": seen.id.0, "state": seen.state.name(), "generation": generation, "change": { "$exists": false } };
+    seen.state.is_at_rest().then_some(is_still)
 }

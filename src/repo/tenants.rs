@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::command::{run, run_ddl};
 use super::error::{RepoError, bson_uuid};
-use super::inventory::{Catalog, CatalogEntry};
-use super::{Database, READ_MAX_TIME};
+use super::{Database, READ_MAX_TIME, all};
+use crate::domain::org::COLLECTION_PREFIXES;
 use crate::domain::{OwnerTag, TenantCollection};
 use crate::timings::Timings;
 
@@ -21,7 +21,12 @@ pub struct CollectionInfo {
     pub collection: TenantCollection,
     /// Whose it says it is; collections of the original or of other programs say nothing.
     pub owner: Option<OwnerTag>,
+    /// Whether it has a validator, be that a tag alone.
+    pub is_validated: bool,
 }
+
+/// Everything that there is, by its name; nothing for what is no ordinary collection, such as a view.
+pub type Catalog = BTreeMap<String, Option<CollectionInfo>>;
 
 /// The tenant collections, which live in the master database.
 #[derive(Debug, Clone)]
@@ -47,25 +52,14 @@ impl TenantRepo {
 
     /// The collections that say that they belong to an organization, whether it exists or not.
     pub async fn tagged(&self) -> Result<Vec<CollectionInfo>, RepoError> {
-        self.list(doc! { "name": { "$regex": "^(org|deleted)_" }, "options.validator.$comment": { "$exists": true } })
-            .await
+        let is_tenants = format!("^({})", COLLECTION_PREFIXES.join("|"));
+        self.list(doc! { "name": { "$regex": is_tenants }, "options.validator.$comment": { "$exists": true } }).await
     }
 
-    /// Everything that there is, by its name; `None` for what is no ordinary collection, such as a view.
-    pub(crate) async fn catalog(&self) -> Result<BTreeMap<String, Option<CollectionInfo>>, RepoError> {
+    /// Everything that there is.
+    pub(crate) async fn catalog(&self) -> Result<Catalog, RepoError> {
         let entries = self.entries(doc! {}).await?;
         Ok(entries.into_iter().map(|entry| (entry.name.clone(), info_of(entry))).collect())
-    }
-
-    /// The same for whoever needs to know too which of them have a validator.
-    pub(crate) async fn entire_catalog(&self) -> Result<Catalog, RepoError> {
-        let mut catalog = Catalog::default();
-        for entry in self.entries(doc! {}).await? {
-            catalog.names.insert(entry.name.clone());
-            let is_validated = entry.options.validator.is_some();
-            catalog.collections.extend(info_of(entry).map(|info| CatalogEntry { info, is_validated }));
-        }
-        Ok(catalog)
     }
 
     /// The collections that match a filter over the catalog's entries.
@@ -74,12 +68,7 @@ impl TenantRepo {
     }
 
     async fn entries(&self, filter: Document) -> Result<Vec<CollectionSpecification>, RepoError> {
-        let mut cursor = self.database.list_collections().filter(filter).await.map_err(RepoError::of_read)?;
-        let mut found = Vec::new();
-        while cursor.advance().await.map_err(RepoError::of_read)? {
-            found.push(cursor.deserialize_current()?);
-        }
-        Ok(found)
+        all(self.database.list_collections().filter(filter)).await
     }
 
     /// The validator of this collection, wherever it is now: `None` when the collection is gone, `Some(None)` when it has
@@ -188,12 +177,9 @@ impl TenantRepo {
 /// `None` for a view, which has no UUID.
 fn info_of(specification: CollectionSpecification) -> Option<CollectionInfo> {
     let bytes: [u8; 16] = specification.info.uuid?.bytes.try_into().ok()?;
-    let owner = specification
-        .options
-        .validator
-        .as_ref()
-        .and_then(|validator| validator.get_str("$comment").ok())
-        .and_then(OwnerTag::parse);
+    let validator = specification.options.validator.as_ref();
+    let owner = validator.and_then(|validator| validator.get_str("$comment").ok()).and_then(OwnerTag::parse);
+    let is_validated = validator.is_some();
     let collection = TenantCollection { name: specification.name, uuid: Uuid::from_bytes(bytes) };
-    Some(CollectionInfo { collection, owner })
+    Some(CollectionInfo { collection, owner, is_validated })
 }

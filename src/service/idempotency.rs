@@ -203,7 +203,7 @@ impl IdempotencyService {
         Ok(attempt)
     }
 
-    /// Works at an attempt, which nobody else takes over meanwhile.
+    /// Works at an attempt, which nobody else begins meanwhile.
     async fn renewing<T>(&self, hold: &Hold, work: impl Future<Output = T>) -> T {
         tokio::select! {
             done = work => done,
@@ -216,7 +216,7 @@ impl IdempotencyService {
             sleep(self.repo.lease / 3).await;
             match self.repo.renew(hold).await {
                 Ok(()) => {}
-                Err(RepoError::TakenOver) => pending().await,
+                Err(RepoError::LeaseLost) => pending().await,
                 Err(error) => warn!(%error, "the lease of an attempt cannot be renewed"),
             }
         }
@@ -239,7 +239,7 @@ impl IdempotencyService {
     /// Lets others look at once what became of an attempt that did not come to its end.
     async fn give_back(&self, hold: &Hold) {
         match self.repo.give_back(hold).await {
-            Ok(()) | Err(RepoError::TakenOver) => {}
+            Ok(()) | Err(RepoError::LeaseLost) => {}
             Err(error) => warn!(%error, "a key is held until its lease is over"),
         }
     }
@@ -258,7 +258,7 @@ impl IdempotencyService {
         chaos::reach("key", "forget", "after");
         match ended {
             Ok(()) => Ok(()),
-            Err(RepoError::TakenOver) => Err(KeyError::InProgress),
+            Err(RepoError::LeaseLost) => Err(KeyError::InProgress),
             Err(error) => {
                 warn!(%error, "the key of a request that changed nothing is held until its lease is over");
                 Ok(())

@@ -147,7 +147,7 @@ impl Scenario {
         }
     }
 
-    /// Where the first server dies, before another takes its change over.
+    /// Where the first server dies, whose change another resumes.
     fn left_at(self) -> Option<&'static str> {
         match self {
             Self::ResumeCreate => Some("create.create-collection.after"),

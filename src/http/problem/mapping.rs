@@ -51,7 +51,7 @@ problems! { error: KeyError {
     };
     KeyError::TooMany { retry_after } => TOO_MANY_IDEMPOTENCY_KEYS, |problem|
         problem.with_retry_after(retry_after + Duration::from_secs(1));
-    KeyError::InProgress | KeyError::Repo(RepoError::TakenOver) => REQUEST_IN_PROGRESS;
+    KeyError::InProgress | KeyError::Repo(RepoError::LeaseLost) => REQUEST_IN_PROGRESS;
     KeyError::Repo(error) => <RepoError> error;
 }}
 

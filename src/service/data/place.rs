@@ -84,7 +84,7 @@ impl DataService {
     /// The tenant's organization as it is now, when no change of it is in progress.
     pub(super) async fn at_rest(&self, tenant: &Tenant) -> Result<Option<Org>, DataError> {
         let org = still_there(&self.orgs, tenant).await?;
-        Ok((org.state == crate::domain::OrgState::Active).then_some(org))
+        Ok(org.state.is_at_rest().then_some(org))
     }
 }
 

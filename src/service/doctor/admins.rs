@@ -2,36 +2,33 @@
 
 use std::collections::{HashMap, HashSet};
 
-use bson::oid::ObjectId;
-
 use super::code::Code;
 use super::findings::{About, Suspicion};
 use super::fixes::Fix;
-use super::inventory::{Inventory, about, is_at_rest, state_of};
-use crate::domain::OrgId;
-use crate::repo::documents::{AdminDocument, OrgDocument};
-use crate::repo::inventory::{AdminRecord, OrgRecord};
+use super::inventory::{Inventory, about, state_of};
+use crate::domain::{AdminId, Org, OrgId};
+use crate::repo::inventory::{AdminContent, AdminRecord, OrgRecord};
 
 /// Adds what is wrong with admins.
 pub(super) fn examine(inventory: &Inventory, found: &mut Vec<Suspicion>) {
     for admin in &inventory.admins {
         // One of no organization cannot be read either, but the original kept such; it is told as what it is.
-        if let (Err(reason), Some(_)) = (&admin.document, admin.org_id) {
+        if let (Err(reason), Some(_)) = (&admin.content, admin.org_id) {
             found.push(Suspicion::new(Code::AdminUnreadable, of(admin), reason, reason));
         }
         found.extend(orphan(inventory, admin));
-        if let Ok(document) = &admin.document {
-            found.extend(left_over_claim(inventory, admin, document));
+        if let Ok(content) = &admin.content {
+            found.extend(left_over_claim(inventory, admin, content));
         }
     }
-    let mut members: HashMap<OrgId, HashSet<Option<ObjectId>>> = HashMap::new();
+    let mut members: HashMap<OrgId, HashSet<Option<AdminId>>> = HashMap::new();
     for admin in &inventory.admins {
         if let Some(org_id) = admin.org_id {
             members.entry(org_id).or_default().insert(admin.admin_id);
         }
     }
-    for (org, document) in inventory.at_rest() {
-        found.extend(without_admin(org, document, members.get(&OrgId(document.id))));
+    for (record, org) in inventory.settled() {
+        found.extend(without_admin(record, org, members.get(&org.id)));
     }
 }
 
@@ -42,11 +39,10 @@ fn of(admin: &AdminRecord) -> About {
 
 /// In which state an admin was seen. Every change of its credentials gives it another.
 pub(super) fn admin_state(admin: &AdminRecord) -> String {
-    match &admin.document {
-        Ok(document) => format!(
-            "{}:{}:{}:{:?}",
-            admin.id, document.credential_version, document.change_generation, document.claimed_by
-        ),
+    match &admin.content {
+        Ok(AdminContent { credential_version, change_generation, claimed_by, .. }) => {
+            format!("{}:{credential_version}:{change_generation}:{claimed_by:?}", admin.id)
+        }
         Err(reason) => format!("{}:{reason}", admin.id),
     }
 }
@@ -60,36 +56,31 @@ fn orphan(inventory: &Inventory, admin: &AdminRecord) -> Option<Suspicion> {
         return None;
     }
     // The original also kept admins of no organization, which are not ours to remove.
-    let is_ours = admin.document.as_ref().is_ok_and(|document| document.credential_version > 0);
+    let is_ours = admin.content.as_ref().is_ok_and(|content| content.credential_version > 0);
     let about = About { organization: Some(org_id.to_string()), ..of(admin) };
     let suspicion =
         Suspicion::new(Code::AdminWithoutOrganization, about, "its organization does not exist", admin_state(admin));
     Some(suspicion.fixed_by(is_ours.then_some(Fix::RemoveAdmins(org_id))))
 }
 
-fn left_over_claim(inventory: &Inventory, admin: &AdminRecord, document: &AdminDocument) -> Option<Suspicion> {
-    let is_claiming = document.claimed_by.is_some() || document.emails != std::slice::from_ref(&document.email);
+fn left_over_claim(inventory: &Inventory, admin: &AdminRecord, content: &AdminContent) -> Option<Suspicion> {
     let org = inventory.org(admin.org_id?)?;
-    let at_rest = org.document.as_ref().ok().filter(|org| is_at_rest(org))?;
-    if !is_claiming {
+    let settled = org.settled()?;
+    if content.claimed_by.is_none() && !content.claims_emails {
         return None;
     }
     let about = About { admin: Some(admin.id.clone()), ..about(org) };
     let evidence = format!("{}:{}", state_of(org), admin_state(admin));
     let detail = "it claims an address or a change, yet its organization is not being changed";
-    let fix = Fix::GiveClaimsBack { admin: Box::new(document.clone()), org: Box::new(at_rest.clone()) };
+    let fix = Fix::GiveClaimsBack { admin: content.clone(), org: Box::new(settled.clone()) };
     Some(Suspicion::new(Code::ClaimLeftOver, about, detail, evidence).fixed_by(Some(fix)))
 }
 
-fn without_admin(
-    org: &OrgRecord,
-    document: &OrgDocument,
-    members: Option<&HashSet<Option<ObjectId>>>,
-) -> Option<Suspicion> {
-    let suspect = |code, detail: &str| Suspicion::new(code, about(org), detail, state_of(org));
+fn without_admin(record: &OrgRecord, org: &Org, members: Option<&HashSet<Option<AdminId>>>) -> Option<Suspicion> {
+    let suspect = |code, detail: &str| Suspicion::new(code, about(record), detail, state_of(record));
     let Some(members) = members else {
         return Some(suspect(Code::OrganizationWithoutAdmin, "it has no admin: nobody can log in to it"));
     };
-    let is_known = document.admin_user_id.is_some() && members.contains(&document.admin_user_id);
+    let is_known = org.admin_id.is_some() && members.contains(&org.admin_id);
     (!is_known).then(|| suspect(Code::AdminUnknown, "its admin_user_id is not that of an admin of its own"))
 }

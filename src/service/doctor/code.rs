@@ -35,7 +35,7 @@ macro_rules! codes {
 codes! {
     /// A change whose lease ran out, and that no server goes on with.
     ChangeAbandoned = "change_abandoned", "start a server, which goes on with it";
-    /// A change that servers take over again and again and never end.
+    /// A change that servers resume again and again and never end.
     ChangeStuck = "change_stuck",
         "read in the servers' logs what keeps it: a missing privilege, or who holds the collection";
     /// A deleted organization that should be gone for good.

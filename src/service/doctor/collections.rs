@@ -5,45 +5,40 @@ use std::collections::HashSet;
 use super::code::Code;
 use super::findings::{About, Suspicion};
 use super::fixes::Fix;
-use super::inventory::{Inventory, about, is_at_rest, state_of};
-use crate::domain::{OrgId, OrgState, OwnerTag, TenantCollection};
-use crate::repo::documents::OrgDocument;
-use crate::repo::inventory::{CatalogEntry, OrgRecord};
+use super::inventory::{Inventory, about, state_of};
+use crate::domain::{Org, OwnerTag, TenantCollection, Titles};
+use crate::repo::inventory::OrgRecord;
+use crate::repo::tenants::CollectionInfo;
 
 /// Adds what is wrong with organizations' collections, and with collections of no organization.
 pub(super) fn examine(inventory: &Inventory, found: &mut Vec<Suspicion>) {
-    for (org, document) in inventory.at_rest() {
+    for (record, org) in inventory.settled() {
         // One that records none is reported as a contradiction.
-        if let Some(recorded) = document.to_org().tenant_collection() {
-            found.extend(place(inventory, org, document, &recorded));
-            found.extend(tag(inventory, org, document, &recorded));
+        if let Some(recorded) = org.tenant_collection() {
+            found.extend(place(inventory, record, org, &recorded));
+            found.extend(tag(inventory, record, org, &recorded));
         }
     }
     strays(inventory, found);
 }
 
 /// What is wrong with where an organization's collection is.
-fn place(
-    inventory: &Inventory,
-    org: &OrgRecord,
-    document: &OrgDocument,
-    recorded: &TenantCollection,
-) -> Option<Suspicion> {
+fn place(inventory: &Inventory, record: &OrgRecord, org: &Org, recorded: &TenantCollection) -> Option<Suspicion> {
     let suspect = |code, detail: String| {
-        let evidence = format!("{}:{}", state_of(org), recorded.uuid);
-        Suspicion::new(code, about(org).and_collection(&recorded.name), detail, evidence)
+        let evidence = format!("{}:{}", state_of(record), recorded.uuid);
+        Suspicion::new(code, about(record).and_collection(&recorded.name), detail, evidence)
     };
     match (inventory.find(recorded.uuid), inventory.find_by_name(&recorded.name)) {
-        (Some(entry), _) if entry.info.collection.name == recorded.name => None,
+        (Some(entry), _) if entry.collection.name == recorded.name => None,
         (Some(entry), _) => {
-            let name = &entry.info.collection.name;
-            let fix = can_put_back(inventory, document, entry)
-                .then(|| Fix::PutBack { org: Box::new(document.to_org()), found_at: name.clone() });
+            let name = &entry.collection.name;
+            let fix = can_put_back(inventory, org, entry)
+                .then(|| Fix::PutBack { org: Box::new(org.clone()), found_at: name.clone() });
             Some(suspect(Code::CollectionMisplaced, format!("its collection is called {name:?}")).fixed_by(fix))
         }
         (None, Some(entry)) => {
-            let fix = can_adopt(inventory, org, document, entry)
-                .then(|| Fix::Adopt { org: Box::new(document.clone()), entry: Box::new(entry.clone()) });
+            let fix = can_adopt(inventory, record, org, entry)
+                .then(|| Fix::Adopt { org: Box::new(org.clone()), found: entry.clone() });
             let detail = "its collection is gone, and another one has its name: a restored backup, say".to_owned();
             Some(suspect(Code::CollectionReplaced, detail).fixed_by(fix))
         }
@@ -52,42 +47,34 @@ fn place(
 }
 
 /// A repair is a change of an organization that is at rest, and needs the name.
-fn can_put_back(inventory: &Inventory, document: &OrgDocument, entry: &CatalogEntry) -> bool {
-    matches!(document.state, OrgState::Active | OrgState::Deleted)
-        && !inventory.catalog.names.contains(&document.collection_name)
-        && is_nobody_elses(entry, document)
-        && inventory.recorded_by(entry.info.collection.uuid).count() == 1
+fn can_put_back(inventory: &Inventory, org: &Org, entry: &CollectionInfo) -> bool {
+    !inventory.catalog.contains_key(&org.collection_name)
+        && is_nobody_elses(entry, org)
+        && inventory.recorded_by(entry.collection.uuid).count() == 1
 }
 
 /// Only a collection that can be nobody else's.
-fn can_adopt(inventory: &Inventory, org: &OrgRecord, document: &OrgDocument, entry: &CatalogEntry) -> bool {
-    let name = &entry.info.collection.name;
+fn can_adopt(inventory: &Inventory, record: &OrgRecord, org: &Org, entry: &CollectionInfo) -> bool {
+    let name = &entry.collection.name;
     let is_named_by_others =
-        inventory.orgs.iter().any(|other| other.id != org.id && other.collection_names.contains(name));
-    is_nobody_elses(entry, document)
-        && !is_named_by_others
-        && inventory.recorded_by(entry.info.collection.uuid).next().is_none()
+        inventory.orgs.iter().any(|other| other.id != record.id && other.collection_names.contains(name));
+    is_nobody_elses(entry, org) && !is_named_by_others && inventory.recorded_by(entry.collection.uuid).next().is_none()
 }
 
-fn is_nobody_elses(entry: &CatalogEntry, document: &OrgDocument) -> bool {
-    entry.info.owner.is_none_or(|owner| owner == OwnerTag(OrgId(document.id)))
+fn is_nobody_elses(entry: &CollectionInfo, org: &Org) -> bool {
+    entry.owner.is_none_or(|owner| owner == OwnerTag(org.id))
 }
 
 /// What is wrong with what an organization's collection says whose it is.
-fn tag(
-    inventory: &Inventory,
-    org: &OrgRecord,
-    document: &OrgDocument,
-    recorded: &TenantCollection,
-) -> Option<Suspicion> {
+fn tag(inventory: &Inventory, record: &OrgRecord, org: &Org, recorded: &TenantCollection) -> Option<Suspicion> {
     let entry = inventory.find(recorded.uuid)?;
-    let found = &entry.info.collection;
-    let owner = OwnerTag(OrgId(document.id));
+    let found = &entry.collection;
+    let owner = OwnerTag(org.id);
     let suspect = |code, detail: String| {
-        let evidence = format!("{}:{}:{:?}", state_of(org), found.uuid, entry.info.owner);
-        Suspicion::new(code, about(org).and_collection(&found.name), detail, evidence)
+        let evidence = format!("{}:{}:{:?}", state_of(record), found.uuid, entry.owner);
+        Suspicion::new(code, about(record).and_collection(&found.name), detail, evidence)
     };
-    match entry.info.owner {
+    match entry.owner {
         Some(tagged) if tagged == owner => None,
         Some(OwnerTag(other)) => {
             Some(suspect(Code::CollectionTaggedOtherwise, format!("it says that it belongs to organization {other}")))
@@ -106,12 +93,12 @@ fn tag(
 fn strays(inventory: &Inventory, found: &mut Vec<Suspicion>) {
     let spoken_for = spoken_for(inventory);
     for entry in inventory.tenant_collections() {
-        let TenantCollection { name, uuid } = &entry.info.collection;
+        let TenantCollection { name, uuid } = &entry.collection;
         let is_known = inventory.recorded_by(*uuid).next().is_some() || spoken_for.contains(name.as_str());
-        let owner = entry.info.owner.map(|OwnerTag(id)| (id, inventory.org(id)));
+        let owner = entry.owner.map(|OwnerTag(id)| (id, inventory.org(id)));
         // One that is being made, moved or dropped.
         let is_in_use =
-            owner.and_then(|(_, org)| org?.document.as_ref().ok()).is_some_and(|document| !is_at_rest(document));
+            owner.and_then(|(_, org)| org?.content.as_ref().ok()).is_some_and(|content| !content.is_settled());
         if is_known || is_in_use {
             continue;
         }
@@ -128,7 +115,7 @@ fn strays(inventory: &Inventory, found: &mut Vec<Suspicion>) {
                 (Code::CollectionUnowned, format!("it holds documents, and its organization {id} does not exist"))
             }
         };
-        let fix = (code == Code::CollectionLeftover).then(|| Fix::DropLeftover(entry.info.clone()));
+        let fix = (code == Code::CollectionLeftover).then(|| Fix::DropLeftover(entry.clone()));
         let about = About::default().and_collection(name);
         found.push(Suspicion::new(code, about, detail, uuid.to_string()).fixed_by(fix));
     }
@@ -139,14 +126,13 @@ fn strays(inventory: &Inventory, found: &mut Vec<Suspicion>) {
 fn spoken_for(inventory: &Inventory) -> HashSet<&str> {
     let mut names = HashSet::new();
     for org in &inventory.orgs {
-        let is_resting = org.document.as_ref().is_ok_and(is_at_rest);
         let is_there = org.collection_uuid.is_some_and(|uuid| inventory.find(uuid).is_some());
-        if !is_resting || !is_there {
+        if org.settled().is_none() || !is_there {
             names.extend(org.collection_names.iter().map(String::as_str));
         }
-        let change = org.document.as_ref().ok().and_then(|document| document.change.as_ref());
-        for place in change.into_iter().flat_map(|change| [&change.from, &change.to]).flatten() {
-            names.insert(place.collection_name.as_str());
+        let change = org.content.as_ref().ok().and_then(|content| content.change.as_ref());
+        if let Some(Titles { from, to }) = change.and_then(|change| change.plan.titles.as_ref()) {
+            names.extend([from, to].map(|title| title.collection_name.as_str()));
         }
     }
     names

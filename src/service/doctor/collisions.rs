@@ -7,6 +7,7 @@ use super::code::Code;
 use super::findings::{About, Suspicion};
 use super::inventory::{Inventory, shared, state_of};
 use crate::repo::inventory::{AdminRecord, OrgRecord};
+use crate::repo::tenants::CollectionInfo;
 
 /// Adds what collides.
 pub(super) fn examine(inventory: &Inventory, found: &mut Vec<Suspicion>) {
@@ -17,8 +18,7 @@ pub(super) fn examine(inventory: &Inventory, found: &mut Vec<Suspicion>) {
         let about = About::default().and_collection(name);
         found.push(of_orgs(Code::CollectionCollision, &orgs, about, "they name the same collection".to_owned()));
     }
-    for entry in &inventory.catalog.collections {
-        let collection = &entry.info.collection;
+    for CollectionInfo { collection, .. } in inventory.catalog.values().flatten() {
         let orgs: Vec<_> = inventory.recorded_by(collection.uuid).collect();
         // Told already when they also call it by one name.
         let is_one_name =

@@ -2,10 +2,9 @@
 //! nothing when a server or a person was faster.
 
 use super::DoctorService;
-use crate::domain::{Org, OrgId, OwnerTag, TenantCollection};
+use crate::domain::{ChangeKind, Org, OrgId, OwnerTag, TenantCollection};
 use crate::repo::RepoError;
-use crate::repo::documents::{AdminDocument, OrgDocument};
-use crate::repo::inventory::CatalogEntry;
+use crate::repo::inventory::AdminContent;
 use crate::repo::tenants::CollectionInfo;
 use crate::service::ChangeError;
 
@@ -19,17 +18,17 @@ pub(super) enum Fix {
     /// Moves a collection back to where it is recorded.
     PutBack { org: Box<Org>, found_at: String },
     /// Records the collection that took the place of one that is gone.
-    Adopt { org: Box<OrgDocument>, entry: Box<CatalogEntry> },
+    Adopt { org: Box<Org>, found: CollectionInfo },
     /// Lets a collection without a validator say whose it is.
     Tag { collection: TenantCollection, owner: OwnerTag },
     /// Drops an empty collection whose organization does not exist.
     DropLeftover(CollectionInfo),
     /// Lists an organization's names anew.
-    ListNames(Box<OrgDocument>),
+    ListNames(Box<Org>),
     /// Removes the admins of an organization that does not exist.
     RemoveAdmins(OrgId),
     /// Gives back what an admin claims.
-    GiveClaimsBack { admin: Box<AdminDocument>, org: Box<OrgDocument> },
+    GiveClaimsBack { admin: AdminContent, org: Box<Org> },
     /// Makes the indexes.
     MakeIndexes,
 }
@@ -41,7 +40,7 @@ impl Fix {
             Self::Resume => "ended the change".to_owned(),
             Self::Purge => "removed the organization for good".to_owned(),
             Self::PutBack { found_at, .. } => format!("moved the collection back from {found_at:?}"),
-            Self::Adopt { entry, .. } => format!("recorded the collection's UUID {}", entry.info.collection.uuid),
+            Self::Adopt { found, .. } => format!("recorded the collection's UUID {}", found.collection.uuid),
             Self::Tag { owner, .. } => format!("tagged the collection \"{owner}\""),
             Self::DropLeftover(_) => "dropped the empty collection".to_owned(),
             Self::ListNames(_) => "listed the names anew".to_owned(),
@@ -63,14 +62,14 @@ impl DoctorService {
                 migration.put_back(org, found_at).await?;
                 true
             }
-            Fix::Adopt { org, entry } => self.adopt(org, entry).await?,
+            Fix::Adopt { org, found } => self.adopt(org, found).await?,
             Fix::Tag { collection, owner } => {
                 repos.tenants.tag(collection, *owner).await?;
                 true
             }
-            Fix::DropLeftover(info) => migration.clear_collection(info).await?,
+            Fix::DropLeftover(info) => migration.clear_leftover(ChangeKind::Create, info).await?,
             Fix::ListNames(org) => repos.orgs.list_names_anew(org).await?,
-            Fix::RemoveAdmins(org_id) => migration.clear_admins_of(*org_id).await?,
+            Fix::RemoveAdmins(org_id) => migration.clear_admins_of(ChangeKind::Create, *org_id).await?,
             Fix::GiveClaimsBack { admin, org } => repos.admins.give_claims_back(admin, org).await?,
             Fix::MakeIndexes => {
                 repos.inventory.make_indexes().await?;
@@ -80,15 +79,15 @@ impl DoctorService {
     }
 
     /// Recorded first and tagged then: a collection that is tagged but not recorded would look like somebody's leftover.
-    async fn adopt(&self, org: &OrgDocument, entry: &CatalogEntry) -> Result<bool, RepoError> {
-        let collection = &entry.info.collection;
+    async fn adopt(&self, org: &Org, seen: &CollectionInfo) -> Result<bool, RepoError> {
+        let collection = &seen.collection;
         let found = self.repos.tenants.find(&collection.name).await?;
-        if found.as_ref() != Some(&entry.info) || self.repos.orgs.is_collection_recorded(collection.uuid).await? {
+        if found.as_ref() != Some(seen) || self.repos.orgs.is_collection_recorded(collection.uuid).await? {
             return Ok(false);
         }
         let is_adopted = self.repos.orgs.adopt_collection(org, collection.uuid).await?;
-        if is_adopted && entry.info.owner.is_none() {
-            self.repos.tenants.tag(collection, OwnerTag(OrgId(org.id))).await?;
+        if is_adopted && seen.owner.is_none() {
+            self.repos.tenants.tag(collection, OwnerTag(org.id)).await?;
         }
         Ok(is_adopted)
     }

@@ -4,18 +4,19 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
-use bson::DateTime;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::findings::{About, LookedAt};
-use crate::domain::{OrgId, OrgState, OwnerTag};
-use crate::repo::documents::OrgDocument;
-use crate::repo::inventory::{AdminRecord, Catalog, CatalogEntry, OpenFiles, OrgRecord};
+use crate::domain::org::COLLECTION_PREFIXES;
+use crate::domain::{Org, OrgId, OwnerTag};
+use crate::repo::inventory::{AdminRecord, OpenFiles, OrgContent, OrgRecord};
+use crate::repo::tenants::{Catalog, CollectionInfo};
 use crate::repo::{RepoError, Repos};
 
 /// Everything that one look found.
 pub(super) struct Inventory {
-    pub(super) now: DateTime,
+    pub(super) now: OffsetDateTime,
     pub(super) lease: Duration,
     pub(super) orgs: Vec<OrgRecord>,
     pub(super) admins: Vec<AdminRecord>,
@@ -27,8 +28,7 @@ pub(super) struct Inventory {
     /// By which organizations each collection is recorded.
     recorders: HashMap<Uuid, Vec<usize>>,
     by_id: HashMap<OrgId, usize>,
-    by_uuid: HashMap<Uuid, usize>,
-    by_name: HashMap<String, usize>,
+    by_uuid: HashMap<Uuid, String>,
 }
 
 impl Inventory {
@@ -52,7 +52,6 @@ impl Inventory {
             recorders: HashMap::new(),
             by_id: HashMap::new(),
             by_uuid: HashMap::new(),
-            by_name: HashMap::new(),
         };
         inventory.index();
         inventory.empty = inventory.find_empty(repos).await?;
@@ -66,15 +65,13 @@ impl Inventory {
             }
             self.by_id.extend(org.org_id.map(|id| (id, place)));
         }
-        for (place, CatalogEntry { info, .. }) in self.catalog.collections.iter().enumerate() {
-            self.by_uuid.insert(info.collection.uuid, place);
-            self.by_name.insert(info.collection.name.clone(), place);
-        }
+        let found = self.catalog.values().flatten().map(|found| &found.collection);
+        self.by_uuid = found.map(|collection| (collection.uuid, collection.name.clone())).collect();
     }
 
     async fn find_empty(&self, repos: &Repos) -> Result<HashSet<Uuid>, RepoError> {
         let mut empty = HashSet::new();
-        for CatalogEntry { info, .. } in self.tenant_collections() {
+        for info in self.tenant_collections() {
             let Some(OwnerTag(owner)) = info.owner else { continue };
             if self.org(owner).is_some() || self.recorded_by(info.collection.uuid).next().is_some() {
                 continue;
@@ -97,11 +94,9 @@ impl Inventory {
         }
     }
 
-    /// The organizations that can be read and are not being changed.
-    pub(super) fn at_rest(&self) -> impl Iterator<Item = (&OrgRecord, &OrgDocument)> {
-        self.orgs
-            .iter()
-            .filter_map(|org| Some((org, org.document.as_ref().ok().filter(|document| is_at_rest(document))?)))
+    /// The organizations that can be read and are settled.
+    pub(super) fn settled(&self) -> impl Iterator<Item = (&OrgRecord, &Org)> {
+        self.orgs.iter().filter_map(|org| Some((org, org.settled()?)))
     }
 
     /// The organization of this id.
@@ -115,41 +110,35 @@ impl Inventory {
     }
 
     /// The collections that are named as tenants' are.
-    pub(super) fn tenant_collections(&self) -> impl Iterator<Item = &CatalogEntry> {
-        let is_tenants = |name: &str| name.starts_with("org_") || name.starts_with("deleted_");
-        self.catalog.collections.iter().filter(move |entry| is_tenants(&entry.info.collection.name))
+    pub(super) fn tenant_collections(&self) -> impl Iterator<Item = &CollectionInfo> {
+        let is_tenants = |name: &str| COLLECTION_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+        self.catalog.values().flatten().filter(move |found| is_tenants(&found.collection.name))
     }
 
     /// The collection of this UUID.
-    pub(super) fn find(&self, uuid: Uuid) -> Option<&CatalogEntry> {
-        self.by_uuid.get(&uuid).and_then(|place| self.catalog.collections.get(*place))
+    pub(super) fn find(&self, uuid: Uuid) -> Option<&CollectionInfo> {
+        self.by_uuid.get(&uuid).and_then(|name| self.find_by_name(name))
     }
 
     /// The collection of this name.
-    pub(super) fn find_by_name(&self, name: &str) -> Option<&CatalogEntry> {
-        self.by_name.get(name).and_then(|place| self.catalog.collections.get(*place))
+    pub(super) fn find_by_name(&self, name: &str) -> Option<&CollectionInfo> {
+        self.catalog.get(name)?.as_ref()
     }
-}
-
-/// Whether an organization is not being changed. One that says that it is but records no change counts as at rest for
-/// nobody.
-pub(super) fn is_at_rest(org: &OrgDocument) -> bool {
-    matches!(org.state, OrgState::Active | OrgState::Deleted) && org.change.is_none()
 }
 
 /// A finding about an organization.
 pub(super) fn about(org: &OrgRecord) -> About {
     About {
         organization: Some(org.id.clone()),
-        organization_name: org.document.as_ref().ok().map(|document| document.organization_name.clone()),
+        organization_name: org.content.as_ref().ok().map(|content| content.org.name.clone()),
         ..About::default()
     }
 }
 
 /// In which state an organization was seen. Every change of it gives it another.
 pub(super) fn state_of(org: &OrgRecord) -> String {
-    match &org.document {
-        Ok(document) => format!("{}:{:?}:{}", org.id, document.state, document.generation),
+    match &org.content {
+        Ok(OrgContent { org: Org { state, generation, .. }, .. }) => format!("{}:{state:?}:{generation}", org.id),
         Err(reason) => format!("{}:{reason}", org.id),
     }
 }

@@ -3,34 +3,37 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bson::DateTime;
+use time::OffsetDateTime;
 
 use super::code::Code;
 use super::findings::Suspicion;
 use super::fixes::Fix;
-use super::inventory::{Inventory, about, is_at_rest, state_of};
-use crate::domain::{OrgState, Slug};
-use crate::repo::documents::{ChangeDocument, OrgDocument};
-use crate::repo::inventory::OrgRecord;
+use super::inventory::{Inventory, about, state_of};
+use crate::domain::{Org, OrgState, Slug};
+use crate::repo::inventory::{OrgContent, OrgRecord, RunningChange};
 
 /// For how long a deletion may be overdue: servers look every few seconds, but none may have been running.
 const PURGE_PATIENCE: Duration = Duration::from_hours(1);
 
-/// How often a change is taken over, and for how many leases it goes on, before it counts as stuck.
+/// How many servers go on with a change, and for how many leases it goes on, before it counts as stuck.
 const STUCK_ATTEMPTS: i64 = 5;
 const STUCK_LEASES: u32 = 20;
 
 /// Adds what is wrong with organizations.
 pub(super) fn examine(inventory: &Inventory, found: &mut Vec<Suspicion>) {
     for org in &inventory.orgs {
-        match &org.document {
+        match &org.content {
             Err(reason) => found.push(suspect(Code::OrganizationUnreadable, org, reason)),
-            Ok(document) => {
-                found.extend(contradiction(document).map(|what| suspect(Code::OrganizationContradictory, org, what)));
-                found.extend(abandoned(inventory, org, document));
-                found.extend(stuck(inventory, org, document));
-                found.extend(overdue(inventory.now, org, document));
-                found.extend(wrong_names(inventory.now, org, document));
+            Ok(content) => {
+                found.extend(contradiction(content).map(|what| suspect(Code::OrganizationContradictory, org, what)));
+                if let Some(change) = &content.change {
+                    found.extend(abandoned(inventory, org, change));
+                    found.extend(stuck(inventory, org, change));
+                }
+                if content.is_settled() {
+                    found.extend(overdue(inventory.now, org, &content.org));
+                    found.extend(wrong_names(inventory.now, org, content));
+                }
             }
         }
     }
@@ -41,12 +44,12 @@ fn suspect(code: Code, org: &OrgRecord, detail: impl Into<String>) -> Suspicion 
 }
 
 /// What no step of a change leaves behind.
-fn contradiction(org: &OrgDocument) -> Option<&'static str> {
-    let is_resting = matches!(org.state, OrgState::Active | OrgState::Deleted);
-    if is_resting && org.change.is_some() {
+fn contradiction(OrgContent { org, change, .. }: &OrgContent) -> Option<&'static str> {
+    let is_resting = org.state.is_at_rest();
+    if is_resting && change.is_some() {
         return Some("its state says that no change is in progress, yet it records one");
     }
-    if !is_resting && org.change.is_none() {
+    if !is_resting && change.is_none() {
         return Some("its state says that a change is in progress, yet it records none: no server will end it");
     }
     if !is_resting {
@@ -61,62 +64,51 @@ fn contradiction(org: &OrgDocument) -> Option<&'static str> {
     if (org.state == OrgState::Deleted) != org.deletion.is_some() {
         return Some("its state and its deletion contradict each other");
     }
-    let is_named_so = org.state == OrgState::Deleted || Slug::of(&org.organization_name).as_str() == org.slug;
+    let is_named_so = org.state == OrgState::Deleted || Slug::of(&org.name) == org.slug;
     (!is_named_so).then_some("its slug is not that of its organization_name")
 }
 
-/// A change that nobody goes on with. Servers take a change over within seconds of the end of its lease, so one is only
+/// A change that nobody goes on with. Servers go on with a change within seconds of the end of its lease, so one is only
 /// reported when twice that time has passed: before that, it is likely to be ended by itself. With or without fixing,
 /// because the doctor should find the same either way.
-fn abandoned(inventory: &Inventory, org: &OrgRecord, document: &OrgDocument) -> Option<Suspicion> {
-    if is_at_rest(document) {
-        return None;
-    }
-    let change: &ChangeDocument = document.change.as_ref()?;
+fn abandoned(inventory: &Inventory, org: &OrgRecord, change: &RunningChange) -> Option<Suspicion> {
     if !is_over(change.lease_until, inventory.lease * 2, inventory.now) {
         return None;
     }
-    let detail = format!("its {} has been waiting for a server since the step {:?}", change.kind.name(), change.step);
-    let evidence = format!("{}:{}:{}", change.id, change.fence, change.lease_until.timestamp_millis());
+    let RunningChange { plan, attempts, step, lease_until, .. } = change;
+    let detail = format!("its {} has been waiting for a server since the step {step:?}", plan.kind.name());
+    let evidence = format!("{}:{attempts}:{lease_until}", plan.id);
     Some(Suspicion::new(Code::ChangeAbandoned, about(org), detail, evidence).fixed_by(Some(Fix::Resume)))
 }
 
-/// A change that was taken over so often, and began so long ago, that something must keep every server from ending it.
-fn stuck(inventory: &Inventory, org: &OrgRecord, document: &OrgDocument) -> Option<Suspicion> {
-    let change = document.change.as_ref().filter(|_| !is_at_rest(document))?;
-    if change.fence < STUCK_ATTEMPTS || !is_over(change.started_at, inventory.lease * STUCK_LEASES, inventory.now) {
+/// A change that so many servers worked on, and that began so long ago, that something must keep every server from ending it.
+fn stuck(inventory: &Inventory, org: &OrgRecord, change: &RunningChange) -> Option<Suspicion> {
+    let RunningChange { plan, attempts, step, started_at, .. } = change;
+    if *attempts < STUCK_ATTEMPTS || !is_over(*started_at, inventory.lease * STUCK_LEASES, inventory.now) {
         return None;
     }
-    let detail = format!(
-        "its {} was tried {} times and does not get beyond the step {:?}",
-        change.kind.name(),
-        change.fence,
-        change.step
-    );
-    Some(Suspicion::new(Code::ChangeStuck, about(org), detail, change.id.to_string()))
+    let kind = plan.kind.name();
+    let detail = format!("its {kind} was tried {attempts} times and does not get beyond the step {step:?}");
+    Some(Suspicion::new(Code::ChangeStuck, about(org), detail, plan.id.to_string()))
 }
 
-fn overdue(now: DateTime, org: &OrgRecord, document: &OrgDocument) -> Option<Suspicion> {
-    let deletion =
-        document.deletion.as_ref().filter(|_| is_at_rest(document) && document.state == OrgState::Deleted)?;
+fn overdue(now: OffsetDateTime, record: &OrgRecord, org: &Org) -> Option<Suspicion> {
+    let deletion = org.deletion.as_ref().filter(|_| org.state == OrgState::Deleted)?;
     let is_overdue = is_over(deletion.until, PURGE_PATIENCE, now);
-    let overdue = || suspect(Code::PurgeOverdue, org, "nobody can bring it back any more, yet it is still there");
+    let overdue = || suspect(Code::PurgeOverdue, record, "nobody can bring it back any more, yet it is still there");
     is_overdue.then(|| overdue().fixed_by(Some(Fix::Purge)))
 }
 
 /// A list of names that does not hold what it must, or holds what it must not. Those whose time is over may still be there.
-fn wrong_names(now: DateTime, org: &OrgRecord, document: &OrgDocument) -> Option<Suspicion> {
-    if !is_at_rest(document) {
-        return None;
-    }
-    let old = document.old_names.iter().map(|old| (&old.slug, old.until));
-    let cooling = document.cooling.iter().map(|cooling| (&cooling.slug, cooling.until));
-    let kept: Vec<_> = old.chain(cooling).collect();
-    let listed: BTreeSet<&String> = document.names.iter().collect();
-    let may: BTreeSet<&String> = std::iter::once(&document.slug).chain(kept.iter().map(|(slug, _)| *slug)).collect();
+fn wrong_names(now: OffsetDateTime, record: &OrgRecord, content: &OrgContent) -> Option<Suspicion> {
+    let OrgContent { org, names, cooling, .. } = content;
+    let old = org.old_names.iter().map(|old| (old.slug.as_str(), old.until));
+    let kept: Vec<_> = old.chain(cooling.iter().map(|(slug, until)| (slug.as_str(), *until))).collect();
+    let listed: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+    let may: BTreeSet<&str> = std::iter::once(org.slug.as_str()).chain(kept.iter().map(|(slug, _)| *slug)).collect();
     let live = kept.iter().filter(|(_, until)| *until > now).map(|(slug, _)| *slug);
-    let must: BTreeSet<&String> = std::iter::once(&document.slug).chain(live).collect();
-    let text = |names: BTreeSet<&String>| names.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let must: BTreeSet<&str> = std::iter::once(org.slug.as_str()).chain(live).collect();
+    let text = |names: BTreeSet<&str>| Vec::from_iter(names).join(", ");
     let (missing, surplus) = (&must - &listed, &listed - &may);
     let detail = match (missing.is_empty(), surplus.is_empty()) {
         (true, true) => return None,
@@ -124,12 +116,11 @@ fn wrong_names(now: DateTime, org: &OrgRecord, document: &OrgDocument) -> Option
         (true, false) => format!("its names hold {}, which nobody can take", text(surplus)),
         (false, false) => format!("its names lack {} and hold {}", text(missing), text(surplus)),
     };
-    let fix = Fix::ListNames(Box::new(document.clone()));
-    Some(suspect(Code::NamesWrong, org, detail).fixed_by(Some(fix)))
+    let fix = Fix::ListNames(Box::new(org.clone()));
+    Some(suspect(Code::NamesWrong, record, detail).fixed_by(Some(fix)))
 }
 
 /// Whether a time was over so long ago.
-fn is_over(until: DateTime, patience: Duration, now: DateTime) -> bool {
-    let patience = i64::try_from(patience.as_millis()).unwrap_or(i64::MAX);
-    until.timestamp_millis().saturating_add(patience) < now.timestamp_millis()
+fn is_over(until: OffsetDateTime, patience: Duration, now: OffsetDateTime) -> bool {
+    until.checked_add(patience.try_into().unwrap_or(time::Duration::MAX)).is_some_and(|end| end < now)
 }

@@ -1,10 +1,12 @@
 //! Creating: claim the name, claim the email, make the collection, and only then let the organization be seen.
 
+use time::OffsetDateTime;
+use uuid::Uuid;
+
 use super::error::Refusal;
 use super::step::{Step, take};
 use super::{ChangeError, MigrationService, undecided};
-use crate::domain::{ChangeId, ChangeKind, Email, Org, OrgState, OwnerTag, Slug, TenantCollection};
-use crate::repo::documents::{AdminDocument, ChangeDocument, OrgDocument};
+use crate::domain::{Admin, ChangeId, ChangeKind, Org, OrgState, OwnerTag, PlannedChange, TenantCollection};
 use crate::repo::journal::ChangeRef;
 use crate::repo::{Effect, RepoError};
 
@@ -12,22 +14,17 @@ use crate::repo::{Effect, RepoError};
 const MAX_LEFTOVERS: u8 = 3;
 
 impl MigrationService {
-    /// Creates an organization with its admin and its collection. The two documents are complete but for the change
-    /// and the collection's UUID.
+    /// Creates an organization with its admin and its collection.
     ///
     /// # Errors
     /// See [`ChangeError`]; after any of them the name and the email are free again, or will be.
-    pub async fn create(&self, id: ChangeId, mut org: OrgDocument, admin: AdminDocument) -> Result<Org, ChangeError> {
-        let change = self.new_change(id, ChangeKind::Create);
-        org.change = Some(change.clone());
+    pub async fn create(&self, id: ChangeId, org: Org, admin: Admin) -> Result<Org, ChangeError> {
+        let change = PlannedChange::new(id, ChangeKind::Create);
         let at = self.claim_name(&org, &change).await?;
         match self.provision(at, &org, &admin).await {
+            // As `activate` left it: the next change begins only on the generation that is stored.
             Ok(uuid) => {
-                org.collection_uuid = Some(uuid);
-                org.state = OrgState::Active;
-                // As `activate` left it: the next change begins only on the generation that is stored.
-                org.generation += 1;
-                Ok(org.to_org())
+                Ok(Org { collection_uuid: Some(uuid), state: OrgState::Active, generation: org.generation + 1, ..org })
             }
             Err(refusal) => {
                 self.undo_create(at, &org).await.map_err(undecided(&change))?;
@@ -40,11 +37,12 @@ impl MigrationService {
         }
     }
 
-    async fn claim_name(&self, org: &OrgDocument, change: &ChangeDocument) -> Result<ChangeRef, ChangeError> {
-        let claim = || take(change.kind, Step::ClaimName, self.repos.orgs.insert_provisioning(org));
+    async fn claim_name(&self, org: &Org, change: &PlannedChange) -> Result<ChangeRef, ChangeError> {
+        let insert = || self.repos.orgs.insert_provisioning(org, change, &self.holder);
+        let claim = || take(change.kind, Step::ClaimName, insert());
         let claimed = match claim().await {
             Err(RepoError::Duplicate { .. }) => {
-                self.free_expired(change.kind, &Slug::from_stored(&org.slug)).await?;
+                self.free_expired(change.kind, &org.slug).await?;
                 claim().await
             }
             claimed => claimed,
@@ -56,20 +54,20 @@ impl MigrationService {
         })
     }
 
-    async fn provision(&self, at: ChangeRef, org: &OrgDocument, admin: &AdminDocument) -> Result<bson::Uuid, Refusal> {
-        self.insert_admin(admin).await?;
+    async fn provision(&self, at: ChangeRef, org: &Org, admin: &Admin) -> Result<Uuid, Refusal> {
+        self.insert_admin(admin, org.created_at).await?;
         let made = self.make_collection(at, &org.collection_name).await?;
-        let uuid = bson::Uuid::from_uuid_1(made.uuid);
-        take(ChangeKind::Create, Step::RecordCollection, self.repos.orgs.record_collection(at, uuid)).await?;
+        take(ChangeKind::Create, Step::RecordCollection, self.repos.orgs.record_collection(at, made.uuid)).await?;
         take(ChangeKind::Create, Step::Activate, self.repos.orgs.activate(at)).await?;
-        Ok(uuid)
+        Ok(made.uuid)
     }
 
-    async fn insert_admin(&self, admin: &AdminDocument) -> Result<(), Refusal> {
-        let insert = || take(ChangeKind::Create, Step::InsertAdmin, self.repos.admins.insert(admin));
-        let email = Email::from_stored(&admin.email);
+    async fn insert_admin(&self, admin: &Admin, now: OffsetDateTime) -> Result<(), Refusal> {
+        let insert = || take(ChangeKind::Create, Step::InsertAdmin, self.repos.admins.insert(admin, now));
         let inserted = match insert().await {
-            Err(RepoError::Duplicate { .. }) if self.clear_orphan(ChangeKind::Create, &email).await? => insert().await,
+            Err(RepoError::Duplicate { .. }) if self.clear_orphan(ChangeKind::Create, &admin.email).await? => {
+                insert().await
+            }
             inserted => inserted,
         };
         inserted.map_err(|error| match error {
@@ -102,11 +100,11 @@ impl MigrationService {
         Err(Refusal::CollectionOccupied)
     }
 
-    pub(super) async fn undo_create(&self, at: ChangeRef, org: &OrgDocument) -> Result<(), RepoError> {
+    pub(super) async fn undo_create(&self, at: ChangeRef, org: &Org) -> Result<(), RepoError> {
         match take(ChangeKind::Create, Step::MarkDeleting, self.repos.orgs.mark_deleting(at)).await {
             Ok(()) => self.finish_delete(at, ChangeKind::Create, org).await,
             // Undone by another server while this one stalled, perhaps before this one's admin arrived.
-            Err(RepoError::TakenOver) if !self.repos.orgs.is_there(at.org_id).await? => {
+            Err(RepoError::LeaseLost) if !self.repos.orgs.is_there(at.org_id).await? => {
                 take(ChangeKind::Create, Step::RemoveOrphan, self.repos.admins.remove_of(at.org_id)).await
             }
             Err(other) => Err(other),

@@ -6,9 +6,8 @@ use super::error::Refusal;
 use super::moves::Move;
 use super::step::{Step, take};
 use super::{ChangeError, MigrationService, undecided};
-use crate::domain::{ChangeId, ChangeKind, Deletion, Org, OrgId, OwnerTag, Slug};
+use crate::domain::{ChangeId, ChangeKind, Deletion, Org, OrgId, OwnerTag, PlannedChange};
 use crate::repo::RepoError;
-use crate::repo::documents::{ChangeDocument, NameDocument, OrgDocument};
 use crate::repo::journal::ChangeRef;
 
 impl MigrationService {
@@ -24,18 +23,14 @@ impl MigrationService {
         org: &Org,
         grace_days: Option<u16>,
     ) -> Result<Option<Deletion>, ChangeError> {
-        let mut change = self.new_change(id, ChangeKind::Delete);
-        if let Some(days) = grace_days {
-            change.grace_days = Some(days.into());
-            change.from = Some(NameDocument::from(org));
-            change.to = Some(put_away_name(org));
+        let mut change = PlannedChange::new(id, ChangeKind::Delete);
+        if grace_days.is_some() {
+            let (from, to) = (org.title(), org.deleted_title());
+            change = PlannedChange { grace_days, ..PlannedChange::moving(id, ChangeKind::Delete, from, to) };
         }
         let at = self.begin(org, &change).await?;
         let undecided = undecided(&change);
-        let document = self.repos.orgs.find_document(org.id).await.map_err(&undecided)?;
-        // The deletion was recorded, so whoever removed the document did so by finishing it.
-        let Some(document) = document else { return Ok(None) };
-        match self.carry_delete(at, &change, &document).await {
+        match self.carry_delete(at, &change, org).await {
             Ok(()) => {}
             Err(Refusal::CollectionReplaced) => return Err(ChangeError::CollectionReplaced),
             Err(refusal) => return Err(undecided(refusal.into_cause())),
@@ -48,13 +43,8 @@ impl MigrationService {
     }
 
     /// Goes on with a deletion. `CollectionReplaced` means that it was given up.
-    pub(super) async fn carry_delete(
-        &self,
-        at: ChangeRef,
-        change: &ChangeDocument,
-        org: &OrgDocument,
-    ) -> Result<(), Refusal> {
-        let Some(put_away) = Move::of(at, change, &org.to_org()) else {
+    pub(super) async fn carry_delete(&self, at: ChangeRef, change: &PlannedChange, org: &Org) -> Result<(), Refusal> {
+        let Some(put_away) = Move::of(at, change, org) else {
             return self.finish_delete(at, change.kind, org).await.map_err(Refusal::Unfinished);
         };
         match self.carry_over(&put_away).await {
@@ -73,27 +63,21 @@ impl MigrationService {
 
     /// Whether there still is something of an organization whose collection is not where it was: the collection itself, moved
     /// by hand, or one in its place that is nobody else's.
-    async fn may_be_kept(&self, org: &OrgDocument) -> Result<bool, RepoError> {
-        let collection = org.to_org().tenant_collection();
-        if let Some(collection) = &collection
-            && self.repos.tenants.find_validator(collection).await?.is_some()
+    async fn may_be_kept(&self, org: &Org) -> Result<bool, RepoError> {
+        if let Some(collection) = org.tenant_collection()
+            && self.repos.tenants.find_validator(&collection).await?.is_some()
         {
             return Ok(true);
         }
-        let own = OwnerTag(OrgId(org.id));
+        let own = OwnerTag(org.id);
         let found = self.repos.tenants.find(&org.collection_name).await?;
         Ok(found.is_some_and(|found| found.owner.is_none_or(|owner| owner == own)))
     }
 
     /// Removes everything of an organization; its own document last, which frees its name.
-    pub(super) async fn finish_delete(
-        &self,
-        at: ChangeRef,
-        kind: ChangeKind,
-        org: &OrgDocument,
-    ) -> Result<(), RepoError> {
+    pub(super) async fn finish_delete(&self, at: ChangeRef, kind: ChangeKind, org: &Org) -> Result<(), RepoError> {
         let drop = (kind, Step::DropCollection);
-        if let Some(collection) = org.to_org().tenant_collection() {
+        if let Some(collection) = org.tenant_collection() {
             self.repeatable(at, drop, || self.repos.tenants.drop(&collection)).await?;
         }
         // One that was made for this organization but whose UUID was not recorded any more; or one that was brought back from
@@ -121,20 +105,11 @@ impl MigrationService {
     }
 
     async fn purge(&self, id: OrgId) -> Result<bool, RepoError> {
-        let Some(org) = self.repos.orgs.find_document(id).await? else { return Ok(false) };
-        let change = self.new_change(ChangeId::generate(), ChangeKind::Purge);
+        let Some(org) = self.repos.orgs.find(id).await? else { return Ok(false) };
+        let change = PlannedChange::new(ChangeId::generate(), ChangeKind::Purge);
         // Another server was faster, or its admin was.
-        let Ok(at) = self.begin(&org.to_org(), &change).await else { return Ok(false) };
+        let Ok(at) = self.begin(&org, &change).await else { return Ok(false) };
         self.finish_delete(at, change.kind, &org).await?;
         Ok(true)
-    }
-}
-
-/// What a deleted organization is called: names that no other can have.
-fn put_away_name(org: &Org) -> NameDocument {
-    NameDocument {
-        organization_name: org.name.clone(),
-        slug: Slug::of_deleted(org.id).as_str().to_owned(),
-        collection_name: org.id.put_away_collection_name(),
     }
 }

@@ -6,7 +6,7 @@ use tracing::{info, warn};
 
 use super::MigrationService;
 use super::step::{Step, take};
-use crate::domain::{AdminId, ChangeKind, Email, OrgId, OrgState, OwnerTag};
+use crate::domain::{AdminId, ChangeKind, Email, OrgId, OwnerTag};
 use crate::repo::RepoError;
 use crate::repo::tenants::CollectionInfo;
 
@@ -35,18 +35,15 @@ impl MigrationService {
 
     /// Removes the admin that holds an email, if its organization does not exist; false when there is nothing to remove.
     pub(super) async fn clear_orphan(&self, kind: ChangeKind, email: &Email) -> Result<bool, RepoError> {
-        let Some(admin) = self.repos.admins.find_holder(email).await? else { return Ok(false) };
-        if self.repos.orgs.is_there(admin.org_id).await? {
-            return Ok(false);
+        match self.repos.admins.find_holder(email).await? {
+            Some(admin) => self.clear_admins_of(kind, admin.org_id).await,
+            None => Ok(false),
         }
-        take(kind, Step::RemoveOrphan, self.repos.admins.remove_of(admin.org_id)).await?;
-        info!(organization_id = %admin.org_id, "removed an admin whose organization does not exist");
-        Ok(true)
     }
 
     /// Drops a collection, by its UUID, if it is empty and says that it belongs to an organization that does not exist;
     /// false when it stays.
-    pub(super) async fn clear_leftover(&self, kind: ChangeKind, found: &CollectionInfo) -> Result<bool, RepoError> {
+    pub async fn clear_leftover(&self, kind: ChangeKind, found: &CollectionInfo) -> Result<bool, RepoError> {
         let Some(OwnerTag(owner)) = found.owner else { return Ok(false) };
         let is_leftover = !self.repos.orgs.is_there(owner).await?
             && !self.repos.orgs.is_collection_recorded(found.collection.uuid).await?
@@ -58,17 +55,12 @@ impl MigrationService {
         Ok(is_leftover)
     }
 
-    /// Drops one collection, if it is a leftover; false when it stays.
-    pub async fn clear_collection(&self, found: &CollectionInfo) -> Result<bool, RepoError> {
-        self.clear_leftover(ChangeKind::Create, found).await
-    }
-
     /// Removes the admins of an organization, if it does not exist; false when they stay.
-    pub async fn clear_admins_of(&self, org_id: OrgId) -> Result<bool, RepoError> {
+    pub async fn clear_admins_of(&self, kind: ChangeKind, org_id: OrgId) -> Result<bool, RepoError> {
         if self.repos.orgs.is_there(org_id).await? {
             return Ok(false);
         }
-        take(ChangeKind::Create, Step::RemoveOrphan, self.repos.admins.remove_of(org_id)).await?;
+        take(kind, Step::RemoveOrphan, self.repos.admins.remove_of(org_id)).await?;
         info!(organization_id = %org_id, "removed an admin whose organization does not exist");
         Ok(true)
     }
@@ -77,7 +69,7 @@ impl MigrationService {
     pub async fn clear_leftovers(&self) -> Result<usize, RepoError> {
         let mut cleared = 0;
         for org_id in self.repos.admins.find_orphans().await? {
-            cleared += usize::from(self.clear_admins_of(org_id).await?);
+            cleared += usize::from(self.clear_admins_of(ChangeKind::Create, org_id).await?);
         }
         for listed in self.repos.tenants.tagged().await?.chunks(BATCH) {
             let owners: Vec<OrgId> = listed.iter().filter_map(|found| found.owner).map(|OwnerTag(id)| id).collect();
@@ -95,7 +87,7 @@ impl MigrationService {
     }
 
     async fn tidy_collection(&self, found: &CollectionInfo) -> Result<bool, RepoError> {
-        match self.clear_collection(found).await {
+        match self.clear_leftover(ChangeKind::Create, found).await {
             Ok(false) => self.put_back_if_moved(found).await,
             Err(RepoError::CollectionMismatch { .. }) => Ok(false),
             decided => decided,
@@ -107,7 +99,7 @@ impl MigrationService {
     async fn put_back_if_moved(&self, listed: &CollectionInfo) -> Result<bool, RepoError> {
         let Some(OwnerTag(owner)) = listed.owner else { return Ok(false) };
         let Some(org) = self.repos.orgs.find(owner).await? else { return Ok(false) };
-        let is_moved = matches!(org.state, OrgState::Active | OrgState::Deleted)
+        let is_moved = org.state.is_at_rest()
             && org.collection_uuid == Some(listed.collection.uuid)
             && org.collection_name != listed.collection.name;
         // It may have moved since it was listed, with its organization.

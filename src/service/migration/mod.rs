@@ -14,16 +14,13 @@ mod step;
 
 use std::time::{Duration, Instant};
 
-use bson::DateTime;
-
 pub use error::ChangeError;
 pub use moves::Rename;
 pub use step::Step;
 
 use super::Chore;
 use crate::clock::SharedClock;
-use crate::domain::{ChangeId, ChangeKind, Org, OrgId, OrgState, Slug};
-use crate::repo::documents::ChangeDocument;
+use crate::domain::{ChangeKind, Org, OrgId, OrgState, PlannedChange, Slug};
 use crate::repo::journal::ChangeRef;
 use crate::repo::{Effect, RepoError, Repos};
 use crate::timings::Timings;
@@ -69,36 +66,12 @@ impl MigrationService {
         ]
     }
 
-    fn now(&self) -> DateTime {
-        DateTime::from_time_0_3(self.clock.now())
-    }
-
-    fn new_change(&self, id: ChangeId, kind: ChangeKind) -> ChangeDocument {
-        // The times are set by the database's clock when the change is recorded.
-        let not_yet = DateTime::from_millis(0);
-        ChangeDocument {
-            id: id.0,
-            kind,
-            holder: self.holder.clone(),
-            fence: 1,
-            lease_until: not_yet,
-            started_at: not_yet,
-            step: Step::Begin.name().to_owned(),
-            is_uncertain: false,
-            keep_old_name_days: 0,
-            grace_days: None,
-            from: None,
-            to: None,
-            credentials: None,
-        }
-    }
-
     /// Records a change, which claims the name that the organization gets.
-    async fn begin(&self, org: &Org, change: &ChangeDocument) -> Result<ChangeRef, ChangeError> {
-        let attempt = || take(change.kind, Step::Begin, self.repos.orgs.begin(org, change));
-        let begun = match (attempt().await, &change.to) {
-            (Err(RepoError::Duplicate { .. }), Some(to)) => {
-                self.free_expired(change.kind, &Slug::from_stored(&to.slug)).await?;
+    async fn begin(&self, org: &Org, change: &PlannedChange) -> Result<ChangeRef, ChangeError> {
+        let attempt = || take(change.kind, Step::Begin, self.repos.orgs.begin(org, change, &self.holder));
+        let begun = match (attempt().await, &change.titles) {
+            (Err(RepoError::Duplicate { .. }), Some(titles)) => {
+                self.free_expired(change.kind, &titles.to.slug).await?;
                 attempt().await
             }
             (other, _) => other,
@@ -119,9 +92,8 @@ impl MigrationService {
 
     async fn why_not_begun(&self, id: OrgId, kind: ChangeKind) -> Result<ChangeError, ChangeError> {
         let Some(org) = self.repos.orgs.find(id).await? else { return Ok(ChangeError::Gone) };
-        let is_restorable = org.deletion.is_some_and(|deletion| deletion.until > self.clock.now());
         let is_coming_back = kind == ChangeKind::Restore
-            && (org.state == OrgState::Restoring || (org.state == OrgState::Deleted && is_restorable));
+            && (org.state == OrgState::Restoring || org.restorable(self.clock.now()).is_some());
         Ok(if org.state.is_visible() || is_coming_back { ChangeError::Busy } else { ChangeError::Gone })
     }
 
@@ -153,7 +125,7 @@ impl MigrationService {
                         RepoError::CollectionMismatch { .. }
                         | RepoError::NamespaceExists
                         | RepoError::NamespaceNotFound
-                        | RepoError::TakenOver,
+                        | RepoError::LeaseLost,
                     )) => decided,
                     // These speak of the second attempt alone.
                     Err(_) => Err(unknown),
@@ -177,7 +149,7 @@ impl MigrationService {
 }
 
 /// Says of a change that was recorded that it is not over.
-fn undecided(change: &ChangeDocument) -> impl Fn(RepoError) -> ChangeError {
-    let change_id = ChangeId(change.id);
+fn undecided(change: &PlannedChange) -> impl Fn(RepoError) -> ChangeError {
+    let change_id = change.id;
     move |cause| ChangeError::Undecided { change_id, cause }
 }

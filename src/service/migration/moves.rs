@@ -10,9 +10,8 @@ use tokio::time::sleep;
 use super::error::Refusal;
 use super::step::{Step, take};
 use super::{ChangeError, MigrationService, undecided};
-use crate::domain::{ChangeId, ChangeKind, Email, Org, TenantCollection};
+use crate::domain::{ChangeId, ChangeKind, CredentialsChange, Org, PlannedChange, TenantCollection, Title, Titles};
 use crate::repo::RepoError;
-use crate::repo::documents::{ChangeDocument, CredentialsChange, NameDocument};
 use crate::repo::journal::ChangeRef;
 
 /// The pause between two attempts at a collection that is held.
@@ -22,7 +21,7 @@ const HELD_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone)]
 pub struct Rename {
     /// The name that the organization has afterwards, which may be the one it has.
-    pub to: NameDocument,
+    pub to: Title,
     /// The credentials that its admin gets.
     pub credentials: Option<CredentialsChange>,
     /// For how many days the name is kept that it gives up.
@@ -32,15 +31,15 @@ pub struct Rename {
 /// A recorded change that moves a collection: the right to go on with it, and all that its steps need.
 pub(super) struct Move<'a> {
     at: ChangeRef,
-    change: &'a ChangeDocument,
+    change: &'a PlannedChange,
     collection: Option<TenantCollection>,
-    to: &'a NameDocument,
+    to: &'a Title,
 }
 
 impl<'a> Move<'a> {
     /// `None` for a change that moves nothing.
-    pub(super) fn of(at: ChangeRef, change: &'a ChangeDocument, org: &Org) -> Option<Self> {
-        let (from, to) = change.from.as_ref().zip(change.to.as_ref())?;
+    pub(super) fn of(at: ChangeRef, change: &'a PlannedChange, org: &Org) -> Option<Self> {
+        let Titles { from, to } = change.titles.as_ref()?;
         let name = from.collection_name.clone();
         let collection = org.collection_uuid.map(|uuid| TenantCollection { name, uuid });
         Some(Self { at, change, collection, to })
@@ -59,23 +58,17 @@ impl MigrationService {
     /// # Errors
     /// See [`ChangeError`]; but for `Undecided`, everything is as it was.
     pub async fn rename(&self, id: ChangeId, org: &Org, rename: Rename) -> Result<Org, ChangeError> {
-        let mut change = self.new_change(id, ChangeKind::Rename);
-        change.from = Some(NameDocument::from(org));
-        change.to = Some(rename.to);
-        change.credentials = rename.credentials;
-        change.keep_old_name_days = rename.keep_old_name_days.into();
-        self.make(org, &change).await
+        let Rename { to, credentials, keep_old_name_days } = rename;
+        let change = PlannedChange::moving(id, ChangeKind::Rename, org.title(), to);
+        self.make(org, &PlannedChange { credentials, keep_old_name_days, ..change }).await
     }
 
     /// Brings a deleted organization back under this name, and ends the tokens of its former life.
     ///
     /// # Errors
     /// See [`ChangeError`]; but for `Undecided`, everything is as it was.
-    pub async fn restore(&self, id: ChangeId, org: &Org, to: NameDocument) -> Result<Org, ChangeError> {
-        let mut change = self.new_change(id, ChangeKind::Restore);
-        change.from = Some(NameDocument::from(org));
-        change.to = Some(to);
-        self.make(org, &change).await
+    pub async fn restore(&self, id: ChangeId, org: &Org, to: Title) -> Result<Org, ChangeError> {
+        self.make(org, &PlannedChange::moving(id, ChangeKind::Restore, org.title(), to)).await
     }
 
     /// Moves an organization's collection back to where it is recorded, from where it was found.
@@ -83,14 +76,11 @@ impl MigrationService {
     /// # Errors
     /// See [`ChangeError`]; but for `Undecided`, everything is as it was.
     pub async fn put_back(&self, org: &Org, found_at: &str) -> Result<Org, ChangeError> {
-        let mut change = self.new_change(ChangeId::generate(), ChangeKind::Repair);
-        let to = NameDocument::from(org);
-        change.from = Some(NameDocument { collection_name: found_at.to_owned(), ..to.clone() });
-        change.to = Some(to);
-        self.make(org, &change).await
+        let from = Title { collection_name: found_at.to_owned(), ..org.title() };
+        self.make(org, &PlannedChange::moving(ChangeId::generate(), ChangeKind::Repair, from, org.title())).await
     }
 
-    async fn make(&self, org: &Org, change: &ChangeDocument) -> Result<Org, ChangeError> {
+    async fn make(&self, org: &Org, change: &PlannedChange) -> Result<Org, ChangeError> {
         let at = self.begin(org, change).await?;
         let undecided = undecided(change);
         let Some(moved) = Move::of(at, change, org) else { return Err(ChangeError::Gone) };
@@ -103,7 +93,7 @@ impl MigrationService {
             Err(Refusal::Unfinished(cause)) => Err(undecided(cause)),
             Err(refusal) => {
                 self.undo_move(&moved, &refusal).await.map_err(undecided)?;
-                Err(refusal.into_error(ChangeId(change.id)))
+                Err(refusal.into_error(change.id))
             }
         }
     }
@@ -118,26 +108,27 @@ impl MigrationService {
             self.move_collection(at, change.kind, collection, &to.collection_name).await?;
         }
         if let Some(credentials) = &change.credentials {
-            let commit = self.repos.admins.commit(at, credentials, self.now());
+            let commit = self.repos.admins.commit(at, credentials, self.clock.now());
             take(change.kind, Step::CommitCredentials, commit).await.map_err(Refusal::Unfinished)?;
         }
-        let finish = self.repos.orgs.finish_move(at, change, self.now());
+        let finish = self.repos.orgs.finish_move(at, change, self.clock.now());
         take(change.kind, Step::Finish, finish).await.map_err(Refusal::Unfinished)
     }
 
     async fn claim_credentials(&self, moved: &Move<'_>, credentials: &CredentialsChange) -> Result<(), Refusal> {
         let kind = moved.change.kind;
         let claim = || take(kind, Step::ClaimEmail, self.repos.admins.claim(moved.at, credentials));
-        let email = Email::from_stored(&credentials.after.email);
         let claimed = match claim().await {
-            Err(RepoError::Duplicate { .. }) if self.clear_orphan(kind, &email).await? => claim().await,
+            Err(RepoError::Duplicate { .. }) if self.clear_orphan(kind, &credentials.after.email).await? => {
+                claim().await
+            }
             claimed => claimed,
         };
         claimed.map_err(|error| match error {
             RepoError::Duplicate { .. } => Refusal::EmailTaken,
             // There is no such admin (any more), or the claim was given up by a server that was overtaken since: nothing of this
             // change can have been set.
-            RepoError::TakenOver => Refusal::Refused(error),
+            RepoError::LeaseLost => Refusal::Refused(error),
             other => other.into(),
         })
     }

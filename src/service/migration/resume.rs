@@ -1,4 +1,4 @@
-//! Taking over what another server began: its lease ran out, so it died, or stalled.
+//! Going on with what another server began: its lease ran out, so it died, or stalled.
 
 use tokio::task::JoinSet;
 use tracing::{info, warn};
@@ -7,16 +7,15 @@ use super::MigrationService;
 use super::error::Refusal;
 use super::moves::Move;
 use crate::chaos;
-use crate::domain::{OrgId, OrgState};
+use crate::domain::{Org, OrgId, OrgState, PlannedChange};
 use crate::repo::RepoError;
-use crate::repo::documents::{ChangeDocument, OrgDocument};
 use crate::repo::journal::ChangeRef;
 
 /// How many abandoned changes are worked on at once: one that waits for its collection must not keep the others waiting.
 const AT_ONCE: usize = 8;
 
 impl MigrationService {
-    /// Takes over every change that nobody works on any more, and finishes or undoes it. Gives the number of changes
+    /// Resumes every change that nobody works on any more, and finishes or undoes it. Gives the number of changes
     /// that were brought to an end.
     ///
     /// # Errors
@@ -37,9 +36,9 @@ impl MigrationService {
         Ok(ended)
     }
 
-    /// Takes one change over and brings it to its end; `false` when another server was faster, or it cannot be now.
+    /// Brings one change to its end; `false` when another server was faster, or it cannot be now.
     async fn resume_one(&self, id: OrgId) -> bool {
-        match self.take_over(id).await {
+        match self.resume(id).await {
             Ok(is_ended) => is_ended,
             // A document that cannot be read, say.
             Err(error) => {
@@ -49,19 +48,17 @@ impl MigrationService {
         }
     }
 
-    async fn take_over(&self, id: OrgId) -> Result<bool, RepoError> {
-        chaos::pass("resume", "take-over", "before");
-        let taken = self.repos.orgs.take_over(id, &self.holder).await;
-        chaos::pass("resume", "take-over", "after");
-        let Some(org) = taken? else { return Ok(false) };
-        let Some(change) = org.change.clone() else { return Ok(false) };
-        let at = ChangeRef::of(&org, &change);
-        self.resume(at, &org, &change).await?;
+    async fn resume(&self, id: OrgId) -> Result<bool, RepoError> {
+        chaos::pass("resume", "take-lease", "before");
+        let taken = self.repos.orgs.resume(id, &self.holder).await;
+        chaos::pass("resume", "take-lease", "after");
+        let Some((at, org, change)) = taken? else { return Ok(false) };
+        self.carry_on(at, &org, &change).await?;
         info!(organization_id = %id, change_id = %change.id, kind = change.kind.name(), "ended an abandoned change");
         Ok(true)
     }
 
-    async fn resume(&self, at: ChangeRef, org: &OrgDocument, change: &ChangeDocument) -> Result<(), RepoError> {
+    async fn carry_on(&self, at: ChangeRef, org: &Org, change: &PlannedChange) -> Result<(), RepoError> {
         match org.state {
             OrgState::Active | OrgState::Deleted => Ok(()),
             OrgState::Provisioning => self.undo_create(at, org).await,
@@ -71,7 +68,7 @@ impl MigrationService {
                 Err(refusal) => Err(refusal.into_cause()),
             },
             OrgState::Renaming | OrgState::Restoring => {
-                let Some(moved) = Move::of(at, change, &org.to_org()) else {
+                let Some(moved) = Move::of(at, change, org) else {
                     return Err(RepoError::Refused { summary: "a change without its names".to_owned() });
                 };
                 match self.carry_over(&moved).await {

@@ -2,72 +2,52 @@
 //! can die or stall for as long as it likes.
 
 use crate::chaos;
-use crate::domain::ChangeKind;
+use crate::domain::{ChangeKind, named_enum};
 
-macro_rules! steps {
-    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
-        /// A step of a change.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum Step {
-            $($(#[$doc])* $name,)*
-        }
-
-        impl Step {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$name),*];
-
-            /// The step's name, for people and for the tests that stop a server at it.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$name => $text,)*
-                }
-            }
-        }
-    };
-}
-
-steps! {
-    /// Records a new organization, which claims its name.
-    ClaimName = "claim-name";
-    /// Records a change of an organization, which claims the name that it gets.
-    Begin = "begin";
-    /// Renews the lease, before a command that changes the catalog.
-    Renew = "renew";
-    /// Frees a name whose time was over.
-    FreeName = "free-name";
-    /// Inserts the admin, which claims its email.
-    InsertAdmin = "insert-admin";
-    /// Makes the tenant collection.
-    CreateCollection = "create-collection";
-    /// Writes down which collection was made.
-    RecordCollection = "record-collection";
-    /// Lets a new organization be seen.
-    Activate = "activate";
-    /// Turns a creation into its removal.
-    MarkDeleting = "mark-deleting";
-    /// Claims the admin's new email.
-    ClaimEmail = "claim-email";
-    /// Moves the tenant collection to its new name.
-    MoveCollection = "move-collection";
-    /// Sets the admin's new credentials.
-    CommitCredentials = "commit-credentials";
-    /// Lets the new name be seen.
-    Finish = "finish";
-    /// Gives the admin's new email back.
-    ReleaseEmail = "release-email";
-    /// Gives the new name back.
-    Undo = "undo";
-    /// Drops the tenant collection.
-    DropCollection = "drop-collection";
-    /// Removes the admins.
-    RemoveAdmins = "remove-admins";
-    /// Removes the organization, which frees its name.
-    RemoveOrg = "remove-org";
-    /// Removes admins whose organization does not exist.
-    RemoveOrphan = "remove-orphan";
-    /// Drops an empty collection whose organization does not exist.
-    DropLeftover = "drop-leftover";
+named_enum! {
+    /// A step of a change.
+    Step {
+        /// Records a new organization, which claims its name.
+        ClaimName = "claim-name",
+        /// Records a change of an organization, which claims the name that it gets.
+        Begin = "begin",
+        /// Renews the lease, before a command that changes the catalog.
+        Renew = "renew",
+        /// Frees a name whose time was over.
+        FreeName = "free-name",
+        /// Inserts the admin, which claims its email.
+        InsertAdmin = "insert-admin",
+        /// Makes the tenant collection.
+        CreateCollection = "create-collection",
+        /// Writes down which collection was made.
+        RecordCollection = "record-collection",
+        /// Lets a new organization be seen.
+        Activate = "activate",
+        /// Turns a creation into its removal.
+        MarkDeleting = "mark-deleting",
+        /// Claims the admin's new email.
+        ClaimEmail = "claim-email",
+        /// Moves the tenant collection to its new name.
+        MoveCollection = "move-collection",
+        /// Sets the admin's new credentials.
+        CommitCredentials = "commit-credentials",
+        /// Lets the new name be seen.
+        Finish = "finish",
+        /// Gives the admin's new email back.
+        ReleaseEmail = "release-email",
+        /// Gives the new name back.
+        Undo = "undo",
+        /// Drops the tenant collection.
+        DropCollection = "drop-collection",
+        /// Removes the admins.
+        RemoveAdmins = "remove-admins",
+        /// Removes the organization, which frees its name.
+        RemoveOrg = "remove-org",
+        /// Removes admins whose organization does not exist.
+        RemoveOrphan = "remove-orphan",
+        /// Drops an empty collection whose organization does not exist.
+        DropLeftover = "drop-leftover",
+    }
 }
 
 /// Takes a step of a change of this kind.

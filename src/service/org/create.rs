@@ -1,10 +1,7 @@
 //! Creating an organization.
 
-use bson::DateTime;
-
 use super::{ChangeIds, OrgError, OrgService, Registrant};
-use crate::domain::{ChangeKind, Email, Invalid, NewPassword, Org, OrgId, OrgName, OrgState, PasswordHash, new_id};
-use crate::repo::documents::{AdminDocument, ConnectionDocument, OrgDocument};
+use crate::domain::{Admin, AdminId, ChangeKind, Email, Invalid, NewPassword, Org, OrgName, Title};
 use crate::service::migration::ChangeError;
 
 /// The role of the admin that comes with an organization.
@@ -46,64 +43,14 @@ impl OrgService {
         if self.repos.orgs.count().await? >= self.rules.max_organizations {
             return Err(OrgError::CapacityReached);
         }
-        let hash = self.hasher.hash(by.hash_owner(), &password).await?;
-        let (org, admin) = self.new_documents(ids.org, &name, &email, &hash);
+        let password_hash = self.hasher.hash(by.hash_owner(), &password).await?;
+        let (id, org_id, role) = (AdminId::generate(), ids.org, ADMIN_ROLE.to_owned());
+        // The original's passwords are version 0.
+        let admin = Admin { id, org_id, email, password_hash, role, credential_version: 1 };
+        let org = Org::provisional(org_id, Title::of(&name), self.repos.database_name(), id, self.clock.now());
         self.migration.create(ids.change, org, admin).await.map_err(|error| match error {
             ChangeError::NameTaken => OrgError::NameTaken,
             other => other.into(),
         })
-    }
-
-    fn new_documents(
-        &self,
-        OrgId(id): OrgId,
-        name: &OrgName,
-        email: &Email,
-        hash: &PasswordHash,
-    ) -> (OrgDocument, AdminDocument) {
-        let admin_id = new_id();
-        let slug = name.slug();
-        let now = DateTime::from_time_0_3(self.clock.now());
-        let org = OrgDocument {
-            id,
-            organization_name: name.as_str().to_owned(),
-            slug: slug.as_str().to_owned(),
-            names: vec![slug.as_str().to_owned()],
-            name_since: None,
-            old_names: Vec::new(),
-            cooling: Vec::new(),
-            collection_name: slug.collection_name(),
-            collection_uuid: None,
-            connection: ConnectionDocument {
-                db_name: self.repos.database_name().to_owned(),
-                collection_name: slug.collection_name(),
-                extra: bson::Document::new(),
-            },
-            admin_user_id: Some(admin_id),
-            state: OrgState::Provisioning,
-            generation: 0,
-            token_epoch: 0,
-            change: None,
-            deletion: None,
-            created_at: now,
-            updated_at: now,
-        };
-        let admin = AdminDocument {
-            id: admin_id,
-            organization_id: id,
-            email: email.as_str().to_owned(),
-            password_hash: hash.expose().to_owned(),
-            // The original's passwords are version 0.
-            credential_version: 1,
-            emails: vec![email.as_str().to_owned()],
-            claimed_by: None,
-            claim_fence: None,
-            committed_by: None,
-            change_generation: 0,
-            role: ADMIN_ROLE.to_owned(),
-            created_at: now,
-            updated_at: now,
-        };
-        (org, admin)
     }
 }

@@ -4,9 +4,8 @@ use super::{OrgError, OrgService, Reached};
 use crate::domain::permission::OrgManage;
 use crate::domain::{
     Actor, ChangeId, ChangeKind, Deletion, EmailQuery, Network, Org, OrgName, OrgReference, OrgState, PasswordAttempt,
-    Slug,
+    Title,
 };
-use crate::repo::documents::NameDocument;
 use crate::service::migration::ChangeError;
 
 /// Who wants an organization back, and under which name.
@@ -41,7 +40,7 @@ impl OrgService {
     /// [`OrgError::Auth`], or the store failed.
     pub async fn identify(&self, command: &RestoreOrg) -> Result<Org, OrgError> {
         let RestoreOrg { email, password, from, .. } = command;
-        let (_admin, org) = self.auth.verify(email, password, *from, is_known).await?;
+        let (_admin, org) = self.auth.verify(email, password, *from, OrgState::is_known_to_admin).await?;
         Ok(org)
     }
 
@@ -51,38 +50,20 @@ impl OrgService {
     /// See [`OrgError`]; but for [`ChangeError::Undecided`], nothing was changed.
     pub async fn restore(&self, change_id: ChangeId, org: &Org, command: &RestoreOrg) -> Result<Org, OrgError> {
         let new_name = &command.new_name;
-        let deletion = match (org.state, &org.deletion) {
-            (OrgState::Deleted, Some(deletion)) if deletion.until > self.clock.now() => deletion,
-            (OrgState::Restoring, _) => return Err(ChangeError::Busy.into()),
-            (OrgState::Active | OrgState::Renaming, _) => return Err(OrgError::NotDeleted),
-            (OrgState::Deleted | OrgState::Provisioning | OrgState::Deleting, _) => return Err(OrgError::NotFound),
-        };
+        let deletion = org.restorable(self.clock.now()).ok_or_else(|| match org.state {
+            OrgState::Restoring => ChangeError::Busy.into(),
+            state if state.is_visible() => OrgError::NotDeleted,
+            _ => OrgError::NotFound,
+        })?;
         let to = match new_name {
-            Some(name) => named(name.as_str(), &name.slug()),
-            None => named(&deletion.name, &deletion.slug),
+            Some(name) => Title::of(name),
+            None => Title::new(&deletion.name, deletion.slug.clone()),
         };
-        let slug = Slug::from_stored(&to.slug);
-        self.check_name_free(ChangeKind::Restore, org.id, &slug, OrgError::NameTaken).await?;
+        self.check_name_free(ChangeKind::Restore, org.id, &to.slug, OrgError::NameTaken).await?;
         self.check_free(ChangeKind::Restore, org.id, &org.collection_name, &to).await?;
         self.migration.restore(change_id, org, to).await.map_err(|error| match error {
             ChangeError::NameTaken => OrgError::NameTaken,
             other => other.into(),
         })
-    }
-}
-
-/// Whether somebody can be told of an organization whose admin it is.
-fn is_known(state: OrgState) -> bool {
-    match state {
-        OrgState::Active | OrgState::Renaming | OrgState::Deleted | OrgState::Restoring => true,
-        OrgState::Provisioning | OrgState::Deleting => false,
-    }
-}
-
-fn named(name: &str, slug: &Slug) -> NameDocument {
-    NameDocument {
-        organization_name: name.to_owned(),
-        slug: slug.as_str().to_owned(),
-        collection_name: slug.collection_name(),
     }
 }

@@ -26,9 +26,8 @@ use super::storage::Storage;
 use super::tokens::TokenService;
 use crate::clock::SharedClock;
 use crate::domain::permission::{Permit, Reachable};
-use crate::domain::{Actor, Allowed, ChangeKind, FoundBy, Network, OldName, Org, OrgId, OrgReference, Slug};
+use crate::domain::{Actor, Allowed, ChangeKind, FoundBy, Network, OldName, Org, OrgId, OrgReference, Slug, Title};
 use crate::repo::Repos;
-use crate::repo::documents::NameDocument;
 
 use old_name_uses::OldNameUses;
 
@@ -179,7 +178,7 @@ impl OrgService {
 
     /// Whether an organization could have its collection there now. A cheap look, in the order in which the original answers; the
     /// indexes and the catalog decide.
-    async fn check_free(&self, kind: ChangeKind, org_id: OrgId, from: &str, to: &NameDocument) -> Result<(), OrgError> {
+    async fn check_free(&self, kind: ChangeKind, org_id: OrgId, from: &str, to: &Title) -> Result<(), OrgError> {
         if to.collection_name == from {
             return Ok(());
         }

@@ -4,9 +4,9 @@ use super::{ByOldName, OrgError, OrgService};
 use crate::domain::change::MAX_OLD_NAMES;
 use crate::domain::permission::OrgManage;
 use crate::domain::{
-    Actor, Admin, ChangeId, ChangeKind, Email, NewPassword, Org, OrgName, OrgReference, OrgState, PasswordHash,
+    Actor, Admin, ChangeId, ChangeKind, CredentialsChange, Email, NewPassword, Org, OrgName, OrgReference,
+    PasswordHash, Title,
 };
-use crate::repo::documents::{CredentialsChange, CredentialsDocument, NameDocument};
 use crate::service::HashOwner;
 use crate::service::migration::{ChangeError, Rename};
 use crate::service::tokens::AccessToken;
@@ -53,8 +53,8 @@ impl OrgService {
     ) -> Result<UpdatedOrg, OrgError> {
         let by = self.authorize::<OrgManage, Org>(&actor, reference).await?.by;
         let Actor::Admin { admin, org } = actor;
-        let to = update.new_name.as_ref().map_or_else(|| NameDocument::from(&org), |name| name_after(&org, name));
-        if to.slug != org.slug.as_str() {
+        let to = update.new_name.as_ref().map_or_else(|| org.title(), |name| org.title_after(name));
+        if to.slug != org.slug {
             // Whether it is taken tells whether there is an organization of that name.
             self.attempts.change_name(org.id)?;
         }
@@ -71,13 +71,13 @@ impl OrgService {
         let is_new_password = new_hash.is_some();
         let changed = changed_admin(&admin, email, new_hash);
         let credentials = changed.as_ref().map(|changed| CredentialsChange {
-            admin_id: admin.id.0,
+            admin_id: admin.id,
             from_version: admin.credential_version,
-            after: CredentialsDocument::from(changed),
+            after: changed.credentials(),
         });
-        if credentials.is_none() && to == NameDocument::from(&org) {
+        if credentials.is_none() && to == org.title() {
             // A rename that was interrupted is still to be finished: its outcome would overrule this answer.
-            if org.state != OrgState::Active {
+            if !org.state.is_at_rest() {
                 return Err(ChangeError::Busy.into());
             }
             return Ok(UpdatedOrg { admin, org, access_token: None, change_id: None, by });
@@ -91,13 +91,14 @@ impl OrgService {
     }
 
     /// Whether the organization can get this name, as far as names go.
-    async fn check_name(&self, org: &Org, to: &NameDocument, update: &UpdateOrg) -> Result<(), OrgError> {
-        let Some(name) = update.new_name.as_ref().filter(|_| to.slug != org.slug.as_str()) else { return Ok(()) };
-        let slug = name.slug();
+    async fn check_name(&self, org: &Org, to: &Title, update: &UpdateOrg) -> Result<(), OrgError> {
+        if to.slug == org.slug {
+            return Ok(());
+        }
         let now = self.clock.now();
         // One that it had and keeps is its own.
-        if org.found_by(&slug, now).is_none() {
-            self.check_name_free(ChangeKind::Rename, org.id, &slug, ChangeError::NameTaken.into()).await?;
+        if org.found_by(&to.slug, now).is_none() {
+            self.check_name_free(ChangeKind::Rename, org.id, &to.slug, ChangeError::NameTaken.into()).await?;
         }
         if update.keep_old_name_days > 0 && org.live_old_names(now).count() >= MAX_OLD_NAMES {
             return Err(OrgError::TooManyOldNames);
@@ -131,12 +132,4 @@ fn changed_admin(admin: &Admin, email: Option<Email>, hash: Option<PasswordHash>
         changed.credential_version += 1;
     }
     Some(changed)
-}
-
-/// What an organization is called after a rename. Another spelling of the same name keeps the collection, also where
-/// the original called it otherwise than we would.
-fn name_after(org: &Org, name: &OrgName) -> NameDocument {
-    let slug = name.slug();
-    let collection_name = if slug == org.slug { org.collection_name.clone() } else { slug.collection_name() };
-    NameDocument { organization_name: name.as_str().to_owned(), slug: slug.as_str().to_owned(), collection_name }
 }

@@ -69,7 +69,7 @@ async fn documents_by_name(plan: &Plan, tally: &Arc<Tally>) -> Arc<Tally> {
     found
 }
 
-/// Frees a name as soon as a change that was taken over gives it up.
+/// A name is free as soon as a resumed change gives it up.
 async fn no_cooling_time() -> Arc<Tally> {
     let found = Arc::new(Tally::quiet());
     // Without cleaning up after zombies, either.

@@ -182,7 +182,7 @@ async fn stall(stage: &mut Stage, point: &Point, wakes: Wakes) {
     let is_made = scenario.is_made(&point.passed);
     if is_recorded {
         stage.settle(is_made);
-        stage.check("after the take-over").await;
+        stage.check("after another server resumed").await;
     }
     let is_repeated = is_repeated(scenario, point, is_recorded);
     if is_repeated {

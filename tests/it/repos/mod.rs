@@ -160,5 +160,5 @@ fn assert_has(document: &Document, expected: Document) {
 
 /// Whether it was refused because the change is somebody else's or over.
 fn is_taken_over<T>(result: &Result<T, RepoError>) -> bool {
-    matches!(result, Err(RepoError::TakenOver))
+    matches!(result, Err(RepoError::LeaseLost))
 }

@@ -1,5 +1,5 @@
-//! Takes over a database of the Python original: fills in what it did not keep (slug, claimed names, state,
-//! collection UUID, credential version), and changes nothing where its records contradict each other.
+//! What is there for databases of the Python original alone. Takes one over: fills in what it did not keep (slug, claimed
+//! names, state, collection UUID, credential version), and changes nothing where its records contradict each other.
 //!
 //! Runs at every start, before the unique indexes are made, and does nothing when all is filled in. Safe to repeat
 //! and to run on several servers at once: each document is filled in by one conditional update, which sets what is
@@ -8,8 +8,6 @@
 mod collisions;
 mod plan;
 
-use std::collections::BTreeMap;
-
 use bson::{Document, doc, oid::ObjectId};
 use mongodb::Collection;
 use tracing::warn;
@@ -17,7 +15,7 @@ use tracing::warn;
 use super::documents::{ADMINS, ORGANIZATIONS, id_text};
 use super::error::{RepoError, bson_uuid};
 use super::tenants::{CollectionInfo, TenantRepo};
-use super::{Database, exists};
+use super::{Database, all, exists};
 use crate::domain::{OrgId, OwnerTag};
 use plan::{AdminPlan, OrgPlan};
 
@@ -170,14 +168,5 @@ async fn claim_collection(tenants: &TenantRepo, id: ObjectId, name: &str) -> Res
 }
 
 async fn load(collection: &Collection<Document>, query: Document) -> Result<Vec<Document>, RepoError> {
-    let mut cursor =
-        collection.find(query).projection(doc! { "password_hash": 0 }).await.map_err(RepoError::of_read)?;
-    let mut documents = Vec::new();
-    while cursor.advance().await.map_err(RepoError::of_read)? {
-        documents.push(cursor.deserialize_current()?);
-    }
-    Ok(documents)
+    all(collection.find(query).projection(doc! { "password_hash": 0 })).await
 }
-
-/// What there is under each name; `None` for what is no ordinary collection, such as a view.
-pub(super) type Catalog = BTreeMap<String, Option<CollectionInfo>>;

@@ -4,9 +4,9 @@ use bson::{Bson, DateTime, Document, doc, oid::ObjectId};
 use time::PrimitiveDateTime;
 use time::format_description::well_known::{Iso8601, Rfc3339};
 
-use super::Catalog;
 use crate::domain::{Email, Slug};
 use crate::repo::documents::{ADMINS, ORGANIZATIONS, id_text};
+use crate::repo::tenants::Catalog;
 
 /// What one organization lacks.
 #[derive(Debug)]
