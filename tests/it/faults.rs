@@ -353,17 +353,6 @@ async fn a_collection_that_was_moved_by_hand_is_found_by_its_uuid() {
     assert_eq!(server.tenant_collections().await, ["org_globex"]);
 }
 
-/// A change that gives an admin the address `b@`.
-fn email_change(admin: &Document, version: i64) -> CredentialsChange {
-    let email = Email::parse("b@example.com").expect("an address");
-    let password_hash = PasswordHash::new(admin.get_str("password_hash").expect("a hash").to_owned());
-    CredentialsChange {
-        admin_id: AdminId(admin.get_object_id("_id").expect("an id")),
-        from_version: 1,
-        after: Credentials { email, password_hash, version },
-    }
-}
-
 #[tokio::test]
 async fn a_change_of_credentials_that_are_set_is_not_undone() {
     let mongod = mongo::shared().await;

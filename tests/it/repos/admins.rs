@@ -1,32 +1,30 @@
 //! Credentials: claimed, set, given up; late, repeated, and by a server that was overtaken.
 
 use bson::{Bson, DateTime, Document, doc, oid::ObjectId};
-use tenantry::domain::OrgId;
+use tenantry::domain::{AdminId, ChangeId, Credentials, CredentialsChange, Email, OrgId, PasswordHash};
 use tenantry::repo::RepoError;
-use tenantry::repo::documents::{AdminDocument, CredentialsChange, CredentialsDocument};
 use tenantry::repo::journal::ChangeRef;
+use time::OffsetDateTime;
 
-use super::{Store, assert_has, is_taken_over};
+use super::{Store, assert_has, is_overtaken};
 
-const NOW: DateTime = DateTime::from_millis(5_000);
+const NOW: DateTime = DateTime::from_millis(0);
+const AT: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
 /// The admin of `acme`, who wants `b@` instead of `a@`.
-struct Credentials {
+struct Applicant {
     store: Store,
     change: CredentialsChange,
     at: ChangeRef,
 }
 
-impl Credentials {
+impl Applicant {
     async fn new() -> Self {
         let store = Store::new().await;
-        let admin_id = ObjectId::new();
-        let after = CredentialsDocument {
-            email: "b@example.com".to_owned(),
-            password_hash: "$new".to_owned(),
-            credential_version: 2,
-        };
-        let at = ChangeRef { org_id: store.id, change_id: ObjectId::new(), fence: 1, generation: 5 };
+        let admin_id = AdminId(ObjectId::new());
+        let email = Email::parse("b@example.com").expect("an address");
+        let after = Credentials { email, password_hash: PasswordHash::new("$new".to_owned()), version: 2 };
+        let at = ChangeRef { org_id: store.id, change_id: ChangeId::generate(), fence: 1, generation: 5 };
         let this = Self { store, change: CredentialsChange { admin_id, from_version: 1, after }, at };
         this.reset(doc! {}).await;
         this
@@ -34,14 +32,14 @@ impl Credentials {
 
     /// The admin as it was made, with these fields set.
     async fn reset(&self, fields: Document) {
-        let mut admin = admin(self.change.admin_id, self.store.id, "a@example.com");
+        let mut admin = admin(self.change.admin_id.0, self.store.id, "a@example.com");
         admin.extend(fields);
-        let of_this = doc! { "_id": self.change.admin_id };
+        let of_this = doc! { "_id": self.change.admin_id.0 };
         self.store.admins.replace_one(of_this, admin).upsert(true).await.expect("stored");
     }
 
     async fn stored(&self) -> Document {
-        self.store.admins.find_one(doc! { "_id": self.change.admin_id }).await.expect("asked").expect("there")
+        self.store.admins.find_one(doc! { "_id": self.change.admin_id.0 }).await.expect("asked").expect("there")
     }
 
     async fn emails(&self) -> Vec<String> {
@@ -55,7 +53,7 @@ impl Credentials {
     }
 
     async fn commit(&self, at: ChangeRef) -> Result<(), RepoError> {
-        self.store.repos.admins.commit(at, &self.change, NOW).await
+        self.store.repos.admins.commit(at, &self.change, AT).await
     }
 
     async fn release(&self, at: ChangeRef) -> bool {
@@ -66,7 +64,7 @@ impl Credentials {
 fn admin(id: ObjectId, org_id: OrgId, email: &str) -> Document {
     doc! {
         "_id": id, "organization_id": org_id.0, "email": email, "emails": [email], "password_hash": "$old",
-        "credential_version": 1_i64, "role": "admin", "created_at": NOW, "updated_at": DateTime::from_millis(0),
+        "credential_version": 1_i64, "role": "admin", "created_at": NOW, "updated_at": DateTime::from_millis(-5_000),
     }
 }
 
@@ -76,19 +74,19 @@ fn nothing_claimed() -> Document {
 
 #[tokio::test]
 async fn a_claim_keeps_the_old_address_and_takes_the_new_one() {
-    let of = Credentials::new().await;
+    let of = Applicant::new().await;
     // The second time as well: its answer may have been lost.
     for _ in 0..2 {
         of.claim(of.at).await.expect("claimed");
         assert_eq!(of.emails().await, ["a", "b"]);
-        let claims = doc! { "claimed_by": of.at.change_id, "claim_fence": 1_i64, "change_generation": 5_i64 };
+        let claims = doc! { "claimed_by": of.at.change_id.0, "claim_fence": 1_i64, "change_generation": 5_i64 };
         assert_has(&of.stored().await, claims);
         assert_has(&of.stored().await, doc! { "email": "a@example.com", "credential_version": 1_i64 });
     }
     of.commit(of.at).await.expect("set");
     let stored = of.stored().await;
     assert_has(&stored, doc! { "email": "b@example.com", "emails": ["b@example.com"], "password_hash": "$new" });
-    assert_has(&stored, doc! { "credential_version": 2_i64, "updated_at": NOW, "committed_by": of.at.change_id });
+    assert_has(&stored, doc! { "credential_version": 2_i64, "updated_at": NOW, "committed_by": of.at.change_id.0 });
     assert_has(&stored, nothing_claimed());
     // Late ones are no error, and change nothing; nor can what is set be given up.
     of.commit(of.at).await.expect("set already");
@@ -99,14 +97,14 @@ async fn a_claim_keeps_the_old_address_and_takes_the_new_one() {
 
 #[tokio::test]
 async fn a_claim_is_refused_when_it_is_late_or_not_for_these_credentials() {
-    let of = Credentials::new().await;
+    let of = Applicant::new().await;
     for (why, fields, is_refused) in [
         ("of the change before", doc! { "change_generation": 4_i64 }, false),
         ("of a later change", doc! { "change_generation": 6_i64 }, true),
         ("set by hand", doc! { "credential_version": 3_i64 }, true),
         (
             "set by this change, and by hand since",
-            doc! { "credential_version": 9_i64, "committed_by": of.at.change_id },
+            doc! { "credential_version": 9_i64, "committed_by": of.at.change_id.0 },
             false,
         ),
         ("set by another change", doc! { "credential_version": 9_i64, "committed_by": ObjectId::new() }, true),
@@ -114,7 +112,7 @@ async fn a_claim_is_refused_when_it_is_late_or_not_for_these_credentials() {
         of.reset(fields).await;
         let before = of.stored().await;
         let claimed = of.claim(of.at).await;
-        assert_eq!(is_taken_over(&claimed), is_refused, "{why}: {claimed:?}");
+        assert_eq!(is_overtaken(&claimed), is_refused, "{why}: {claimed:?}");
         assert_eq!(is_refused, before == of.stored().await, "{why}");
     }
     let other = admin(ObjectId::new(), of.store.id, "b@example.com");
@@ -125,29 +123,29 @@ async fn a_claim_is_refused_when_it_is_late_or_not_for_these_credentials() {
 
 #[tokio::test]
 async fn credentials_are_set_only_by_the_change_that_claims() {
-    let of = Credentials::new().await;
-    let other = ChangeRef { change_id: ObjectId::new(), ..of.at };
-    assert!(is_taken_over(&of.commit(of.at).await), "it claims nothing");
+    let of = Applicant::new().await;
+    let other = ChangeRef { change_id: ChangeId::generate(), ..of.at };
+    assert!(is_overtaken(&of.commit(of.at).await), "it claims nothing");
     of.claim(of.at).await.expect("claimed");
     let claimed = of.stored().await;
-    assert!(is_taken_over(&of.commit(other).await));
-    assert!(is_taken_over(&of.commit(ChangeRef { generation: 7, ..of.at }).await));
+    assert!(is_overtaken(&of.commit(other).await));
+    assert!(is_overtaken(&of.commit(ChangeRef { generation: 7, ..of.at }).await));
     assert_eq!(of.stored().await, claimed);
     // After a later change that set others, a late one is told that it is over, and sets nothing.
     of.commit(of.at).await.expect("set");
-    let later = ChangeRef { change_id: ObjectId::new(), generation: 7, ..of.at };
-    let third = CredentialsDocument { credential_version: 3, ..of.change.after.clone() };
+    let later = ChangeRef { change_id: ChangeId::generate(), generation: 7, ..of.at };
+    let third = Credentials { version: 3, ..of.change.after.clone() };
     let third = CredentialsChange { from_version: 2, after: third, ..of.change.clone() };
     of.store.repos.admins.claim(later, &third).await.expect("claimed");
-    of.store.repos.admins.commit(later, &third, NOW).await.expect("set");
+    of.store.repos.admins.commit(later, &third, AT).await.expect("set");
     let set = of.stored().await;
-    assert!(is_taken_over(&of.claim(of.at).await) && is_taken_over(&of.commit(of.at).await));
+    assert!(is_overtaken(&of.claim(of.at).await) && is_overtaken(&of.commit(of.at).await));
     assert_eq!(of.stored().await, set);
 }
 
 #[tokio::test]
 async fn what_is_given_up_is_free_and_a_claim_that_arrives_afterwards_is_refused() {
-    let of = Credentials::new().await;
+    let of = Applicant::new().await;
     // The second time nothing was claimed before.
     for is_claimed in [true, false] {
         of.reset(doc! {}).await;
@@ -158,20 +156,20 @@ async fn what_is_given_up_is_free_and_a_claim_that_arrives_afterwards_is_refused
         let stored = of.stored().await;
         assert_has(&stored, nothing_claimed());
         assert_has(&stored, doc! { "emails": ["a@example.com"] });
-        assert!(is_taken_over(&of.claim(of.at).await) && is_taken_over(&of.commit(of.at).await));
+        assert!(is_overtaken(&of.claim(of.at).await) && is_overtaken(&of.commit(of.at).await));
         assert!(of.release(of.at).await, "it has nothing to give up");
         assert_eq!(of.stored().await, stored);
     }
     // The claim of a later change is none of its business.
-    let later = ChangeRef { change_id: ObjectId::new(), generation: 7, ..of.at };
+    let later = ChangeRef { change_id: ChangeId::generate(), generation: 7, ..of.at };
     of.claim(later).await.expect("claimed");
     assert!(of.release(of.at).await);
-    assert_has(&of.stored().await, doc! { "claimed_by": later.change_id });
+    assert_has(&of.stored().await, doc! { "claimed_by": later.change_id.0 });
 }
 
 #[tokio::test]
 async fn a_server_that_was_overtaken_takes_no_claim_from_the_one_that_goes_on() {
-    let of = Credentials::new().await;
+    let of = Applicant::new().await;
     let overtaking = ChangeRef { fence: 2, ..of.at };
     of.claim(of.at).await.expect("claimed");
     of.claim(overtaking).await.expect("claimed again");
@@ -189,12 +187,12 @@ async fn a_server_that_was_overtaken_takes_no_claim_from_the_one_that_goes_on() 
 
 #[tokio::test]
 async fn a_claim_that_the_doctor_gave_back_leaves_nothing_to_a_later_change() {
-    let of = Credentials::new().await;
+    let of = Applicant::new().await;
     // Claimed by the third server that worked on a change, of which the organization knows nothing: it was brought back from
     // a backup that is older than its admin's.
-    of.claim(ChangeRef { fence: 3, change_id: ObjectId::new(), ..of.at }).await.expect("claimed");
-    let seen: AdminDocument = bson::deserialize_from_document(of.stored().await).expect("readable");
-    let org = of.store.repos.orgs.find_document(of.store.id).await.expect("asked").expect("there");
+    of.claim(ChangeRef { fence: 3, change_id: ChangeId::generate(), ..of.at }).await.expect("claimed");
+    let seen = of.store.repos.inventory.admins().await.expect("asked").remove(0).content.expect("readable");
+    let org = of.store.org().await;
     assert!(of.store.repos.admins.give_claims_back(&seen, &org).await.expect("asked"));
     assert_eq!(of.emails().await, ["a"]);
     // The next change has the same generation as that one.

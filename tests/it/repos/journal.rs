@@ -1,12 +1,19 @@
 //! The steps of changes: when one begins, who may go on with it, and what is left when it is over.
 
 use bson::{Bson, DateTime, Document, doc, oid::ObjectId};
-use tenantry::domain::{ChangeKind, OrgId, Slug};
+use tenantry::domain::{
+    AdminId, ChangeId, ChangeKind, Credentials, CredentialsChange, Email, Org, OrgId, OrgState, PasswordHash,
+    PlannedChange, Slug, Title, Titles,
+};
 use tenantry::repo::RepoError;
-use tenantry::repo::documents::ChangeDocument;
 use tenantry::repo::journal::ChangeRef;
+use time::OffsetDateTime;
+use uuid::Uuid;
 
-use super::{Store, assert_has, at, change, days, is_taken_over, name, reserved};
+use super::{Store, assert_has, at, change, days, is_overtaken, reserved, title};
+
+/// When a change is said to end.
+const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
 /// The name that a deleted organization has.
 fn put_away(store: &Store) -> String {
@@ -68,7 +75,7 @@ async fn a_change_begins_only_where_it_may() {
         };
         let expected = ChangeRef { org_id: store.id, change_id: change.id, fence: 1, generation: 5 };
         assert_eq!(right, Some(expected), "row {n}");
-        assert_has(&after, doc! { "state": state, "generation": 5_i64, "change.id": change.id, "slug": "acme" });
+        assert_has(&after, doc! { "state": state, "generation": 5_i64, "change.id": change.id.0, "slug": "acme" });
     }
 }
 
@@ -78,7 +85,7 @@ async fn a_change_begins_on_the_generation_that_was_read_and_claims_the_name() {
     let read = store.org().await;
     store.set(doc! { "generation": 6_i64 }).await;
     let rename = change(ChangeKind::Rename, Some("next"));
-    assert_eq!(store.repos.orgs.begin(&read, &rename).await.expect("asked"), None, "it has changed since");
+    assert_eq!(store.repos.orgs.begin(&read, &rename, "one").await.expect("asked"), None, "it has changed since");
     // What is over goes, what is kept stays, and the new name is claimed beside the old one.
     let lists = doc! {
         "old_names": [reserved("over", days(-1)), reserved("kept", days(1))],
@@ -102,7 +109,7 @@ async fn a_change_begins_on_the_generation_that_was_read_and_claims_the_name() {
         let other = ObjectId::new();
         store.orgs.insert_one(super::org(other, "other")).await.expect("stored");
         let org = store.repos.orgs.find(OrgId(other)).await.expect("asked").expect("there");
-        let refused = store.repos.orgs.begin(&org, &change(ChangeKind::Rename, Some(taken))).await;
+        let refused = store.repos.orgs.begin(&org, &change(ChangeKind::Rename, Some(taken)), "one").await;
         assert!(matches!(refused, Err(RepoError::Duplicate { index }) if index == "names_1"), "{taken}");
         store.orgs.delete_one(doc! { "_id": other }).await.expect("removed");
     }
@@ -112,12 +119,10 @@ async fn a_change_begins_on_the_generation_that_was_read_and_claims_the_name() {
 async fn a_new_organization_has_its_name_to_itself_and_is_seen_when_it_is_activated() {
     let store = Store::new().await;
     let insert = async |slug: &str| {
-        let mut document = super::org(ObjectId::new(), slug);
-        document.extend(doc! { "state": "provisioning", "generation": 0_i64, "collection_uuid": Bson::Null });
-        let mut document: tenantry::repo::documents::OrgDocument =
-            bson::deserialize_from_document(document).expect("readable");
-        document.change = Some(change(ChangeKind::Create, None));
-        store.repos.orgs.insert_provisioning(&document).await
+        let (id, slug, state) = (OrgId(ObjectId::new()), Slug::of(slug), OrgState::Provisioning);
+        let name = slug.as_str().to_owned();
+        let org = Org { id, name, slug, state, generation: 0, collection_uuid: None, ..store.org().await };
+        store.repos.orgs.insert_provisioning(&org, &change(ChangeKind::Create, None), "one").await
     };
     assert!(matches!(insert("acme").await, Err(RepoError::Duplicate { .. })));
     let right = insert("$next").await.expect("recorded");
@@ -126,28 +131,31 @@ async fn a_new_organization_has_its_name_to_itself_and_is_seen_when_it_is_activa
     assert_has(&recorded, doc! { "organization_name": "$next", "state": "provisioning", "change.fence": 1_i64 });
     assert!(at(&recorded, "change.lease_until").as_datetime() > Some(&DateTime::now()));
 
-    let uuid = bson::Uuid::new();
+    let uuid = Uuid::new_v4();
     store.repos.orgs.record_collection(right, uuid).await.expect("recorded");
     store.repos.orgs.activate(right).await.expect("activated");
     let active = stored().await;
-    assert_has(&active, doc! { "state": "active", "generation": 1_i64, "collection_uuid": uuid, "change": Bson::Null });
+    assert_has(
+        &active,
+        doc! { "state": "active", "generation": 1_i64, "collection_uuid": bson::Uuid::from_uuid_1(uuid), "change": Bson::Null },
+    );
     assert!(at(&active, "name_since").as_datetime() > Some(&days(-1)));
     // Late ones.
     let orgs = &store.repos.orgs;
-    let late = [orgs.record_collection(right, bson::Uuid::new()).await, orgs.activate(right).await];
-    assert!(late.iter().all(is_taken_over), "{late:?}");
+    let late = [orgs.record_collection(right, Uuid::new_v4()).await, orgs.activate(right).await];
+    assert!(late.iter().all(is_overtaken), "{late:?}");
     assert_eq!(stored().await, active);
 }
 
 /// All steps of a change, one after the other.
-async fn every_step(store: &Store, right: ChangeRef, change: &ChangeDocument) -> Vec<Result<(), RepoError>> {
+async fn every_step(store: &Store, right: ChangeRef, change: &PlannedChange) -> Vec<Result<(), RepoError>> {
     let orgs = &store.repos.orgs;
     vec![
         orgs.renew(right, "a step").await,
         orgs.renew_uncertain(right, "a step").await,
-        orgs.record_collection(right, bson::Uuid::new()).await,
+        orgs.record_collection(right, Uuid::new_v4()).await,
         orgs.activate(right).await,
-        orgs.finish_move(right, change, DateTime::now()).await,
+        orgs.finish_move(right, change, NOW).await,
         orgs.undo_move(right, change, "why").await,
         orgs.mark_deleting(right).await,
         orgs.remove(right).await,
@@ -167,11 +175,11 @@ async fn no_step_of_a_server_that_was_overtaken_or_of_another_change_does_anythi
         for (whose, right) in [
             ("overtaken", right),
             ("of a fence to come", ChangeRef { fence: 3, ..right }),
-            ("of another change", ChangeRef { change_id: ObjectId::new(), ..overtaking }),
+            ("of another change", ChangeRef { change_id: ChangeId::generate(), ..overtaking }),
             ("of another organization", ChangeRef { org_id: OrgId(ObjectId::new()), ..overtaking }),
         ] {
             let steps = every_step(&store, right, &rename).await;
-            assert!(steps.iter().all(is_taken_over), "{state} {whose}: {steps:?}");
+            assert!(steps.iter().all(is_overtaken), "{state} {whose}: {steps:?}");
             assert_eq!(store.stored().await, before, "{state} {whose}");
         }
     }
@@ -196,9 +204,9 @@ async fn each_step_belongs_to_its_states() {
             let taken = match step {
                 0 => orgs.renew(right, "a step").await,
                 1 => orgs.renew_uncertain(right, "a step").await,
-                2 => orgs.record_collection(right, bson::Uuid::new()).await,
+                2 => orgs.record_collection(right, Uuid::new_v4()).await,
                 3 => orgs.activate(right).await,
-                4 => orgs.finish_move(right, &rename, DateTime::now()).await,
+                4 => orgs.finish_move(right, &rename, NOW).await,
                 5 => orgs.undo_move(right, &rename, "why").await,
                 6 => orgs.mark_deleting(right).await,
                 _ => {
@@ -210,19 +218,19 @@ async fn each_step_belongs_to_its_states() {
                 }
             };
             assert_eq!(taken.is_ok(), may, "{state} {step}: {taken:?}");
-            assert!(may || is_taken_over(&taken), "{state} {step}: {taken:?}");
+            assert!(may || is_overtaken(&taken), "{state} {step}: {taken:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_change_is_taken_over_once_its_lease_ran_out_and_only_once() {
+async fn a_change_is_overtaken_once_its_lease_ran_out_and_only_once() {
     let store = Store::new().await;
     let rename = change(ChangeKind::Rename, Some("next"));
-    let take_over = async || store.repos.orgs.take_over(store.id, "$two").await.expect("asked");
+    let resume = async || store.repos.orgs.resume(store.id, "$two").await.expect("asked");
     let found = async || store.repos.orgs.find_abandoned().await.expect("asked");
     store.begin(&rename).await;
-    assert!(take_over().await.is_none() && found().await.is_empty(), "its lease runs");
+    assert!(resume().await.is_none() && found().await.is_empty(), "its lease runs");
     for (fields, is_abandoned) in [
         (doc! { "change.lease_until": days(-1) }, true),
         (doc! { "change.lease_until": days(-1), "state": "provisioning" }, true),
@@ -235,13 +243,13 @@ async fn a_change_is_taken_over_once_its_lease_ran_out_and_only_once() {
         store.set(doc! { "change.fence": 1_i64, "change.holder": "one" }).await;
         store.set(fields.clone()).await;
         assert_eq!(found().await, if is_abandoned { vec![store.id] } else { Vec::new() }, "{fields}");
-        let taken = take_over().await;
+        let taken = resume().await;
         assert_eq!(taken.is_some(), is_abandoned, "{fields}");
         let fence = if is_abandoned { 2_i64 } else { 1 };
         let holder = if is_abandoned { "$two" } else { "one" };
         assert_has(&store.stored().await, doc! { "change.fence": fence, "change.holder": holder });
-        assert_eq!(taken.and_then(|org| org.change).map(|change| change.fence), is_abandoned.then_some(2));
-        assert!(take_over().await.is_none(), "somebody was faster");
+        assert_eq!(taken.map(|(at, ..)| at.fence), is_abandoned.then_some(2));
+        assert!(resume().await.is_none(), "somebody was faster");
     }
 }
 
@@ -274,7 +282,6 @@ fn late() -> [(Document, bool); 3] {
 #[tokio::test]
 async fn a_finished_rename_is_seen_whole_and_keeps_frees_or_cools_the_old_name() {
     let store = Store::new().await;
-    let now = DateTime::from_millis(7_000);
     for (fields, cools) in late() {
         for days_kept in [0, 30] {
             // The new name was an old one of its own; and its present one is kept only once.
@@ -289,13 +296,13 @@ async fn a_finished_rename_is_seen_whole_and_keeps_frees_or_cools_the_old_name()
             let right = store.begin(&rename).await;
             store.set(fields.clone()).await;
             let right = ChangeRef { fence: fields.get_i64("change.fence").unwrap_or(1), ..right };
-            store.repos.orgs.finish_move(right, &rename, now).await.expect("finished");
+            store.repos.orgs.finish_move(right, &rename, NOW).await.expect("finished");
             let stored = store.stored().await;
             assert_has(&stored, doc! { "organization_name": "next", "slug": "next", "collection_name": "org_next" });
             assert_has(&stored, doc! { "connection.collection_name": "org_next", "connection.db_name": "x" });
             let over = doc! { "state": "active", "generation": 6_i64, "change": Bson::Null, "token_epoch": 2_i64 };
             assert_has(&stored, over);
-            assert_has(&stored, doc! { "updated_at": now });
+            assert_has(&stored, doc! { "updated_at": DateTime::from_time_0_3(NOW) });
             assert!(at(&stored, "name_since").as_datetime() > Some(&days(-1)));
 
             assert_eq!(store.slugs("old_names").await, if days_kept > 0 { &["kept", "acme"][..] } else { &["kept"] });
@@ -316,7 +323,7 @@ async fn a_finished_rename_is_seen_whole_and_keeps_frees_or_cools_the_old_name()
             let names = if is_free { &["hot", "kept", "next"][..] } else { &["acme", "hot", "kept", "next"] };
             assert_eq!(store.slugs("names").await, names);
             let late = every_step(&store, right, &rename).await;
-            assert!(late.iter().all(is_taken_over), "{late:?}");
+            assert!(late.iter().all(is_overtaken), "{late:?}");
             assert_eq!(store.stored().await, stored);
         }
     }
@@ -324,7 +331,7 @@ async fn a_finished_rename_is_seen_whole_and_keeps_frees_or_cools_the_old_name()
     store.reset(doc! {}).await;
     let rename = change(ChangeKind::Rename, Some("next"));
     let right = store.begin(&rename).await;
-    store.repos.orgs.finish_move(right, &rename, now).await.expect("finished");
+    store.repos.orgs.finish_move(right, &rename, NOW).await.expect("finished");
     assert_eq!(store.slugs("names").await, ["next"]);
     assert_has(&store.stored().await, doc! { "old_names": Bson::Null, "cooling": Bson::Null });
 }
@@ -334,11 +341,12 @@ async fn a_new_spelling_is_no_new_name() {
     let store = Store::new().await;
     store.reset(doc! { "old_names": [reserved("kept", days(1))] }).await;
     let mut spelling = change(ChangeKind::Rename, Some("acme"));
-    spelling.to = Some(tenantry::repo::documents::NameDocument { organization_name: "ACME".into(), ..name("acme") });
+    let typed = Title { name: "ACME".into(), ..title("acme") };
+    spelling.titles = Some(Titles { from: title("acme"), to: typed });
     spelling.keep_old_name_days = 30;
     let right = store.begin(&spelling).await;
     store.set(doc! { "change.is_uncertain": true }).await;
-    store.repos.orgs.finish_move(right, &spelling, DateTime::now()).await.expect("finished");
+    store.repos.orgs.finish_move(right, &spelling, NOW).await.expect("finished");
     let stored = store.stored().await;
     assert_has(&stored, doc! { "organization_name": "ACME", "name_since": store.made.get("name_since") });
     assert_eq!(
@@ -356,7 +364,7 @@ async fn a_deletion_keeps_only_what_brings_it_back_and_a_restoration_ends_the_to
     let mut delete = change(ChangeKind::Delete, Some(&away));
     delete.grace_days = Some(7);
     let right = store.begin(&delete).await;
-    store.repos.orgs.finish_move(right, &delete, DateTime::now()).await.expect("deleted");
+    store.repos.orgs.finish_move(right, &delete, NOW).await.expect("deleted");
     let deleted = store.stored().await;
     assert_has(&deleted, doc! { "state": "deleted", "slug": &away, "deletion.slug": "acme", "old_names": Bson::Null });
     assert_has(&deleted, doc! { "deletion.organization_name": "acme", "token_epoch": 2_i64 });
@@ -365,9 +373,9 @@ async fn a_deletion_keeps_only_what_brings_it_back_and_a_restoration_ends_the_to
     assert_eq!(store.slugs("names").await, [away.as_str()], "its name is free");
 
     let mut restore = change(ChangeKind::Restore, Some("next"));
-    restore.from = Some(name(&away));
+    restore.titles = Some(Titles { from: title(&away), to: title("next") });
     let right = store.begin(&restore).await;
-    store.repos.orgs.finish_move(right, &restore, DateTime::now()).await.expect("restored");
+    store.repos.orgs.finish_move(right, &restore, NOW).await.expect("restored");
     let restored = store.stored().await;
     assert_has(&restored, doc! { "state": "active", "slug": "next", "deletion": Bson::Null, "token_epoch": 3_i64 });
     assert_eq!(store.slugs("names").await, ["next"]);
@@ -375,7 +383,7 @@ async fn a_deletion_keeps_only_what_brings_it_back_and_a_restoration_ends_the_to
     store.reset(doc! { "state": "deleted", "deletion": deletion(days(1)), "token_epoch": Bson::Null }).await;
     let restore = change(ChangeKind::Restore, Some("next"));
     let right = store.begin(&restore).await;
-    store.repos.orgs.finish_move(right, &restore, DateTime::now()).await.expect("restored");
+    store.repos.orgs.finish_move(right, &restore, NOW).await.expect("restored");
     assert_has(&store.stored().await, doc! { "token_epoch": 1_i64 });
 }
 
@@ -400,7 +408,7 @@ async fn an_undone_change_leaves_everything_as_it_was_but_a_name_that_cools_down
             assert_eq!(history.len(), 1);
             assert_has(
                 &history[0],
-                doc! { "id": change.id, "kind": kind.name(), "error": "$why", "attempts": right.fence },
+                doc! { "id": change.id.0, "kind": kind.name(), "error": "$why", "attempts": right.fence },
             );
             assert_eq!(store.slugs("cooling").await, if cools { &["$next"][..] } else { &[] });
             assert_eq!(store.slugs("names").await, if cools { &["$next", "acme"][..] } else { &["acme"] });
@@ -422,15 +430,13 @@ async fn of_the_changes_that_are_over_the_young_and_the_last_hundred_are_remembe
     let finish = async |history: Vec<Document>| {
         store.reset(doc! { "history": history }).await;
         let mut rename = change(ChangeKind::Rename, Some("next"));
-        let credentials = doc! {
-            "admin_id": ObjectId::new(), "from_version": 3_i64,
-            "after": { "email": "a@example.com", "password_hash": "x", "credential_version": 4_i64 },
-        };
-        rename.credentials = Some(bson::deserialize_from_document(credentials).expect("readable"));
+        let email = Email::parse("a@example.com").expect("an address");
+        let after = Credentials { email, password_hash: PasswordHash::new("x".to_owned()), version: 4 };
+        rename.credentials = Some(CredentialsChange { admin_id: AdminId(ObjectId::new()), from_version: 3, after });
         let right = store.begin(&rename).await;
-        store.repos.orgs.finish_move(right, &rename, DateTime::now()).await.expect("finished");
+        store.repos.orgs.finish_move(right, &rename, NOW).await.expect("finished");
         let history = entries(&store.stored().await, "history");
-        let last = doc! { "id": rename.id, "attempts": 1_i64, "credential_version": 4_i64, "error": Bson::Null };
+        let last = doc! { "id": rename.id.0, "attempts": 1_i64, "credential_version": 4_i64, "error": Bson::Null };
         assert_has(history.last().expect("this one"), last);
         assert!(!format!("{history:?}").contains('@'), "no personal data");
         history.iter().filter_map(|entry| entry.get_i32("n").ok()).collect::<Vec<_>>()

@@ -7,8 +7,7 @@ mod names;
 
 use bson::{Bson, DateTime, Document, doc, oid::ObjectId};
 use mongodb::{Collection, Database};
-use tenantry::domain::{ChangeKind, Org, OrgId};
-use tenantry::repo::documents::{ChangeDocument, NameDocument};
+use tenantry::domain::{ChangeId, ChangeKind, Org, OrgId, PlannedChange, Slug, Title, Titles};
 use tenantry::repo::journal::ChangeRef;
 use tenantry::repo::{RepoError, Repos, indexes};
 
@@ -60,12 +59,12 @@ impl Store {
     }
 
     /// Begins a change of `acme` as it is.
-    async fn begin(&self, change: &ChangeDocument) -> ChangeRef {
+    async fn begin(&self, change: &PlannedChange) -> ChangeRef {
         self.try_begin(change).await.expect("asked").expect("begun")
     }
 
-    async fn try_begin(&self, change: &ChangeDocument) -> Result<Option<ChangeRef>, RepoError> {
-        self.repos.orgs.begin(&self.org().await, change).await
+    async fn try_begin(&self, change: &PlannedChange) -> Result<Option<ChangeRef>, RepoError> {
+        self.repos.orgs.begin(&self.org().await, change, "one").await
     }
 
     /// The slugs in a list of `acme`.
@@ -118,27 +117,14 @@ fn reserved(slug: &str, until: DateTime) -> Document {
     }
 }
 
-fn name(slug: &str) -> NameDocument {
-    NameDocument { organization_name: slug.to_owned(), slug: slug.to_owned(), collection_name: format!("org_{slug}") }
+fn title(slug: &str) -> Title {
+    Title::new(slug, Slug::of(slug))
 }
 
 /// A change of `acme` that nobody has recorded yet.
-fn change(kind: ChangeKind, to: Option<&str>) -> ChangeDocument {
-    ChangeDocument {
-        id: ObjectId::new(),
-        kind,
-        holder: "one".to_owned(),
-        fence: 1,
-        lease_until: DateTime::from_millis(0),
-        started_at: DateTime::from_millis(0),
-        step: String::new(),
-        is_uncertain: false,
-        keep_old_name_days: 0,
-        grace_days: None,
-        from: to.map(|_| name("acme")),
-        to: to.map(name),
-        credentials: None,
-    }
+fn change(kind: ChangeKind, to: Option<&str>) -> PlannedChange {
+    let titles = to.map(|to| Titles { from: title("acme"), to: title(to) });
+    PlannedChange { titles, ..PlannedChange::new(ChangeId::generate(), kind) }
 }
 
 /// The value at a path, with dots; null when it is not there.
@@ -159,6 +145,6 @@ fn assert_has(document: &Document, expected: Document) {
 }
 
 /// Whether it was refused because the change is somebody else's or over.
-fn is_taken_over<T>(result: &Result<T, RepoError>) -> bool {
+fn is_overtaken<T>(result: &Result<T, RepoError>) -> bool {
     matches!(result, Err(RepoError::LeaseLost))
 }

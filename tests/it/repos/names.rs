@@ -18,14 +18,14 @@ async fn a_name_is_freed_only_when_it_was_reserved_and_its_time_is_over() {
         ("old_names", "acme", future, &["acme", "was"]),
     ] {
         store.reset(doc! { list: [reserved("was", until)], "names": ["acme", "was"] }).await;
-        store.repos.orgs.free_expired(&Slug::from_stored(slug)).await.expect("asked");
+        store.repos.orgs.free_expired(&Slug::of(slug)).await.expect("asked");
         assert_eq!(store.slugs("names").await, left, "{list} {slug} {until}");
         assert_eq!(store.stored().await.contains_key(list), left.len() > 1, "no empty list is kept");
     }
     // What was asked for is not over, so nothing is touched.
     let both = [reserved("over", past), reserved("was", future)];
     store.reset(doc! { "old_names": both.as_slice(), "names": ["acme", "over", "was"] }).await;
-    store.repos.orgs.free_expired(&Slug::from_stored("was")).await.expect("asked");
+    store.repos.orgs.free_expired(&Slug::of("was")).await.expect("asked");
     assert_eq!(store.slugs("old_names").await, ["over", "was"]);
     // Both lists are tidied together, and what a change claims meanwhile stays.
     let fields = doc! {
@@ -33,7 +33,7 @@ async fn a_name_is_freed_only_when_it_was_reserved_and_its_time_is_over() {
         "change": { "to": { "slug": "next" } }, "names": ["acme", "over", "was", "cool", "hot", "next"],
     };
     store.set(fields).await;
-    store.repos.orgs.free_expired(&Slug::from_stored("over")).await.expect("asked");
+    store.repos.orgs.free_expired(&Slug::of("over")).await.expect("asked");
     assert_eq!(store.slugs("names").await, ["acme", "hot", "next", "was"]);
     assert_eq!(
         (store.slugs("old_names").await, store.slugs("cooling").await),
@@ -50,11 +50,11 @@ async fn only_an_old_name_can_be_given_up_and_is_free_then() {
     };
     store.reset(fields).await;
     for not_old in ["acme", "cools", "nobody's"] {
-        let given_up = store.repos.orgs.give_up_old_name(store.id, &Slug::from_stored(not_old)).await;
+        let given_up = store.repos.orgs.give_up_old_name(store.id, &Slug::of(not_old)).await;
         assert!(!given_up.expect("asked"), "{not_old}");
     }
     for (old, left) in [("first", &["acme", "cools", "second"][..]), ("second", &["acme", "cools"])] {
-        assert!(store.repos.orgs.give_up_old_name(store.id, &Slug::from_stored(old)).await.expect("asked"));
+        assert!(store.repos.orgs.give_up_old_name(store.id, &Slug::of(old)).await.expect("asked"));
         assert_eq!(store.slugs("names").await, left);
     }
     assert!(!store.stored().await.contains_key("old_names"), "no empty list is kept");
@@ -66,7 +66,7 @@ async fn the_uses_of_an_old_name_are_counted_and_the_last_of_them_is_kept() {
     store.reset(doc! { "old_names": [reserved("first", days(1)), reserved("second", days(1))] }).await;
     let (early, late) = (DateTime::from_millis(1_000), DateTime::from_millis(2_000));
     for (slug, uses, last) in [("second", 2, late), ("second", 3, early), ("acme", 9, late)] {
-        store.repos.orgs.count_uses(store.id, &Slug::from_stored(slug), uses, last).await.expect("counted");
+        store.repos.orgs.count_uses(store.id, &Slug::of(slug), uses, last).await.expect("counted");
     }
     let stored = store.stored().await;
     let names = stored.get_array("old_names").expect("names");
