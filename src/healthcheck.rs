@@ -5,25 +5,17 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use anyhow::{Context, ensure};
+
 /// How long the server may take; longer than it waits for MongoDB itself.
 const LIMIT: Duration = Duration::from_secs(4);
 
-/// Why the server is not ready.
-#[derive(Debug, thiserror::Error)]
-pub enum NotReady {
-    /// Nobody answered.
-    #[error("no answer from {0}")]
-    NoAnswer(SocketAddr, #[source] std::io::Error),
-    /// The server answered that it is not ready.
-    #[error("the server says that it is not ready: {0}")]
-    SaysSo(String),
-}
-
-/// Asks the server that listens on this address.
-pub fn ask(listen: SocketAddr) -> Result<(), NotReady> {
+/// Asks the server that listens on this address. The error says why it is not ready.
+pub fn ask(listen: SocketAddr) -> anyhow::Result<()> {
     let address = SocketAddr::new(reachable(listen.ip()), listen.port());
-    let status_line = status_line_of(address).map_err(|error| NotReady::NoAnswer(address, error))?;
-    if status_line.starts_with("HTTP/1.1 200 ") { Ok(()) } else { Err(NotReady::SaysSo(status_line)) }
+    let status_line = status_line_of(address).with_context(|| format!("no answer from {address}"))?;
+    ensure!(status_line.starts_with("HTTP/1.1 200 "), "the server says that it is not ready: {status_line}");
+    Ok(())
 }
 
 /// Loopback for a server that listens on every address.

@@ -76,7 +76,7 @@ fn main() -> ExitCode {
     exit_code(match command {
         Command::Serve => run(serve(config)),
         Command::Check => run(check(config)),
-        Command::Healthcheck => healthcheck::ask(config.listen).map_err(anyhow::Error::from),
+        Command::Healthcheck => healthcheck::ask(config.listen),
         Command::Openapi | Command::Doctor { .. } => Ok(()),
     })
 }

@@ -8,8 +8,8 @@ use ipnet::IpNet;
 /// The header that proxies append their peer's address to.
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// Each proxy appends its own peer's address, so the list is read from the end: an entry is true if whoever wrote it is
-/// trusted. The first address that is not a trusted proxy's is the client's; the client may have made up the entries before.
+/// Each proxy appends its own peer's address, so the list is read from the end: an entry is true if its writer is trusted. The
+/// first address that is not a trusted proxy's is the client's; the client may have made up the entries before it.
 pub(super) fn believed(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
     let mut believed = peer.to_canonical();

@@ -1,7 +1,6 @@
 //! The API's documentation: `/redoc` (ReDoc), `/docs` (Swagger UI), and the document that both show, `/openapi.json`.
 //! Everything is part of this binary; nothing is loaded from elsewhere.
 
-use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use axum::Router;
@@ -82,21 +81,13 @@ fn swagger_file(name: &str) -> Response {
         Ok(Some(file)) => {
             // The files change only with the binary, but their names have no version.
             let cached = (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=600"));
-            ([page_policy(), cached], [(header::CONTENT_TYPE, file.content_type)], shared(file.bytes)).into_response()
+            ([page_policy(), cached], [(header::CONTENT_TYPE, file.content_type)], file.bytes).into_response()
         }
         Ok(None) => StatusCode::NOT_FOUND.into_response(),
         Err(error) => {
             error!(%error, "Swagger UI cannot be configured");
             Problem::new(kinds::INTERNAL_ERROR).into_response()
         }
-    }
-}
-
-/// Avoids a copy of what is part of the binary.
-fn shared(bytes: Cow<'static, [u8]>) -> Bytes {
-    match bytes {
-        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
-        Cow::Owned(bytes) => bytes.into(),
     }
 }
 

@@ -16,12 +16,6 @@ use crate::shares::Share;
 /// The largest piece, which gzip compresses in about a millisecond.
 const PIECE_BYTES: usize = 32 << 10;
 
-/// Shares that an answer holds until it is sent.
-struct Held {
-    _request: Option<Share<Network>>,
-    _bytes: Option<UntilSent>,
-}
-
 /// The body of an answer on its way.
 struct Sending {
     body: Body,
@@ -29,7 +23,8 @@ struct Sending {
     rest: Bytes,
     /// Whether to yield before the next piece.
     is_others_turn: bool,
-    held: Option<Held>,
+    /// The shares that the answer holds until it is sent.
+    held: Option<(Option<Share<Network>>, Option<UntilSent>)>,
 }
 
 /// Makes an answer hold its shares until it is sent. Small answers are sent at once and need not.
@@ -41,7 +36,7 @@ pub(super) fn hold_until_sent(mut response: Response, request: Option<Share<Netw
     }
     // A body of unknown length is a stream, which may take long and has a share of its own.
     let request = request.filter(|_| length.is_some());
-    let held = Some(Held { _request: request, _bytes: bytes });
+    let held = Some((request, bytes));
     response.map(|body| Body::new(Sending { body, rest: Bytes::new(), is_others_turn: false, held }))
 }
 

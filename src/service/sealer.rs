@@ -5,28 +5,20 @@ use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use aws_lc_rs::error::Unspecified;
-use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
+use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use secrecy::{ExposeSecret, SecretString};
 
 /// The nonce comes first in a sealed text.
 const NONCE_BYTES: usize = 12;
 
+/// The length of a key of AES-256.
 const KEY_BYTES: usize = 32;
-
-/// The length of a key, for the key derivation.
-struct KeyBytes;
-
-impl KeyType for KeyBytes {
-    fn len(&self) -> usize {
-        KEY_BYTES
-    }
-}
 
 /// Derives the key for one purpose.
 pub(super) fn derive_key(secret: &SecretString, purpose: &[u8]) -> Result<[u8; KEY_BYTES], Unspecified> {
     let mut key = [0; KEY_BYTES];
     let derived = Salt::new(HKDF_SHA256, &[]).extract(secret.expose_secret().as_bytes());
-    derived.expand(&[purpose], KeyBytes)?.fill(&mut key)?;
+    derived.expand(&[purpose], &AES_256_GCM)?.fill(&mut key)?;
     Ok(key)
 }
 

@@ -16,7 +16,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 /// minute in which that bucket empties anyway.
 const MAX_KEYS: usize = 50_000;
 
-/// Every so many attempts, the empty buckets are forgotten.
+/// The empty buckets are forgotten each time after this many attempts.
 const SWEEP_EVERY: u32 = 1_000;
 
 /// Limits attempts per minute and key. Keys are hashes, so that no email stays in memory.
