@@ -7,11 +7,12 @@
 #[cfg(feature = "chaos")]
 mod faults {
     use std::collections::HashMap;
+    use std::sync::LazyLock;
     use std::sync::atomic::{AtomicBool, Ordering};
-    use std::sync::{LazyLock, Mutex, PoisonError};
     use std::time::Duration;
 
     use mongodb::event::command::CommandEvent;
+    use parking_lot::Mutex;
     use rustix::process::{Signal, getpid, kill_process};
 
     use crate::timings::Timings;
@@ -52,7 +53,7 @@ mod faults {
     pub(crate) fn reach(kind: &str, step: &str, side: &str) {
         let point = format!("{kind}.{step}.{side}");
         let times = {
-            let mut passed = PASSED.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut passed = PASSED.lock();
             let times = passed.entry(point.clone()).or_default();
             *times += 1;
             *times

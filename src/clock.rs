@@ -1,9 +1,10 @@
 //! The time. Whatever issues, expires or stamps asks a [`Clock`], so that tests move time instead of waiting. Leases use the
 //! database's clock instead.
 
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use time::OffsetDateTime;
 
 /// Tells the time, UTC.
@@ -51,7 +52,7 @@ impl ManualClock {
 
     /// Moves the clock forward.
     pub fn advance(&self, by: Duration) {
-        *self.moved_by.lock().unwrap_or_else(PoisonError::into_inner) += by;
+        *self.moved_by.lock() += by;
     }
 }
 
@@ -61,6 +62,6 @@ impl Clock for ManualClock {
     }
 
     fn elapsed(&self) -> Duration {
-        *self.moved_by.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.moved_by.lock()
     }
 }

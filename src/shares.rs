@@ -8,10 +8,11 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, counter, gauge};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -92,13 +93,13 @@ impl<K: Owner> Shares<K> {
 
     /// Takes `amount` now, or refuses.
     pub fn try_take(self: &Arc<Self>, owner: K, amount: usize) -> Result<Share<K>, Refused> {
-        let taken = self.lock().take(owner, amount, self.total);
+        let taken = self.state.lock().take(owner, amount, self.total);
         self.settle(taken.map(|()| Share { shares: self.clone(), owner, amount }))
     }
 
     /// Takes any free amount, for an owner that stands for many clients, such as a proxy.
     pub fn try_take_for_many(self: &Arc<Self>, owner: K, amount: usize) -> Result<Share<K>, Refused> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let is_free = amount <= self.total - state.used;
         if is_free {
             state.add(owner, amount);
@@ -120,13 +121,13 @@ impl<K: Owner> Shares<K> {
             return Ok(share);
         }
         // The next in line may want less.
-        self.serve(&mut self.lock(), owner);
+        self.serve(&mut self.state.lock(), owner);
         self.settle(Err(refused))
     }
 
     /// Takes the amount now or joins the owner's line. If that is full, the dropped waiter is answered at once.
     fn take_or_wait(&self, owner: K, waiter: Waiter<K>) -> Result<(), Refused> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.take_in_turn(owner, waiter.amount, self.total).inspect_err(|_| state.wait(owner, waiter))
     }
 
@@ -142,7 +143,7 @@ impl<K: Owner> Shares<K> {
     /// Takes an amount back and passes it on to waiters, one turn for each owner.
     fn give_back(self: &Arc<Self>, owner: K, amount: usize) {
         self.used.decrement(as_metric(amount));
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.remove(owner, amount);
         for owner in std::mem::take(&mut state.turns) {
             self.serve(&mut state, owner);
@@ -169,11 +170,6 @@ impl<K: Owner> Shares<K> {
                 }
             }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State<K>> {
-        // Nothing panics while it holds the lock.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -347,7 +343,7 @@ mod tests {
         let next = next.await.expect("given back");
         drop(next);
         assert_eq!(take_all(&shares, 2).len(), 1, "nothing is lost");
-        assert!(shares.lock().accounts.is_empty() && shares.lock().turns.is_empty());
+        assert!(shares.state.lock().accounts.is_empty() && shares.state.lock().turns.is_empty());
     }
 
     #[tokio::test]
@@ -358,7 +354,7 @@ mod tests {
         assert!(poll!(&mut waits).is_pending());
         drop(held);
         drop(waits);
-        assert_eq!(shares.lock().used, 0);
+        assert_eq!(shares.state.lock().used, 0);
     }
 
     #[tokio::test]
@@ -367,7 +363,7 @@ mod tests {
         let held = shares.try_take(1, 1).expect("free");
         assert_eq!(shares.take(1, 1, Duration::ZERO).await.err(), Some(Refused::ShareUsedUp));
         drop(held);
-        assert!(shares.lock().accounts.is_empty());
+        assert!(shares.state.lock().accounts.is_empty());
     }
 
     #[tokio::test]
@@ -399,7 +395,7 @@ mod tests {
         assert!(small.await.is_ok(), "though nothing was given back");
         assert!(shares.take(1, 1, Duration::ZERO).await.is_ok(), "nor is a newcomer");
         drop(held);
-        assert!(shares.lock().accounts.is_empty() && shares.lock().used == 0);
+        assert!(shares.state.lock().accounts.is_empty() && shares.state.lock().used == 0);
     }
 
     #[tokio::test]
@@ -408,11 +404,11 @@ mod tests {
         let mut share = shares.try_take(1, 10).expect("free");
         share.grow(40, LONG).await.expect("free");
         assert!(share.grow(1, Duration::ZERO).await.is_err(), "one owner gets half");
-        assert_eq!((share.amount(), shares.lock().used), (50, 50));
+        assert_eq!((share.amount(), shares.state.lock().used), (50, 50));
         share.shrink_to(5);
-        assert_eq!((share.amount(), shares.lock().used), (5, 5));
+        assert_eq!((share.amount(), shares.state.lock().used), (5, 5));
         drop(share);
-        assert_eq!(shares.lock().used, 0);
+        assert_eq!(shares.state.lock().used, 0);
     }
 
     proptest! {
@@ -432,10 +428,10 @@ mod tests {
                 } else if !held.is_empty() {
                     drop(held.swap_remove(amount % held.len()));
                 }
-                prop_assert_eq!(shares.lock().used, held.iter().map(Share::amount).sum::<usize>());
+                prop_assert_eq!(shares.state.lock().used, held.iter().map(Share::amount).sum::<usize>());
             }
             drop(held);
-            prop_assert!(shares.lock().accounts.is_empty());
+            prop_assert!(shares.state.lock().accounts.is_empty());
         }
     }
 }

@@ -6,8 +6,8 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 
 use tokio::sync::Mutex;
 
@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 pub(crate) struct SharedLookups<K, V> {
     /// Orders arrivals and beginnings.
     clock: AtomicU64,
-    asked: SyncMutex<HashMap<K, Arc<Answer<V>>>>,
+    asked: parking_lot::Mutex<HashMap<K, Arc<Answer<V>>>>,
 }
 
 /// The last answer and when its lookup began. Locked during the next lookup.
@@ -24,13 +24,13 @@ type Answer<V> = Mutex<Option<(u64, V)>>;
 
 impl<K: Eq + Hash + Clone, V: Clone> SharedLookups<K, V> {
     pub(crate) fn new() -> Self {
-        Self { clock: AtomicU64::new(0), asked: SyncMutex::default() }
+        Self { clock: AtomicU64::new(0), asked: parking_lot::Mutex::default() }
     }
 
     /// The answer of a lookup that began after this call, by this caller or another.
     pub(crate) async fn get<F: Future<Output = V>>(&self, key: K, look_up: impl FnOnce() -> F) -> V {
         let arrived = self.tick();
-        let answer = self.lock().entry(key.clone()).or_default().clone();
+        let answer = self.asked.lock().entry(key.clone()).or_default().clone();
         let mut last = answer.lock().await;
         let value = match &*last {
             Some((began, value)) if *began > arrived => value.clone(),
@@ -48,7 +48,7 @@ impl<K: Eq + Hash + Clone, V: Clone> SharedLookups<K, V> {
 
     /// Drops an answer that nobody waits for.
     fn forget(&self, key: &K, answer: Arc<Answer<V>>) {
-        let mut asked = self.lock();
+        let mut asked = self.asked.lock();
         drop(answer);
         if asked.get(key).is_some_and(|answer| Arc::strong_count(answer) == 1) {
             asked.remove(key);
@@ -57,11 +57,6 @@ impl<K: Eq + Hash + Clone, V: Clone> SharedLookups<K, V> {
 
     fn tick(&self) -> u64 {
         self.clock.fetch_add(1, Ordering::SeqCst)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<K, Arc<Answer<V>>>> {
-        // Nothing panics while it holds the lock.
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -93,6 +88,6 @@ mod tests {
         assert_eq!((first, others), (1, vec![2; 50]));
         gate.add_permits(2);
         assert_eq!((ask("a").await, ask("b").await), (3, 4), "an old answer is not reused");
-        assert!(lookups.lock().is_empty(), "nothing is kept");
+        assert!(lookups.asked.lock().is_empty(), "nothing is kept");
     }
 }

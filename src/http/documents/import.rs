@@ -2,7 +2,6 @@
 //!
 //! Memory does not grow with the body: one line, one batch that is being read and one that is being added.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
@@ -12,6 +11,7 @@ use axum::response::Response;
 use http_body::Frame;
 use http_body_util::BodyExt;
 use metrics::counter;
+use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::time::timeout;
@@ -141,7 +141,7 @@ async fn run(mut body: Body, first: Option<Bytes>, import: Import, answer: LineS
     };
     let (read, added) = tokio::join!(reading, add(receiver, import, &tally, &answer));
     let error = added.and(read).err().map(Problem::into_failure);
-    let tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let tally = tally.into_inner();
     counter!("documents_imported_total").increment(tally.inserted);
     let Tally { lines, inserted, failed, mut failures } = tally;
     // What is no document is found before MongoDB has said what it thinks of the lines above.
@@ -222,7 +222,7 @@ async fn tally_line(line: Line, limits: &RequestLimits, tally: &Mutex<Tally>) ->
         }
         Line::TooLong(number) => (number, Err(too_large(limits.max_document_bytes)), None),
     };
-    let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut tally = tally.lock();
     tally.lines += 1;
     let document = document.map_err(|problem| tally.fail(number, problem)).ok()?;
     Some(ReadLine { number, document, large })
@@ -238,7 +238,7 @@ async fn add(
     let mut told: Option<Instant> = None;
     while let Some(Batch { lines, documents, large: _large, .. }) = batches.recv().await {
         let Imported { inserted, refused, cut } = import.insert(&documents).await;
-        let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tally = tally.lock();
         tally.inserted += u64::try_from(inserted).unwrap_or_default();
         for (place, error) in refused {
             tally.fail(lines.get(place).copied().unwrap_or_default(), error.into());

@@ -5,8 +5,9 @@
 //! memory: after a restart everybody logs in once under the limits for strangers.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 /// How long a login is remembered.
 const RECENTLY: Duration = Duration::from_hours(30 * 24);
@@ -37,13 +38,13 @@ impl Seen {
 impl Familiar {
     /// Whether an email has recently logged in from a network.
     pub(super) fn knows(&self, email: u64, network: u64, now: Duration) -> bool {
-        let seen = self.lock();
+        let seen = self.seen.lock();
         seen.get(&email).is_some_and(|seen| seen.iter().any(|seen| seen.network == network && seen.is_recent(now)))
     }
 
     /// Remembers a login.
     pub(super) fn remember(&self, email: u64, network: u64, now: Duration) {
-        let mut all = self.lock();
+        let mut all = self.seen.lock();
         if all.len() >= MAX_EMAILS && !all.contains_key(&email) {
             all.retain(|_, seen| seen.iter().any(|seen| seen.is_recent(now)));
             if all.len() >= MAX_EMAILS {
@@ -57,11 +58,6 @@ impl Familiar {
             seen.remove(0);
         }
         seen.push(Seen { network, at: now });
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Vec<Seen>>> {
-        // Nothing panics while it holds the lock.
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -99,11 +95,11 @@ mod tests {
         for email in 0..MAX_EMAILS as u64 + 10 {
             familiar.remember(email, 10, START);
         }
-        assert_eq!(familiar.lock().len(), MAX_EMAILS);
+        assert_eq!(familiar.seen.lock().len(), MAX_EMAILS);
         assert!(familiar.knows(0, 10, START) && !familiar.knows(MAX_EMAILS as u64, 10, START));
         familiar.remember(0, 11, START);
         assert!(familiar.knows(0, 11, START), "a known email can change its network");
         familiar.remember(u64::MAX, 10, START + RECENTLY);
-        assert_eq!(familiar.lock().len(), 1);
+        assert_eq!(familiar.seen.lock().len(), 1);
     }
 }

@@ -5,8 +5,9 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 /// The time in which a full bucket leaks away.
 const MINUTE: Duration = Duration::from_mins(1);
@@ -44,7 +45,7 @@ impl Meter {
 
     /// Counts an attempt if there is room for it; the error says how long until there is.
     pub(super) fn count(&self, key: u64, now: Duration) -> Result<(), Duration> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let filled = self.one_more(&state, key, now);
         fits(filled, now)?;
         state.set(key, filled, now);
@@ -54,7 +55,7 @@ impl Meter {
     /// Counts an attempt even if there is no room for it. Hammering keeps the bucket full, so only a pause helps; the error
     /// says how long.
     pub(super) fn count_anyway(&self, key: u64, now: Duration) -> Result<(), Duration> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let filled = self.one_more(&state, key, now);
         state.set(key, filled.min(now + MINUTE), now);
         fits(filled, now).map_err(|_| self.each)
@@ -62,17 +63,12 @@ impl Meter {
 
     /// Whether there is room for an attempt. Counts nothing.
     pub(super) fn look(&self, key: u64, now: Duration) -> Result<(), Duration> {
-        fits(self.one_more(&self.lock(), key, now), now)
+        fits(self.one_more(&self.state.lock(), key, now), now)
     }
 
     /// When the bucket will be empty after one more attempt.
     fn one_more(&self, state: &State, key: u64, now: Duration) -> Duration {
         state.buckets.get(&key).map_or(now, |empty_at| *empty_at.max(&now)) + self.each
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it holds the lock.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -163,11 +159,11 @@ mod tests {
         for key in 0..500 {
             assert_eq!(meter.count(key, START), Ok(()));
         }
-        assert_eq!(meter.lock().buckets.len(), 500);
+        assert_eq!(meter.state.lock().buckets.len(), 500);
         for _ in 500..SWEEP_EVERY {
             let _all_but_the_first_refused = meter.count_anyway(1, START + MINUTE);
         }
-        assert_eq!(meter.lock().buckets.len(), 1);
+        assert_eq!(meter.state.lock().buckets.len(), 1);
     }
 
     #[test]
@@ -178,7 +174,7 @@ mod tests {
         }
         for key in 1..200_000 {
             assert_eq!(meter.count(key, START + Duration::from_micros(key)), Ok(()));
-            assert!(meter.lock().buckets.len() <= MAX_KEYS);
+            assert!(meter.state.lock().buckets.len() <= MAX_KEYS);
         }
         assert!(meter.count(0, START + Duration::from_millis(200)).is_err());
     }

@@ -2,7 +2,9 @@
 //! organization has one at a time, and all together have few: nobody's builds keep the others from their data.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::DataError;
 use crate::domain::OrgId;
@@ -28,7 +30,7 @@ impl Builds {
     /// # Errors
     /// Another one of it is being built, or as many as this server builds.
     pub(super) fn begin(&self, org_id: OrgId) -> Result<Turn, DataError> {
-        let mut building = self.lock();
+        let mut building = self.0.lock();
         if building.contains(&org_id) {
             return Err(DataError::IndexBuilding);
         }
@@ -39,16 +41,11 @@ impl Builds {
         drop(building);
         Ok(Turn { builds: self.clone(), org_id })
     }
-
-    fn lock(&self) -> MutexGuard<'_, HashSet<OrgId>> {
-        // Nothing that is done while it is locked can leave half a set.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.builds.lock().remove(&self.org_id);
+        self.builds.0.lock().remove(&self.org_id);
     }
 }
 

@@ -6,9 +6,10 @@
 //! refused for what was given back, except while a look and a deletion meet, for as long.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tracing::warn;
 
 use super::DataError;
@@ -89,8 +90,8 @@ impl QuotaKeeper {
 
     /// Notes that an organization keeps so much less.
     pub(super) fn give_back(&self, org_id: OrgId, amount: Amount) {
-        if let Some(usage) = self.lock().get(&org_id) {
-            usage.lock().give_back(amount);
+        if let Some(usage) = self.0.usages.lock().get(&org_id) {
+            usage.counted.lock().give_back(amount);
         }
     }
 
@@ -105,7 +106,7 @@ impl QuotaKeeper {
         }
         let found = look().await;
         let now = self.0.clock.elapsed();
-        let mut counted = usage.lock();
+        let mut counted = usage.counted.lock();
         match found {
             Ok(used) => {
                 *counted = Counted { used: Some(used), due: now + LOOK_EVERY, looks: counted.looks + 1 };
@@ -120,28 +121,23 @@ impl QuotaKeeper {
 
     fn usage_of(&self, org_id: OrgId) -> Arc<Usage> {
         let now = self.0.clock.elapsed();
-        let mut usages = self.lock();
+        let mut usages = self.0.usages.lock();
         if let Some(usage) = usages.get(&org_id) {
             return usage.clone();
         }
         usages.retain(|_, usage| Arc::strong_count(usage) > 1 || !usage.is_due(now));
         usages.entry(org_id).or_default().clone()
     }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<OrgId, Arc<Usage>>> {
-        // Nothing that is done while it is locked can leave half a map.
-        self.0.usages.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Usage {
     fn is_due(&self, now: Duration) -> bool {
-        self.lock().due <= now
+        self.counted.lock().due <= now
     }
 
     /// Counts as many as the quotas allow.
     fn take(self: &Arc<Self>, quotas: Quotas, coming: impl Iterator<Item = Amount>) -> Result<Reserved, QuotaReached> {
-        let mut counted = self.lock();
+        let mut counted = self.counted.lock();
         let (mut count, mut total) = (0, Amount::default());
         for one in coming {
             let together = total.plus(one);
@@ -154,11 +150,6 @@ impl Usage {
         }
         counted.used = counted.used.map(|used| used.plus(total));
         Ok(Reserved { usage: self.clone(), looks: counted.looks, count, amount: total })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Counted> {
-        // Numbers that are changed together, in one step.
-        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -180,7 +171,7 @@ impl Reserved {
             return;
         }
         self.amount = self.amount.minus(part);
-        let mut counted = self.usage.lock();
+        let mut counted = self.usage.counted.lock();
         // A look since then saw by itself what there is.
         if counted.looks == self.looks {
             counted.give_back(part);
@@ -288,10 +279,10 @@ mod tests {
         for _ in 0..100 {
             one_more(&keeper, OrgId::generate(), 0).await.expect("room").keep();
         }
-        assert_eq!(keeper.lock().len(), 101);
+        assert_eq!(keeper.0.usages.lock().len(), 101);
         clock.advance(LOOK_EVERY);
         one_more(&keeper, OrgId::generate(), 0).await.expect("room").keep();
-        assert_eq!(keeper.lock().len(), 2, "the last, and the one whose write is on its way");
+        assert_eq!(keeper.0.usages.lock().len(), 2, "the last, and the one whose write is on its way");
         drop(held);
     }
 }

@@ -2,7 +2,8 @@
 //! answer may take before it asks for it. MongoDB counts documents and not bytes when it fills a reply.
 
 use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
+
+use parking_lot::RwLock;
 
 use super::DataService;
 use crate::domain::{OrgId, Tenant};
@@ -30,7 +31,7 @@ impl Sizes {
         if self.largest(org_id).is_some_and(|largest| largest >= bytes) {
             return;
         }
-        let mut sizes = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut sizes = self.0.write();
         if sizes.len() >= MAX_REMEMBERED {
             sizes.clear();
         }
@@ -38,7 +39,7 @@ impl Sizes {
     }
 
     fn largest(&self, org_id: OrgId) -> Option<usize> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&org_id).copied()
+        self.0.read().get(&org_id).copied()
     }
 }
 

@@ -3,9 +3,9 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bson::DateTime;
+use parking_lot::Mutex;
 use time::OffsetDateTime;
 
 use crate::domain::{OrgId, Slug};
@@ -32,7 +32,7 @@ impl OldNameUses {
 
     /// Writes everything down.
     pub(super) async fn write_down(&self, orgs: &OrgRepo) -> Result<(), RepoError> {
-        let counted = std::mem::take(&mut *self.lock());
+        let counted = std::mem::take(&mut *self.counted.lock());
         let mut result = Ok(());
         for ((org_id, slug), uses) in counted {
             let written = match &result {
@@ -48,7 +48,7 @@ impl OldNameUses {
     }
 
     fn add(&self, key: (OrgId, Slug), uses: Uses) {
-        match self.lock().entry(key) {
+        match self.counted.lock().entry(key) {
             Entry::Vacant(new) => {
                 new.insert(uses);
             }
@@ -57,10 +57,5 @@ impl OldNameUses {
                 *known = Uses { count: known.count + uses.count, last: known.last.max(uses.last) };
             }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<(OrgId, Slug), Uses>> {
-        // Whoever panicked did so between two whole states of the map.
-        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

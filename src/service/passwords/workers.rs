@@ -1,8 +1,10 @@
 //! The threads that bcrypt runs on, one for each core, and the queue in front of them, in which owners take turns.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
+
+use parking_lot::{Condvar, Mutex};
 
 use super::HashOwner;
 use super::rounds::Rounds;
@@ -49,14 +51,14 @@ impl Workers {
 
     /// Queues a job for its owner's next turn.
     pub(super) fn push(&self, owner: HashOwner, job: Box<dyn Job>) {
-        self.line.lock().jobs.push(owner, job);
+        self.line.state.lock().jobs.push(owner, job);
         self.line.changed.notify_one();
     }
 }
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        self.line.lock().is_closed = true;
+        self.line.state.lock().is_closed = true;
         self.line.changed.notify_all();
     }
 }
@@ -64,19 +66,14 @@ impl Drop for Workers {
 impl Line {
     /// Waits for the next job. `None` once the queue is closed and empty.
     fn next(&self) -> Option<Box<dyn Job>> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         loop {
             match state.jobs.next(|job| job.is_wanted()) {
                 Some(job) => return Some(job),
                 None if state.is_closed => return None,
-                None => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                None => self.changed.wait(&mut state),
             }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it holds the lock.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -10,11 +10,12 @@
 
 mod room;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use metrics::gauge;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
@@ -191,7 +192,7 @@ impl Storage {
         if self.0.min_free_percent == 0 {
             return std::future::pending().await;
         }
-        let took = self.looks().took;
+        let took = self.0.looks.lock().took;
         let soon = LOOK_SOON.max(took * HURRIED_SHARE);
         sleep(soon).await;
         // Either a write asks for it, or its time has come.
@@ -206,7 +207,7 @@ impl Storage {
         let (began, let_in) = (Instant::now(), self.0.let_in.load(Ordering::Relaxed));
         let found = self.0.repo.space().await;
         {
-            let mut looks = self.looks();
+            let mut looks = self.0.looks.lock();
             looks.took = began.elapsed();
             if let Ok(space) = found {
                 looks.spending.note(began, let_in, space.map(|space| space.free_bytes));
@@ -250,11 +251,6 @@ impl Storage {
     fn count(&self, bytes: u64) -> (LetIn<'_>, u64) {
         let before = self.0.let_in.fetch_add(bytes, Ordering::Relaxed);
         (LetIn { storage: self, bytes }, before.saturating_add(bytes))
-    }
-
-    fn looks(&self) -> MutexGuard<'_, Looks> {
-        // Plain numbers, each valid on its own.
-        self.0.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
