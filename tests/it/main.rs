@@ -16,6 +16,7 @@ mod neighbours;
 mod noise;
 mod orgs;
 mod privacy;
+mod repeatable;
 mod repos;
 mod storage;
 mod support;
