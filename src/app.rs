@@ -188,7 +188,6 @@ impl App {
     }
 
     /// Cancelled by whoever wants the server to stop.
-    #[must_use]
     pub fn stop_token(&self) -> CancellationToken {
         self.stop.clone()
     }

@@ -45,7 +45,6 @@ pub struct ManualClock {
 
 impl ManualClock {
     /// Starts at the machine's time.
-    #[must_use]
     pub fn at_present() -> Self {
         Self { start: SystemClock.now(), moved_by: Mutex::new(Duration::ZERO) }
     }

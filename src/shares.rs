@@ -78,7 +78,6 @@ pub struct Share<K: Owner> {
 
 impl<K: Owner> Shares<K> {
     /// Divides `total`. The metrics show under `name` how much is in use, and count refusals.
-    #[must_use]
     pub fn new(name: &'static str, total: usize) -> Arc<Self> {
         let state = State { used: 0, accounts: HashMap::new(), turns: VecDeque::new() };
         let refused = counter!("shares_refused_total", "of" => name);
@@ -86,7 +85,6 @@ impl<K: Owner> Shares<K> {
     }
 
     /// The whole amount, in use or not.
-    #[must_use]
     pub fn total(&self) -> usize {
         self.total
     }
@@ -252,7 +250,6 @@ impl<K: Owner> Account<K> {
 
 impl<K: Owner> Share<K> {
     /// How much is held.
-    #[must_use]
     pub fn amount(&self) -> usize {
         self.amount
     }

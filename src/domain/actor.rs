@@ -17,21 +17,18 @@ pub enum Actor {
 
 impl Actor {
     /// The organization that it acts in.
-    #[must_use]
     pub fn org(&self) -> &Org {
         let Self::Admin { org, .. } = self;
         org
     }
 
     /// The admin that it is, if it is one of this organization.
-    #[must_use]
     pub fn admin_of(&self, of: &Org) -> Option<&Admin> {
         let Self::Admin { admin, org } = self;
         (org.id == of.id).then_some(admin)
     }
 
     /// Whether it may do this in its organization.
-    #[must_use]
     pub fn may(&self, permission: Permission) -> bool {
         let Self::Admin { .. } = self;
         Role::Owner.may(permission)

@@ -27,13 +27,11 @@ impl Email {
     }
 
     /// An address from the database, whatever rules it was accepted under.
-    #[must_use]
     pub fn from_stored(text: &str) -> Self {
         Self(text.to_lowercase())
     }
 
     /// The address.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -67,7 +65,6 @@ impl EmailQuery {
     }
 
     /// The address to look up.
-    #[must_use]
     pub fn email(&self) -> &Email {
         &self.0
     }
@@ -93,7 +90,6 @@ pub struct Admin {
 
 impl Admin {
     /// What it logs in with.
-    #[must_use]
     pub fn credentials(&self) -> Credentials {
         let (email, password_hash) = (self.email.clone(), self.password_hash.clone());
         Credentials { email, password_hash, version: self.credential_version }

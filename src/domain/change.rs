@@ -48,19 +48,16 @@ pub struct Titles {
 
 impl PlannedChange {
     /// One that moves nothing.
-    #[must_use]
     pub fn new(id: ChangeId, kind: ChangeKind) -> Self {
         Self { id, kind, titles: None, credentials: None, keep_old_name_days: 0, grace_days: None }
     }
 
     /// One that moves the collection, if it is called otherwise afterwards.
-    #[must_use]
     pub fn moving(id: ChangeId, kind: ChangeKind, from: Title, to: Title) -> Self {
         Self { titles: Some(Titles { from, to }), ..Self::new(id, kind) }
     }
 
     /// Which way it goes through the states.
-    #[must_use]
     pub fn course(&self) -> Course {
         self.kind.course(self.titles.as_ref().is_some_and(|titles| titles.to.slug.is_of_deleted()))
     }
@@ -107,7 +104,6 @@ pub struct Change {
 
 impl Change {
     /// Whether it was over so long ago that nobody may look at it any more.
-    #[must_use]
     pub fn is_forgotten(&self, now: OffsetDateTime) -> bool {
         match self.progress {
             Progress::Running { .. } => false,

@@ -16,13 +16,11 @@ impl Invalid {
     }
 
     /// The same refusal, with the place of the field it is about.
-    #[must_use]
     pub fn at(self, pointer: impl Into<String>) -> FieldError {
         FieldError { pointer: shortened(pointer.into()), code: self.code, detail: self.detail }
     }
 
     /// The same refusal, about a member of the object at `pointer`.
-    #[must_use]
     pub fn at_member(self, pointer: &str, name: &str) -> FieldError {
         self.at(pointer_into(pointer, name))
     }
@@ -58,7 +56,6 @@ pub struct FieldError {
 
 impl FieldError {
     /// The same error, seen from further out: its place is inside of `pointer`.
-    #[must_use]
     pub fn inside(self, pointer: &str) -> Self {
         Self { pointer: shortened(format!("{pointer}{}", self.pointer)), ..self }
     }

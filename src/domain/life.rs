@@ -36,19 +36,16 @@ impl OrgState {
     }
 
     /// Whether clients see the organization.
-    #[must_use]
     pub const fn is_visible(self) -> bool {
         self.meaning().0
     }
 
     /// Whether somebody who proves to be its admin can be told of the organization.
-    #[must_use]
     pub const fn is_known_to_admin(self) -> bool {
         self.meaning().1
     }
 
     /// Whether the organization can stay so: no change of it is in progress.
-    #[must_use]
     pub const fn is_at_rest(self) -> bool {
         self.meaning().2
     }
@@ -87,7 +84,6 @@ pub struct Course {
 
 impl ChangeKind {
     /// Which way such a change goes. It depends on whether the organization is kept as a deleted one afterwards.
-    #[must_use]
     pub const fn course(self, ends_deleted: bool) -> Course {
         use OrgState::{Active, Deleted, Deleting, Provisioning, Renaming, Restoring};
         let (from, meanwhile, done) = match (self, ends_deleted) {

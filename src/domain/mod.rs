@@ -50,7 +50,6 @@ macro_rules! named_enum {
             pub const ALL: &[Self] = &[$(Self::$value),*];
 
             /// The name, which stays.
-            #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$value => $text,)*
@@ -71,13 +70,11 @@ macro_rules! object_id_newtype {
 
         impl $name {
             /// An identity that nobody has.
-            #[must_use]
             pub fn generate() -> Self {
                 Self($crate::domain::new_id())
             }
 
             /// Reads 24 hex digits; `None` for anything else.
-            #[must_use]
             pub fn from_hex(text: &str) -> Option<Self> {
                 bson::oid::ObjectId::parse_str(text).ok().map(Self)
             }

@@ -13,13 +13,11 @@ pub struct Network(IpAddr);
 
 impl Network {
     /// The network of an address.
-    #[must_use]
     pub fn of(address: IpAddr) -> Self {
         Self(masked(address, NETWORK_BITS))
     }
 
     /// The site that the network belongs to: the /48 of an IPv6 network, an IPv4 address itself.
-    #[must_use]
     pub fn site(self) -> Self {
         Self(masked(self.0, SITE_BITS))
     }

@@ -14,7 +14,6 @@ const TIME_BYTES: usize = 4;
 ///
 /// The random bits come from `uuid` (with `fast-rng`: `ChaCha`, seeded by the system, one per thread). That makes 44 ns per
 /// identity, the same as with a counter; the generator of `aws-lc-rs` takes 370 ns.
-#[must_use]
 pub fn new_id() -> ObjectId {
     #[expect(clippy::disallowed_methods, reason = "for its first four bytes alone, the time")]
     let mut bytes = ObjectId::new().bytes();

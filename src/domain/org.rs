@@ -57,13 +57,11 @@ impl OrgName {
     }
 
     /// The name as it was typed.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// The name under which it is unique.
-    #[must_use]
     pub fn slug(&self) -> Slug {
         Slug::of(&self.0)
     }
@@ -77,7 +75,6 @@ pub struct Slug(String);
 
 impl Slug {
     /// The slug of any name, also of the original's names that break our rules.
-    #[must_use]
     pub fn of(name: &str) -> Self {
         let mut slug = String::with_capacity(name.len());
         let mut in_spaces = false;
@@ -96,25 +93,21 @@ impl Slug {
     }
 
     /// The slug's text.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// The slug of an organization that was deleted and is kept.
-    #[must_use]
     pub fn of_deleted(id: OrgId) -> Self {
         Self(format!("{DELETED}{id}"))
     }
 
     /// Whether it is that of an organization that was deleted and is kept.
-    #[must_use]
     pub fn is_of_deleted(&self) -> bool {
         self.0.starts_with(DELETED)
     }
 
     /// The collection that an organization of this name has: `org_<slug>`, or `deleted_<id>`.
-    #[must_use]
     pub fn collection_name(&self) -> String {
         let [open, put_away] = COLLECTION_PREFIXES;
         match self.0.strip_prefix(DELETED) {
@@ -148,7 +141,6 @@ impl OrgReference {
     }
 
     /// The slug to look up.
-    #[must_use]
     pub fn slug(&self) -> &Slug {
         &self.0
     }
@@ -167,13 +159,11 @@ pub struct Title {
 
 impl Title {
     /// That of an organization of this name.
-    #[must_use]
     pub fn new(name: &str, slug: Slug) -> Self {
         Self { name: name.to_owned(), collection_name: slug.collection_name(), slug }
     }
 
     /// The same for a name that was just chosen.
-    #[must_use]
     pub fn of(name: &OrgName) -> Self {
         Self::new(name.as_str(), name.slug())
     }
@@ -267,7 +257,6 @@ pub enum FoundBy<'a> {
 
 impl Org {
     /// A new one: what is recorded of it before its admin and its collection are made.
-    #[must_use]
     pub fn provisional(id: OrgId, title: Title, db_name: &str, admin_id: AdminId, now: OffsetDateTime) -> Self {
         let Title { name, slug, collection_name } = title;
         let (db_name, extra) = (db_name.to_owned(), bson::Document::new());
@@ -291,20 +280,17 @@ impl Org {
     }
 
     /// What it is called.
-    #[must_use]
     pub fn title(&self) -> Title {
         Title { name: self.name.clone(), slug: self.slug.clone(), collection_name: self.collection_name.clone() }
     }
 
     /// What it is called while it is deleted and kept: as nobody else can be.
-    #[must_use]
     pub fn deleted_title(&self) -> Title {
         Title::new(&self.name, Slug::of_deleted(self.id))
     }
 
     /// What it is called under another name. Another spelling of the same name keeps the collection, also where the
     /// original called it otherwise than we would.
-    #[must_use]
     pub fn title_after(&self, name: &OrgName) -> Title {
         let title = Title::of(name);
         let collection_name =
@@ -313,7 +299,6 @@ impl Org {
     }
 
     /// Whether it answers to this name, and to which of its own; `None` when the name is not its own at this time.
-    #[must_use]
     pub fn found_by(&self, slug: &Slug, now: OffsetDateTime) -> Option<FoundBy<'_>> {
         if self.slug == *slug {
             return Some(FoundBy::Name);
@@ -327,14 +312,12 @@ impl Org {
     }
 
     /// What is kept of it, while its admin can bring it back.
-    #[must_use]
     pub fn restorable(&self, now: OffsetDateTime) -> Option<&Deletion> {
         let is_deleted = ChangeKind::Restore.course(false).from == Some(self.state);
         self.deletion.as_ref().filter(|deletion| is_deleted && deletion.until > now)
     }
 
     /// The collection that holds its data; `None` only while it is being created.
-    #[must_use]
     pub fn tenant_collection(&self) -> Option<TenantCollection> {
         self.collection_uuid.map(|uuid| TenantCollection { name: self.collection_name.clone(), uuid })
     }

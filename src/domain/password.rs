@@ -33,13 +33,11 @@ impl NewPassword {
     }
 
     /// The text, only for hashing.
-    #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
     /// The same password, for comparing with a hash.
-    #[must_use]
     pub fn as_attempt(&self) -> PasswordAttempt {
         PasswordAttempt(self.0.clone())
     }
@@ -51,13 +49,11 @@ pub struct PasswordAttempt(SecretString);
 
 impl PasswordAttempt {
     /// Accepts any text.
-    #[must_use]
     pub fn new(text: &str) -> Self {
         Self(text.into())
     }
 
     /// The text, only for comparing.
-    #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
@@ -69,13 +65,11 @@ pub struct PasswordHash(SecretString);
 
 impl PasswordHash {
     /// Wraps a hash.
-    #[must_use]
     pub fn new(text: String) -> Self {
         Self(text.into())
     }
 
     /// The text, only for storing and comparing.
-    #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }

@@ -56,7 +56,6 @@ permissions! {
 
 impl Role {
     /// Whether it comes with this permission.
-    #[must_use]
     pub fn may(self, permission: Permission) -> bool {
         TABLE.iter().any(|(known, roles)| *known == permission && roles.contains(&self))
     }
@@ -81,7 +80,6 @@ pub trait Reachable: Sized {
 
 impl<P: Permit, W: Reachable> Allowed<P, W> {
     /// What the actor reaches; `None` when it may not, or when there is nothing.
-    #[must_use]
     pub fn of(actor: &Actor) -> Option<Self> {
         let what = if actor.may(P::PERMISSION) { W::of(actor, &Checked(()))? } else { return None };
         Some(Self { what, permission: PhantomData })

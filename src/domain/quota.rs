@@ -11,19 +11,16 @@ pub struct Amount {
 
 impl Amount {
     /// Bytes in documents that are counted already.
-    #[must_use]
     pub fn of_bytes(bytes: u64) -> Self {
         Self { documents: 0, bytes }
     }
 
     /// One document of this size.
-    #[must_use]
     pub fn of_document(bytes: u64) -> Self {
         Self { documents: 1, bytes }
     }
 
     /// The sum.
-    #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self {
             documents: self.documents.saturating_add(other.documents),
@@ -32,7 +29,6 @@ impl Amount {
     }
 
     /// The difference, never below zero.
-    #[must_use]
     pub fn minus(self, other: Self) -> Self {
         Self {
             documents: self.documents.saturating_sub(other.documents),
@@ -41,7 +37,6 @@ impl Amount {
     }
 
     /// Whether both numbers are zero.
-    #[must_use]
     pub fn is_nothing(self) -> bool {
         self == Self::default()
     }
@@ -78,14 +73,12 @@ pub struct QuotaReached {
 
 impl Quotas {
     /// Sets both limits; 0 means no limit.
-    #[must_use]
     pub fn new(documents: u64, bytes: u64) -> Self {
         let unless_zero = |limit: u64| (limit > 0).then_some(limit);
         Self { documents: unless_zero(documents), bytes: unless_zero(bytes) }
     }
 
     /// Whether there is no limit at all.
-    #[must_use]
     pub fn are_none(self) -> bool {
         self == Self::default()
     }

@@ -34,13 +34,11 @@ impl Reachable for Tenant {
 
 impl Tenant {
     /// Whose it is.
-    #[must_use]
     pub fn org_id(&self) -> OrgId {
         self.org_id
     }
 
     /// Where it was when the actor was recognized.
-    #[must_use]
     pub fn collection(&self) -> &TenantCollection {
         &self.collection
     }
@@ -55,7 +53,6 @@ impl OwnerTag {
     const PREFIX: &'static str = "owner:";
 
     /// Reads `owner:<org id>`; `None` for any other text.
-    #[must_use]
     pub fn parse(comment: &str) -> Option<Self> {
         OrgId::from_hex(comment.strip_prefix(Self::PREFIX)?).map(Self)
     }

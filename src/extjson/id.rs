@@ -35,7 +35,6 @@ impl DocumentId {
     }
 
     /// The id as [`Self::from_path`] reads it, not percent-encoded yet.
-    #[must_use]
     pub fn to_path(&self) -> String {
         match self.as_bson() {
             Bson::ObjectId(id) => id.to_hex(),

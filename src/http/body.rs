@@ -100,19 +100,16 @@ impl FromRequest<HttpState> for JsonText {
 
 impl RawBody {
     /// What was sent.
-    #[must_use]
     pub(super) fn bytes(&self) -> Bytes {
         self.bytes.clone()
     }
 
     /// Whether nothing was sent.
-    #[must_use]
     pub(super) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
     /// These fields of an HTML form, when the body says that it is one; its other fields are not read.
-    #[must_use]
     pub(super) fn form_fields(&self, names: &[&str]) -> Option<Fields> {
         let is_form = |kind: &mime::Mime| kind.essence_str() == mime::APPLICATION_WWW_FORM_URLENCODED.essence_str();
         self.content_type.as_ref().is_some_and(is_form).then(|| {

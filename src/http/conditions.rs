@@ -51,7 +51,6 @@ answers! { Conditions = []; }
 
 impl Conditions {
     /// Whether a client that reads has this state already.
-    #[must_use]
     pub(super) fn is_known(&self, tag: &EntityTag) -> bool {
         match &self.if_none_match {
             NoneMatch::Absent => false,

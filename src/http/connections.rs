@@ -37,7 +37,6 @@ pub struct Gate {
 
 impl Gate {
     /// Admits at most `max_connections` at once.
-    #[must_use]
     pub fn new(max_connections: usize, proxies: Arc<[IpNet]>) -> Self {
         Self { connections: Shares::new("http_connections", max_connections), proxies }
     }

@@ -20,13 +20,11 @@ pub(super) struct Fields {
 impl Fields {
     /// The fields of a JSON object or a form, each as often as it was sent: one that was sent twice is refused, because
     /// nobody knows which was meant.
-    #[must_use]
     pub(super) fn new(sent: impl IntoIterator<Item = (String, Value)>) -> Self {
         Self::with_prefix("", sent)
     }
 
     /// The parameters of a query, each as often as it was sent.
-    #[must_use]
     pub(super) fn of_query(query: Option<&str>) -> Self {
         let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
         Self::with_prefix("?", pairs.map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))))
@@ -102,7 +100,6 @@ impl Fields {
     }
 
     /// Whether anything was wrong so far.
-    #[must_use]
     pub(super) fn has_errors(&self) -> bool {
         !self.errors.is_empty() || !self.values.is_empty()
     }

@@ -92,7 +92,6 @@ fn api() -> OpenApiRouter<HttpState> {
 }
 
 /// The OpenAPI document of this API.
-#[must_use]
 pub fn openapi_document() -> OpenApi {
     openapi::finish(api().into_openapi())
 }

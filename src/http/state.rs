@@ -42,7 +42,6 @@ pub struct AllServices {
 
 impl Services {
     /// Shares these.
-    #[must_use]
     pub fn new(all: AllServices) -> Self {
         Self(Arc::new(all))
     }
@@ -115,7 +114,6 @@ pub struct Shared {
 
 impl HttpState {
     /// The state of a server that has found no database yet.
-    #[must_use]
     pub fn new(limits: RequestLimits, metrics: PrometheusHandle, stop: CancellationToken) -> Self {
         Self(Arc::new(Shared {
             services: OnceLock::new(),

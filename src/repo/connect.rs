@@ -30,7 +30,6 @@ pub enum ConnectError {
 }
 
 /// Whether the driver can read a connection string; asks nobody.
-#[must_use]
 pub fn is_connection_string(uri: &str) -> bool {
     ConnectionString::parse(uri).is_ok()
 }
@@ -56,7 +55,6 @@ impl Databases {
     }
 
     /// Through the same connections both times, for whoever has no neighbours.
-    #[must_use]
     pub fn both(database: &Database) -> Self {
         Self { master: database.clone(), tenants: database.clone() }
     }

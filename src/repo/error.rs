@@ -190,19 +190,16 @@ impl RepoError {
     }
 
     /// What the command did.
-    #[must_use]
     pub const fn effect(&self) -> Effect {
         self.nature().0
     }
 
     /// Whether another attempt can succeed without anybody's doing: MongoDB is away, or busy.
-    #[must_use]
     pub const fn is_temporary(&self) -> bool {
         self.nature().1
     }
 
     /// Whether MongoDB has not decided about the command: it was not heard, or nobody knows what became of it.
-    #[must_use]
     pub fn is_undecided(&self) -> bool {
         self.effect() == Effect::Unknown || matches!(self, Self::Unanswered { .. } | Self::Unreachable { .. })
     }
@@ -218,7 +215,6 @@ impl RepoError {
     }
 
     /// The same failure of a read, which changes nothing.
-    #[must_use]
     pub(crate) fn of_read(error: impl Into<Self>) -> Self {
         let mut error = error.into();
         if let Self::Unanswered { effect, .. } | Self::QueryEnded { effect, .. } = &mut error {
@@ -229,7 +225,6 @@ impl RepoError {
 
     /// The same failure of a command of many writes. MongoDB (measured on 6.0.5) says nothing of any of them and closes the
     /// connection when its reply would be larger than 16 MiB, so a connection that broke may mean that too.
-    #[must_use]
     pub(crate) fn of_batch(error: DriverError) -> Self {
         let is_broken = match error.kind.as_ref() {
             ErrorKind::Io(_) => true,
@@ -241,7 +236,6 @@ impl RepoError {
     }
 
     /// The same failure of a command that needs the collection for itself: given up means that somebody held it.
-    #[must_use]
     pub(crate) fn of_ddl(self) -> Self {
         match self {
             Self::GivenUp { summary } => Self::CollectionBusy { summary },

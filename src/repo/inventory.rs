@@ -81,7 +81,6 @@ pub struct AdminContent {
 impl OrgContent {
     /// Whether the organization is at rest and records no change either. One in which the two contradict each other is a
     /// finding by itself, and nothing else is concluded from it.
-    #[must_use]
     pub fn is_settled(&self) -> bool {
         self.org.state.is_at_rest() && self.change.is_none()
     }
@@ -89,7 +88,6 @@ impl OrgContent {
 
 impl OrgRecord {
     /// The organization, if it can be read and is settled.
-    #[must_use]
     pub fn settled(&self) -> Option<&Org> {
         self.content.as_ref().ok().filter(|content| content.is_settled()).map(|content| &content.org)
     }

@@ -88,7 +88,6 @@ pub struct Repos {
 
 impl Repos {
     /// The repositories over this database.
-    #[must_use]
     pub fn new(databases: &Databases, timings: Timings) -> Self {
         let Databases { master, tenants } = databases;
         Self {
@@ -104,7 +103,6 @@ impl Repos {
     }
 
     /// The name of the database, in which the tenant collections live too.
-    #[must_use]
     pub fn database_name(&self) -> &str {
         self.tenants.database_name()
     }

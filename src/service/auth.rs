@@ -48,7 +48,6 @@ pub struct AuthService {
 
 impl AuthService {
     /// Logs in the admins of these repositories.
-    #[must_use]
     pub fn new(repos: &Repos, hasher: PasswordHasher, tokens: TokenService, attempts: Arc<Attempts>) -> Self {
         let bearers = Arc::new(SharedLookups::new());
         Self { admins: repos.admins.clone(), hasher, tokens, attempts, bearers }

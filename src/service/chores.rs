@@ -57,7 +57,6 @@ impl Chore {
     }
 
     /// The same, and once more when the server stops.
-    #[must_use]
     pub(super) fn and_at_stop(self) -> Self {
         Self { runs_at_stop: true, ..self }
     }

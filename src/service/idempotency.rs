@@ -58,7 +58,6 @@ pub struct IdempotencyService {
 
 impl IdempotencyService {
     /// Remembers answers in these repositories.
-    #[must_use]
     pub fn new(repos: &Repos, sealer: AnswerSealer) -> Self {
         Self { repo: repos.idempotency.clone(), sealer }
     }

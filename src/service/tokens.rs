@@ -112,7 +112,6 @@ impl std::fmt::Debug for TokenService {
 
 impl TokenService {
     /// Tokens signed with this secret.
-    #[must_use]
     pub fn new(secret: &SecretString, lifetime: Duration, clock: SharedClock) -> Self {
         let secret = secret.expose_secret().as_bytes();
         let mut validation = Validation::new(Algorithm::HS256);
@@ -151,7 +150,6 @@ impl TokenService {
 
     /// Reads a token: signature, algorithm, time and shape. `None` for everything that is not right; why is of no
     /// use to an honest client.
-    #[must_use]
     pub fn check(&self, token: &str) -> Option<TokenClaims> {
         let claims = decode::<ReadClaims>(token, &self.decoding, &self.validation).ok()?.claims;
         #[expect(clippy::cast_precision_loss, reason = "exact for the next 280 million years")]

@@ -13,7 +13,6 @@ pub struct DocumentId(Bson);
 
 impl DocumentId {
     /// A new one, for a document that came without.
-    #[must_use]
     pub fn generate() -> Self {
         Self(new_id().into())
     }
@@ -39,13 +38,11 @@ impl DocumentId {
     }
 
     /// The `_id` of a stored document, whatever it is.
-    #[must_use]
     pub fn of_stored(value: Bson) -> Self {
         Self(value)
     }
 
     /// The value.
-    #[must_use]
     pub fn as_bson(&self) -> &Bson {
         &self.0
     }

@@ -61,20 +61,17 @@ impl NewDocument {
     }
 
     /// What it adds where nothing is in its place.
-    #[must_use]
     pub fn amount(&self) -> Amount {
         Amount::of_document(u64::try_from(self.raw.as_bytes().len()).unwrap_or(u64::MAX))
     }
 
     /// The tag of this state of the document.
-    #[must_use]
     pub fn tag(&self) -> EntityTag {
         Version::Revision(self.revision).tag()
     }
 }
 
 /// Why a document cannot be stored that is larger than [`MAX_DOCUMENT_BYTES`].
-#[must_use]
 pub fn too_large() -> Invalid {
     let why = format!("the document is larger than the {MAX_DOCUMENT_BYTES} bytes of BSON that MongoDB stores");
     Invalid::new("document_too_large", why)
@@ -105,7 +102,6 @@ pub fn own_members(document: &RawDocument) -> bson::error::Result<bson::Document
 
 impl DocumentId {
     /// As raw BSON.
-    #[must_use]
     pub fn to_raw(&self) -> RawBson {
         // Only keys with a NUL cannot be converted, and an id was read from BSON or has none.
         RawBson::try_from(self.as_bson().clone()).unwrap_or(RawBson::Null)

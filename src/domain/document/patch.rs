@@ -10,7 +10,6 @@ pub struct MergePatch(Document);
 
 impl MergePatch {
     /// The patch that these members are.
-    #[must_use]
     pub fn new(members: Document) -> Self {
         Self(members)
     }

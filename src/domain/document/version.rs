@@ -34,7 +34,6 @@ pub enum Precondition {
 
 impl Version {
     /// The state that a stored document is in.
-    #[must_use]
     pub fn of(document: &RawDocument) -> Self {
         if let Ok(Some(RawBsonRef::ObjectId(revision))) = document.get(REVISION_FIELD) {
             return Self::Revision(revision);
@@ -44,7 +43,6 @@ impl Version {
     }
 
     /// Its tag.
-    #[must_use]
     pub fn tag(&self) -> EntityTag {
         match self {
             Self::Revision(revision) => EntityTag(revision.to_hex()),
@@ -55,13 +53,11 @@ impl Version {
 
 impl EntityTag {
     /// A tag that a client sent, without its quotes.
-    #[must_use]
     pub fn new(text: &str) -> Self {
         Self(text.to_owned())
     }
 
     /// The revision that it stands for, if it is one.
-    #[must_use]
     pub fn revision(&self) -> Option<ObjectId> {
         ObjectId::parse_str(&self.0).ok()
     }
@@ -76,7 +72,6 @@ impl std::fmt::Display for EntityTag {
 
 impl Precondition {
     /// Whether a document in this state is as expected.
-    #[must_use]
     pub fn allows(&self, version: &Version) -> bool {
         match self {
             Self::None | Self::Exists => true,
@@ -85,7 +80,6 @@ impl Precondition {
     }
 
     /// Whether nothing is expected.
-    #[must_use]
     pub fn is_none(&self) -> bool {
         *self == Self::None
     }

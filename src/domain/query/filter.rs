@@ -40,25 +40,21 @@ impl Filter {
     }
 
     /// What goes to MongoDB.
-    #[must_use]
     pub fn as_document(&self) -> &Document {
         &self.document
     }
 
     /// What goes to MongoDB.
-    #[must_use]
     pub fn into_document(self) -> Document {
         self.document
     }
 
     /// The filter's BSON.
-    #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     /// Whether it lets every document through because it asks for nothing.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.document.is_empty()
     }

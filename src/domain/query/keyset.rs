@@ -36,7 +36,6 @@ impl Position {
     }
 
     /// The values, for a cursor to carry.
-    #[must_use]
     pub fn values(&self) -> &[Bson] {
         &self.0
     }
@@ -65,7 +64,6 @@ impl Sort {
     /// reads each branch from an index on the order, if there is one, and merges them without sorting. While it
     /// merges, MongoDB 6.0 takes a missing field for less than `null`, though it sorts them as equal. Therefore no two
     /// branches hold documents that are equal up to a `null`.
-    #[must_use]
     pub fn after(&self, position: &Position) -> Document {
         let reached: Vec<Reached<'_>> = self.keys().iter().zip(&position.0).collect();
         doc! { "$or": after_all(&[], &reached) }

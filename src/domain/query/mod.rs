@@ -30,7 +30,6 @@ pub use sort::{Direction, SORT_KEYS_MAX, Sort};
 
 /// The bytes that say which listing a filter and a sort make, for binding a cursor to it: the same question always has
 /// the same bytes, and two different ones never do (the filter is BSON, which begins with its own length).
-#[must_use]
 pub fn fingerprint_source(filter: &Filter, sort: &Sort) -> Vec<u8> {
     let mut source = filter.as_bytes().to_vec();
     source.extend_from_slice(sort.to_string().as_bytes());

@@ -44,13 +44,11 @@ impl FieldPath {
     }
 
     /// The path of a document's identifier.
-    #[must_use]
     pub fn id() -> Self {
         Self("_id".to_owned())
     }
 
     /// The path as MongoDB reads it.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }

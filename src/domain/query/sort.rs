@@ -50,7 +50,6 @@ impl Sort {
     }
 
     /// What goes to MongoDB.
-    #[must_use]
     pub fn to_document(&self) -> Document {
         self.keys.iter().map(|key| (key.path.to_string(), key.direction.number().into())).collect()
     }

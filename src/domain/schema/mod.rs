@@ -70,7 +70,6 @@ impl CollectionSchema {
     }
 
     /// What goes under `$jsonSchema`.
-    #[must_use]
     pub fn enforced(&self) -> &Document {
         &self.enforced
     }

@@ -24,7 +24,6 @@ const PARTS: [&str; 6] = [
 /// The paths of a document that a validator refused, from the `errInfo` of a write error 121
 /// (`DocumentValidationFailure`): at most 100, and never none. What is not understood is told as one violation of the
 /// whole, with the code `schema`.
-#[must_use]
 pub fn violations(err_info: &Document) -> Vec<FieldError> {
     let mut found = Vec::new();
     if let Some(details) = err_info.get("details") {

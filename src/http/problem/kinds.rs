@@ -20,7 +20,6 @@ pub(in crate::http) struct Kind {
 
 impl Kind {
     /// The status in words.
-    #[must_use]
     pub(in crate::http) fn title(self) -> &'static str {
         self.status.canonical_reason().unwrap_or("Error")
     }

@@ -41,58 +41,49 @@ pub struct Problem {
 
 impl Problem {
     /// A problem of this kind, in the kind's own words.
-    #[must_use]
     pub(super) fn new(kind: Kind) -> Self {
         let retry_after = kind.retry_after_seconds.map(|seconds| Duration::from_secs(seconds.into()));
         Self { kind, detail: Cow::Borrowed(kind.detail), retry_after, errors: Vec::new(), change_id: None }
     }
 
     /// Whether it says that there is no valid token.
-    #[must_use]
     pub(super) fn is_unauthenticated(&self) -> bool {
         self.kind.status == StatusCode::UNAUTHORIZED
     }
 
     /// The same problem in other words.
-    #[must_use]
     pub(super) fn with_detail(self, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { detail: detail.into(), ..self }
     }
 
     /// The same problem, with the time after which another try can succeed.
-    #[must_use]
     pub(super) fn with_retry_after(self, after: Duration) -> Self {
         Self { retry_after: Some(after), ..self }
     }
 
     /// The same problem, about a change that can be looked at.
-    #[must_use]
     pub(super) fn with_change(self, id: ChangeId) -> Self {
         Self { change_id: Some(id), ..self }
     }
 
     /// Broken fields, all of them.
-    #[must_use]
     pub(super) fn invalid(errors: Vec<FieldError>) -> Self {
         Self::new(kinds::VALIDATION_FAILED).with_errors(errors)
     }
 
     /// The same problem, with what is wrong where.
-    #[must_use]
     fn with_errors(self, mut errors: Vec<FieldError>) -> Self {
         errors.truncate(MAX_ERRORS);
         Self { errors, ..self }
     }
 
     /// The problem as a part of an answer that is not one as a whole.
-    #[must_use]
     pub(super) fn into_failure(self) -> Failure {
         let errors = self.errors.into_iter().map(FieldProblem::from).collect();
         Failure { code: self.kind.code, detail: self.detail, errors }
     }
 
     /// What an error means that the framework made by itself.
-    #[must_use]
     pub(super) fn of_status(status: StatusCode) -> Self {
         match status {
             StatusCode::NOT_FOUND => Self::new(kinds::ROUTE_NOT_FOUND),
@@ -103,7 +94,6 @@ impl Problem {
     }
 
     /// The answer, with the id of the request that it is about.
-    #[must_use]
     pub(super) fn render(self, request_id: &str) -> Response {
         let errors = self.errors.into_iter();
         let body = ProblemBody {

@@ -39,7 +39,6 @@ pub struct Takeover {
 
 impl Takeover {
     /// How many organizations and admins lack something.
-    #[must_use]
     pub fn counts(&self) -> (usize, usize) {
         (self.orgs.len(), self.admins.len())
     }

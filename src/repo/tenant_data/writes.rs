@@ -26,7 +26,6 @@ pub enum Guard {
 
 impl Guard {
     /// The state that a document was read in.
-    #[must_use]
     pub fn of(document: &RawDocument) -> Self {
         match Version::of(document) {
             Version::Revision(revision) => Self::Revisions(vec![revision]),

@@ -117,7 +117,6 @@ pub struct Attempts {
 
 impl Attempts {
     /// Starts with nothing counted.
-    #[must_use]
     pub fn new(rates: Rates, clock: SharedClock) -> Self {
         let meter = |rate: NonZeroU32, times: u64| Meter::per_minute(u64::from(rate.get()) * times);
         Self {

@@ -31,7 +31,6 @@ pub(super) struct Admitted<'a> {
 
 impl Admission {
     /// Lets in what the disk and these quotas have room for.
-    #[must_use]
     pub fn new(storage: Storage, quotas: Quotas, clock: SharedClock) -> Self {
         Self { storage, quotas: QuotaKeeper::new(quotas, clock) }
     }

@@ -28,7 +28,6 @@ impl CursorSealer {
     }
 
     /// A cursor with these values, for this organization and purpose; `None` when it would be too long.
-    #[must_use]
     pub fn seal(&self, org: OrgId, purpose: &[u8], values: &[Bson]) -> Option<String> {
         let sealed = self.sealer.seal(&bound_to(org, purpose), doc! { "v": values }.to_vec().ok()?)?;
         let text = URL_SAFE_NO_PAD.encode(sealed);
@@ -36,7 +35,6 @@ impl CursorSealer {
     }
 
     /// The values of a cursor; `None` when it was not made for this organization and purpose, or was altered.
-    #[must_use]
     pub fn open(&self, org: OrgId, purpose: &[u8], cursor: &str) -> Option<Vec<Bson>> {
         let opened = self.sealer.open(&bound_to(org, purpose), URL_SAFE_NO_PAD.decode(cursor).ok()?)?;
         let mut document = Document::from_reader(&*opened).ok()?;

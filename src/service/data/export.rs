@@ -59,7 +59,6 @@ impl DataService {
 
 impl Export {
     /// How many bytes a batch may be, as far as is known.
-    #[must_use]
     pub fn batch_bound(&self) -> usize {
         self.batch_bound
     }

@@ -125,7 +125,6 @@ impl From<StorageLow> for DataError {
 
 impl DataError {
     /// Whether it is the request's own doing, or will be over soon by itself: nothing that an operator must look into.
-    #[must_use]
     pub fn is_ordinary(&self) -> bool {
         match self {
             Self::Repo(error) => matches!(error, RepoError::GivenUp { .. }),
@@ -175,7 +174,6 @@ pub struct DataService {
 impl DataService {
     /// Serves the data of these repositories; `max_running` calls at once. Imports, exports and index builds are not among
     /// them.
-    #[must_use]
     pub fn new(repos: &Repos, cursors: CursorSealer, admission: Admission, max_running: usize) -> Self {
         Self {
             repo: repos.data.clone(),

@@ -100,7 +100,6 @@ impl DataService {
     }
 
     /// How many bytes of replies a page of so many documents may take, as far as is known.
-    #[must_use]
     pub fn page_bound(&self, tenant: &Tenant, limit: u32) -> usize {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(1);
         let batch = self.reply_bound(tenant, self.documents_in(tenant, PAGE_BYTES).min(limit));

@@ -45,7 +45,6 @@ impl Sizes {
 
 impl DataService {
     /// How many bytes so many documents of a tenant may be at most: as far as is known, and never more than a reply holds.
-    #[must_use]
     pub fn reply_bound(&self, tenant: &Tenant, documents: usize) -> usize {
         self.largest(tenant).saturating_mul(documents).min(MAX_REPLY_BYTES)
     }

@@ -13,7 +13,6 @@ macro_rules! codes {
             pub const ALL: &[Self] = &[$(Self::$name),*];
 
             /// The code's name, which stays.
-            #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$name => $text,)*
@@ -21,7 +20,6 @@ macro_rules! codes {
             }
 
             /// What a person can do.
-            #[must_use]
             pub const fn remedy(self) -> &'static str {
                 match self {
                     $(Self::$name => $remedy,)*

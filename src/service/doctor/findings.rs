@@ -133,7 +133,6 @@ pub struct Report {
 
 impl Report {
     /// Whether nothing is wrong (any more).
-    #[must_use]
     pub fn is_clean(&self) -> bool {
         self.findings.iter().all(|finding| finding.fixed)
     }

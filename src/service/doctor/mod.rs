@@ -49,7 +49,6 @@ struct Diagnosis {
 
 impl DoctorService {
     /// A doctor for these repositories.
-    #[must_use]
     pub fn new(repos: Repos, migration: MigrationService) -> Self {
         Self { repos, migration }
     }

@@ -39,7 +39,6 @@ pub struct MigrationService {
 
 impl MigrationService {
     /// Changes in these repositories, in the name of a server of its own, for clients that wait so long for an answer.
-    #[must_use]
     pub fn new(repos: Repos, clock: SharedClock, request_timeout: Duration) -> Self {
         let holder = format!("tenantry-{}", uuid::Uuid::new_v4().simple());
         // Half of it, so that the client still hears that everything was given back.
@@ -47,7 +46,6 @@ impl MigrationService {
     }
 
     /// What this server does about changes, deletions and leftovers, whosever they are.
-    #[must_use]
     pub fn chores(&self) -> [Chore; 3] {
         let Timings { reconcile_every: often, scrub_every: seldom, .. } = self.repos.timings;
         [

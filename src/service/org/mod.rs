@@ -78,7 +78,6 @@ pub struct Reached<T> {
 
 impl OrgService {
     /// Serves the organizations of these repositories.
-    #[must_use]
     pub fn new(
         repos: Repos,
         migration: MigrationService,

@@ -42,7 +42,6 @@ impl OrgService {
     }
 
     /// Writes down how often organizations were found by old names. What cannot be written down now will be next time.
-    #[must_use]
     pub fn chore(&self) -> Chore {
         Chore::every(WRITE_USES_EVERY, "write down uses of old names", self, |this| async move {
             this.uses.write_down(&this.repos.orgs).await

@@ -23,13 +23,11 @@ pub struct ChangeIds {
 
 impl ChangeIds {
     /// Those of a new organization.
-    #[must_use]
     pub fn generate() -> Self {
         Self::of(OrgId::generate())
     }
 
     /// Those of a new change of an organization that exists.
-    #[must_use]
     pub fn of(org: OrgId) -> Self {
         Self { org, change: ChangeId::generate() }
     }

@@ -66,7 +66,6 @@ pub struct Storage(Arc<Shared>);
 
 /// Admitted bytes. Dropping this without [`LetIn::keep`] says that they were not written.
 #[derive(Debug)]
-#[must_use]
 pub struct LetIn<'s> {
     storage: &'s Storage,
     bytes: u64,
@@ -126,7 +125,6 @@ struct Looks {
 
 impl Storage {
     /// Keeps a percentage of the disk free; 0 turns the guard off.
-    #[must_use]
     pub fn new(repo: StorageRepo, min_free_percent: u8) -> Self {
         Self(Arc::new(Shared {
             repo,
@@ -142,7 +140,6 @@ impl Storage {
     }
 
     /// The disk's state at the last look.
-    #[must_use]
     pub fn condition(&self) -> StorageCondition {
         match self.0.growth_until.load(Ordering::Relaxed) {
             NEVER => StorageCondition::Low,
@@ -181,7 +178,6 @@ impl Storage {
     }
 
     /// Looks at the disk, more often when much is written.
-    #[must_use]
     pub fn chore(&self) -> Chore {
         let until_due = |this: Self| async move { this.look_is_due().await };
         Chore::when("look for room on MongoDB's disk", self, until_due, |this| async move { this.look().await })
