@@ -178,8 +178,7 @@ async fn every_call_answers_every_actor_as_the_table_says() {
             assert_eq!(sight(&answer), absent, "{method} {path} by {} about nobody's", actor.name);
         }
         // 401 comes before everything that is wrong with the body.
-        let broken =
-            server.call(&method.to_uppercase(), &path.replace(['{', '}'], "")).json(&json!({ "x": 1 }));
+        let broken = server.call(&method.to_uppercase(), &path.replace(['{', '}'], "")).json(&json!({ "x": 1 }));
         broken.send().await.problem(401, "missing_token");
     }
     assert_eq!(server.totals().await, before, "whoever is refused changes nothing");

@@ -89,7 +89,7 @@ fn operation(path: &str, method: &str) -> Option<&'static Value> {
     let segments: Vec<&str> = path.split('/').collect();
     let matches = |template: &str| {
         let template: Vec<&str> = template.split('/').collect();
-        let fits = |(part, segment): (&&str, &&str)| part.starts_with('{') || part == segment;
+        let fits = |(part, segment): (&&str, &&str)| part == segment || (part.starts_with('{') && !segment.is_empty());
         template.len() == segments.len() && template.iter().zip(&segments).all(fits)
     };
     let paths = OPENAPI["paths"].as_object().expect("paths");
