@@ -10,9 +10,6 @@ use crate::domain::document::DocumentId;
 impl DocumentId {
     /// Reads an id as it stands in a path: 24 hex digits are an ObjectId, digits (with a `-`) an integer, what begins with
     /// `"` or `{` is Extended JSON, and all else a string as it is.
-    ///
-    /// # Errors
-    /// It begins like Extended JSON and is none, or no `_id` can be so.
     pub fn from_path(text: &str) -> Result<Self, Invalid> {
         if text.contains('\0') {
             return Err(Invalid::new("invalid_characters", "must not contain a NUL character"));

@@ -52,9 +52,6 @@ pub struct StoredFields {
 
 /// Reads a document to be stored: a JSON object in which no field name begins with `$`, holds a NUL, stands twice, or is
 /// the server's own.
-///
-/// # Errors
-/// See [`ReadError`]; every broken place is named.
 pub fn read_stored(text: &[u8]) -> Result<StoredFields, ReadError> {
     let reader = TextReader::new(Names::OfDocuments);
     let fields = reader.read_object(text)?;
@@ -384,29 +381,8 @@ fn repeated() -> Invalid {
 }
 
 /// A name, borrowed from the text where it has no escapes.
-struct Name<'de>(Cow<'de, str>);
-
-impl<'de> serde::Deserialize<'de> for Name<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ReadName;
-        impl<'de> Visitor<'de> for ReadName {
-            type Value = Name<'de>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a name")
-            }
-
-            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Name<'de>, E> {
-                Ok(Name(Cow::Borrowed(name)))
-            }
-
-            fn visit_str<E>(self, name: &str) -> Result<Name<'de>, E> {
-                Ok(Name(Cow::Owned(name.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(ReadName)
-    }
-}
+#[derive(serde::Deserialize)]
+struct Name<'t>(#[serde(borrow)] Cow<'t, str>);
 
 /// The names of one object so far.
 #[derive(Default)]

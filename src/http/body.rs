@@ -133,9 +133,6 @@ impl RawBody {
     }
 
     /// The fields of a JSON object.
-    ///
-    /// # Errors
-    /// Another content type, no JSON, or no object.
     pub(super) fn json_fields(&self) -> Result<Fields, Problem> {
         if !self.is_json() {
             return Err(Problem::new(kinds::UNSUPPORTED_MEDIA_TYPE));

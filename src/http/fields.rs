@@ -105,9 +105,6 @@ impl Fields {
     }
 
     /// The result, when nothing was wrong and no field is left over.
-    ///
-    /// # Errors
-    /// A 422 with everything that was wrong.
     pub(super) fn finish<T>(mut self, result: Option<T>) -> Result<T, Problem> {
         let unknown: Vec<String> = self.values.keys().cloned().collect();
         for name in unknown {

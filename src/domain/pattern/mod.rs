@@ -82,9 +82,6 @@ impl Default for Inspector {
 impl Inspector {
     /// How many steps for each character of a text MongoDB needs to match this pattern, at most; never more than
     /// [`STEPS_MAX`].
-    ///
-    /// # Errors
-    /// A pattern that is none, that is not supported, or that takes too many steps.
     pub fn steps(&mut self, pattern: &str, options: Options, usage: Use) -> Result<u32, Invalid> {
         let refusal = Refusal { pattern };
         let read = read::read(refusal, options, &mut self.fuel)?.used(usage);

@@ -48,9 +48,6 @@ impl Read {
 }
 
 /// Reads a pattern.
-///
-/// # Errors
-/// What is not supported, or no pattern at all, with its place.
 pub(super) fn read(refusal: Refusal<'_>, options: Options, fuel: &mut Fuel) -> Result<Read, Invalid> {
     let parsed = ParserBuilder::new().nest_limit(NEST_MAX).build().parse(refusal.pattern);
     let ast = parsed.map_err(|error| refusal.syntax(&error))?;

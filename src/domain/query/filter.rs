@@ -163,35 +163,25 @@ mod tests {
     #[test]
     fn operands_of_another_shape_are_refused() {
         let code = |operators: Document| refused(&doc! { "a": operators }).into_iter().map(|(_, code)| code).next();
-        for wrong in [
+        #[rustfmt::skip]
+        let wrong_types = [
             doc! { "$in": 1 },
-            doc! { "$nin": { "a": 1 } },
-            doc! { "$all": null },
-            doc! { "$exists": 1 },
-            doc! { "$type": true },
-            doc! { "$type": ["string", 2.0] },
-            doc! { "$size": 1.0 },
-            doc! { "$mod": 2 },
-            doc! { "$mod": [2] },
-            doc! { "$mod": [2, 1, 0] },
-            doc! { "$mod": [2.5, 1] },
-            doc! { "$not": 1 },
-            doc! { "$elemMatch": [1] },
-            doc! { "$regex": 1 },
-            doc! { "$regex": "a", "$options": 1 },
-        ] {
+            doc! { "$nin": { "a": 1 } }, doc! { "$all": null }, doc! { "$exists": 1 }, doc! { "$type": true },
+            doc! { "$type": ["string", 2.0] }, doc! { "$size": 1.0 }, doc! { "$mod": 2 }, doc! { "$mod": [2] },
+            doc! { "$mod": [2, 1, 0] }, doc! { "$mod": [2.5, 1] }, doc! { "$not": 1 }, doc! { "$elemMatch": [1] },
+            doc! { "$regex": 1 }, doc! { "$regex": "a", "$options": 1 },
+        ];
+        for wrong in wrong_types {
             assert_eq!(code(wrong.clone()), Some("wrong_type"), "{wrong}");
         }
-        for wrong in [
+        #[rustfmt::skip]
+        let wrong_values = [
             doc! { "$type": "text" },
-            doc! { "$type": 0 },
-            doc! { "$type": 20 },
-            doc! { "$size": -1 },
-            doc! { "$size": i64::from(i32::MAX) + 1 },
-            doc! { "$mod": [0, 1] },
-            doc! { "$options": "i" },
+            doc! { "$type": 0 }, doc! { "$type": 20 }, doc! { "$size": -1 },
+            doc! { "$size": i64::from(i32::MAX) + 1 }, doc! { "$mod": [0, 1] }, doc! { "$options": "i" },
             doc! { "$gt": 1, "b": 2 },
-        ] {
+        ];
+        for wrong in wrong_values {
             assert_eq!(code(wrong.clone()), Some("invalid_value"), "{wrong}");
         }
         assert_eq!(code(doc! { "$not": {} }), Some("too_short"));
@@ -323,19 +313,9 @@ mod tests {
 
     /// Values in which operators, good and bad, stand anywhere.
     fn anything() -> impl Strategy<Value = Bson> {
+        #[rustfmt::skip]
         let name = prop::sample::select(vec![
-            "a",
-            "b.c",
-            "",
-            "$and",
-            "$or",
-            "$not",
-            "$gt",
-            "$in",
-            "$elemMatch",
-            "$where",
-            "$expr",
-            "$regex",
+            "a", "b.c", "", "$and", "$or", "$not", "$gt", "$in", "$elemMatch", "$where", "$expr", "$regex",
             "$options",
         ]);
         let leaf = prop_oneof![

@@ -169,18 +169,13 @@ fn the_document_is_known_to_be_an_object() {
 
 #[test]
 fn what_cannot_be_enforced_is_refused_with_its_place() {
-    for keyword in [
+    #[rustfmt::skip]
+    let keywords = [
         "$ref",
-        "$dynamicRef",
-        "format",
-        "propertyNames",
-        "unevaluatedProperties",
-        "minContains",
-        "contentEncoding",
-        "nullable",
-        "encrypt",
-        "typo",
-    ] {
+        "$dynamicRef", "format", "propertyNames", "unevaluatedProperties", "minContains", "contentEncoding",
+        "nullable", "encrypt", "typo",
+    ];
+    for keyword in keywords {
         assert_eq!(
             refused(&property(doc! { keyword: true })),
             [(format!("/properties/x/{keyword}"), "unsupported_keyword")]

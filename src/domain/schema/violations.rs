@@ -12,12 +12,9 @@ use crate::domain::pointer_into;
 const MAX_VIOLATIONS: usize = 100;
 
 /// Under which names an account holds accounts of its parts.
+#[rustfmt::skip]
 const PARTS: [&str; 6] = [
-    "details",
-    "schemaRulesNotSatisfied",
-    "propertiesNotSatisfied",
-    "schemasNotSatisfied",
-    "clausesNotSatisfied",
+    "details", "schemaRulesNotSatisfied", "propertiesNotSatisfied", "schemasNotSatisfied", "clausesNotSatisfied",
     "failingDependencies",
 ];
 

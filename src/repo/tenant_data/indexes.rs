@@ -21,20 +21,9 @@ pub struct StoredIndex {
 impl TenantDataRepo {
     /// The indexes of the collection that has this **name** now: `listIndexes` knows no UUID, so the caller must make
     /// sure that the name has meant the same collection before and after.
-    ///
-    /// # Errors
-    /// [`RepoError::NamespaceNotFound`] when there is none of that name, or MongoDB could not be asked.
     pub async fn list_indexes_by_name(&self, at: &TenantCollection) -> Result<Vec<StoredIndex>, RepoError> {
         let list = doc! { "listIndexes": &at.name, "includeIndexBuildInfo": true, "cursor": {} };
-        let mut cursor = self.cursor(list).await?;
-        let mut found = Vec::new();
-        while let Some(batch) = cursor.next().await? {
-            for document in batch.documents()? {
-                let document = Document::try_from(document?).map_err(|_error| malformed())?;
-                found.push(StoredIndex::read(&document).ok_or_else(malformed)?);
-            }
-        }
-        Ok(found)
+        self.all(list).await?.iter().map(|index| StoredIndex::read(index).ok_or_else(malformed)).collect()
     }
 
     /// Whether this name means this collection now.
@@ -61,9 +50,6 @@ impl TenantDataRepo {
     }
 
     /// Drops an index.
-    ///
-    /// # Errors
-    /// [`RepoError::IndexNotFound`] when there is none of that name.
     pub async fn drop_index(&self, at: &TenantCollection, name: &str) -> Result<(), RepoError> {
         let mut drop = command("dropIndexes", at);
         drop.insert("index", name);

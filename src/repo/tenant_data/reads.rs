@@ -108,8 +108,9 @@ impl TenantDataRepo {
             total.documents += number(stats, "count");
             total.bytes += number(stats, "size");
             total.storage_bytes += number(stats, "storageSize");
-            for (name, _) in stats.get_document("indexSizes").into_iter().flatten() {
-                let bytes = number(stats.get_document("indexSizes").map_err(|_absent| malformed())?, name);
+            let index_sizes = stats.get_document("indexSizes").map_err(|_absent| malformed())?;
+            for name in index_sizes.keys() {
+                let bytes = number(index_sizes, name);
                 match total.index_bytes.iter_mut().find(|(known, _)| known == name) {
                     Some((_, sum)) => *sum += bytes,
                     None => total.index_bytes.push((name.clone(), bytes)),
@@ -122,8 +123,12 @@ impl TenantDataRepo {
     async fn aggregate(&self, at: &TenantCollection, pipeline: &[Document]) -> Result<Vec<Document>, RepoError> {
         let mut aggregate = command("aggregate", at);
         aggregate.extend(doc! { "pipeline": pipeline, "cursor": {}, "maxTimeMS": millis(READ_MAX_TIME) });
-        let mut cursor = self.cursor(aggregate).await?;
-        let mut found = Vec::new();
+        self.all(aggregate).await
+    }
+
+    /// All documents that a command finds, where they are few.
+    pub(super) async fn all(&self, command: Document) -> Result<Vec<Document>, RepoError> {
+        let (mut cursor, mut found) = (self.cursor(command).await?, Vec::new());
         while let Some(batch) = cursor.next().await? {
             for document in batch.documents()? {
                 found.push(Document::try_from(document?).map_err(|_malformed| malformed())?);
@@ -143,9 +148,6 @@ impl DocumentBatch {
 
 impl DocumentCursor {
     /// The next batch; `None` at the end.
-    ///
-    /// # Errors
-    /// [`RepoError::QueryEnded`] when the collection was renamed meanwhile, or MongoDB could not be asked.
     pub async fn next(&mut self) -> Result<Option<DocumentBatch>, RepoError> {
         self.0.next().await.transpose().map(|batch| batch.map(DocumentBatch)).map_err(RepoError::of_read)
     }

@@ -48,9 +48,6 @@ impl Admission {
 
 impl DataService {
     /// Lets in as many new documents as there is room for, from the first on; gives how many.
-    ///
-    /// # Errors
-    /// [`DataError::StorageLow`], or [`DataError::QuotaReached`] when not even the first one may come.
     pub(super) async fn admit_new(
         &self,
         tenant: &Tenant,
@@ -64,9 +61,6 @@ impl DataService {
     }
 
     /// Lets in a document in the place of another one of so many bytes.
-    ///
-    /// # Errors
-    /// [`DataError::StorageLow`] or [`DataError::QuotaReached`] when it is larger and there is no room for that.
     pub(super) async fn admit_rewrite(
         &self,
         tenant: &Tenant,
@@ -82,9 +76,6 @@ impl DataService {
     }
 
     /// Lets in a document in the place of the one that there is, whose size is known only if it had to be read anyway.
-    ///
-    /// # Errors
-    /// What [`Self::admit_rewrite`] meets, or [`DataError::PreconditionFailed`].
     pub(super) async fn admit_replacement(
         &self,
         located: &mut Located,

@@ -26,9 +26,6 @@ pub(super) struct Turn {
 
 impl Builds {
     /// The right to build an index of this organization.
-    ///
-    /// # Errors
-    /// Another one of it is being built, or as many as this server builds.
     pub(super) fn begin(&self, org_id: OrgId) -> Result<Turn, DataError> {
         let mut building = self.0.lock();
         if building.contains(&org_id) {

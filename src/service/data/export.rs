@@ -64,9 +64,6 @@ impl Export {
     }
 
     /// The next documents; `None` at the end.
-    ///
-    /// # Errors
-    /// It cannot go on: the organization is gone, MongoDB is away, or it took too long.
     pub async fn next(&mut self) -> Result<Option<DocumentBatch>, DataError> {
         let Self { service, located, filter, sort, after, cursor, batch_documents, .. } = self;
         let next = |at: TenantCollection| {

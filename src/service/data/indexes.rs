@@ -50,11 +50,6 @@ impl DataService {
     }
 
     /// Builds an index, for as long as it takes; false when there is just such a one already.
-    ///
-    /// # Errors
-    /// [`DataError::StorageLow`], [`DataError::IndexBuilding`], [`DataError::TooManyBuilds`], [`DataError::TooManyIndexes`],
-    /// [`DataError::IndexExists`], [`DataError::NotUnique`] when the documents break a unique one, or what every write
-    /// meets.
     pub async fn create_index(&self, tenant: &Tenant, index: &Index) -> Result<bool, DataError> {
         self.admission.let_begin()?;
         let _turn = self.builds.begin(tenant.org_id())?;

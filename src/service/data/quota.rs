@@ -71,9 +71,6 @@ impl QuotaKeeper {
 
     /// Counts as many of the documents that come as the quotas allow, from the first on; `None` without any quota. `look`
     /// finds out how much there is, and is asked for seldom.
-    ///
-    /// # Errors
-    /// Not even the first one may come.
     pub(super) async fn reserve<F: Future<Output = Result<Amount, DataError>>>(
         &self,
         org_id: OrgId,

@@ -28,10 +28,6 @@ impl DataService {
     }
 
     /// Sets the schema, or only says what it would come to.
-    ///
-    /// # Errors
-    /// [`DataError::ForeignValidator`], [`DataError::TooSlow`] when the documents are too many to be looked at, or what every
-    /// write meets.
     pub async fn set_schema(
         &self,
         tenant: &Tenant,
@@ -57,9 +53,6 @@ impl DataService {
     }
 
     /// Takes the schema away.
-    ///
-    /// # Errors
-    /// [`DataError::SchemaNotFound`], [`DataError::ForeignValidator`], or what every write meets.
     pub async fn remove_schema(&self, tenant: &Tenant) -> Result<(), DataError> {
         self.schema(tenant).await?;
         self.modify(tenant, None).await

@@ -25,10 +25,6 @@ const MAX_ATTEMPTS: u8 = 100;
 
 impl DataService {
     /// Adds a document.
-    ///
-    /// # Errors
-    /// [`DataError::Exists`], [`DataError::NotUnique`], [`DataError::SchemaViolation`], [`DataError::QuotaReached`],
-    /// [`DataError::StorageLow`], or what every write meets.
     pub async fn insert(&self, tenant: &Tenant, document: &NewDocument) -> Result<(), DataError> {
         self.sizes.note(tenant.org_id(), document.raw.as_bytes().len());
         let (_one, admitted) = self.admit_new(tenant, &[document]).await?;
@@ -45,10 +41,6 @@ impl DataService {
     }
 
     /// Puts a document in the place of the one of its id.
-    ///
-    /// # Errors
-    /// [`DataError::NotFound`], [`DataError::PreconditionFailed`], [`DataError::DocumentBusy`], or what [`Self::insert`] can
-    /// meet.
     pub async fn replace(
         &self,
         tenant: &Tenant,
@@ -97,9 +89,6 @@ impl DataService {
     }
 
     /// Removes a document.
-    ///
-    /// # Errors
-    /// [`DataError::NotFound`], [`DataError::PreconditionFailed`], [`DataError::DocumentBusy`], or what every write meets.
     pub async fn remove(&self, tenant: &Tenant, id: &DocumentId, expected: &Precondition) -> Result<(), DataError> {
         let mut located = self.enter(tenant).await?;
         for _ in 0..MAX_ATTEMPTS {
