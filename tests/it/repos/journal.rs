@@ -119,9 +119,10 @@ async fn a_change_begins_on_the_generation_that_was_read_and_claims_the_name() {
 async fn a_new_organization_has_its_name_to_itself_and_is_seen_when_it_is_activated() {
     let store = Store::new().await;
     let insert = async |slug: &str| {
-        let (id, slug, state) = (OrgId(ObjectId::new()), Slug::of(slug), OrgState::Provisioning);
-        let name = slug.as_str().to_owned();
-        let org = Org { id, name, slug, state, generation: 0, collection_uuid: None, ..store.org().await };
+        let Title { name, slug, collection_name } = title(slug);
+        let (id, state) = (OrgId(ObjectId::new()), OrgState::Provisioning);
+        let new = Org { id, name, slug, collection_name, state, ..store.org().await };
+        let org = Org { generation: 0, collection_uuid: None, ..new };
         store.repos.orgs.insert_provisioning(&org, &change(ChangeKind::Create, None), "one").await
     };
     assert!(matches!(insert("acme").await, Err(RepoError::Duplicate { .. })));
