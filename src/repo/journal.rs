@@ -164,7 +164,7 @@ impl OrgRepo {
         set.insert("updated_at", date(now));
         if from.slug != to.slug {
             set.insert("name_since", "$$NOW");
-            set.insert("cooling", unless_empty(cooled(self.timings.cooling, &from.slug, Some(&to.slug))));
+            set.insert("cooling", unless_empty(cooled(self.timings.cooling, &from.slug)));
             let old_names = match change.kind {
                 // Nobody asks for what is deleted.
                 ChangeKind::Delete => doc! { "$literal": [] },
@@ -199,7 +199,7 @@ impl OrgRepo {
         let (Titles { from, to }, (before, meanwhile, _)) = moved(change)?;
         let mut set = over(before, Some(why));
         if from.slug != to.slug {
-            set.insert("cooling", unless_empty(cooled(self.timings.cooling, &to.slug, None)));
+            set.insert("cooling", unless_empty(cooled(self.timings.cooling, &to.slug)));
         }
         let pipeline = vec![doc! { "$set": set }, without_change(), names::claimed()];
         self.step(in_state(at, meanwhile), pipeline).await

@@ -93,14 +93,9 @@ pub(super) fn kept(from: &Title, to: &Slug, days: u16) -> Document {
     doc! { "$concatArrays": [others, [entry]] }
 }
 
-/// The names that cool down after a change of which a command may still be on its way: this one too, for so long. One that
-/// the organization got itself does not cool any more.
-pub(super) fn cooled(time: Duration, slug: &Slug, got: Option<&Slug>) -> Document {
+/// The names that cool down after a change of which a command may still be on its way: this one too, for so long.
+pub(super) fn cooled(time: Duration, slug: &Slug) -> Document {
     let may_arrive = doc! { "$or": [{ "$gt": ["$change.fence", 1_i64] }, { "$eq": ["$change.is_uncertain", true] }] };
     let entry = doc! { "slug": { "$literal": slug.as_str() }, "until": { "$add": ["$$NOW", millis(time)] } };
-    let still = match got {
-        Some(got) => without(live("$cooling"), got),
-        None => live("$cooling"),
-    };
-    doc! { "$concatArrays": [still, { "$cond": [may_arrive, [entry], []] }] }
+    doc! { "$concatArrays": [live("$cooling"), { "$cond": [may_arrive, [entry], []] }] }
 }

@@ -107,6 +107,7 @@ async fn a_claim_is_refused_when_it_is_late_or_not_for_these_credentials() {
             doc! { "credential_version": 9_i64, "committed_by": of.at.change_id.0 },
             false,
         ),
+        ("set by a server that did not write down by which change", doc! { "credential_version": 2_i64 }, false),
         ("set by another change", doc! { "credential_version": 9_i64, "committed_by": ObjectId::new() }, true),
     ] {
         of.reset(fields).await;
@@ -160,11 +161,21 @@ async fn what_is_given_up_is_free_and_a_claim_that_arrives_afterwards_is_refused
         assert!(of.release(of.at).await, "it has nothing to give up");
         assert_eq!(of.stored().await, stored);
     }
-    // The claim of a later change is none of its business.
+    // The claim of a later change is none of its business, nor is its own one of a later change, however often it was resumed.
     let later = ChangeRef { change_id: ChangeId::generate(), generation: 7, ..of.at };
     of.claim(later).await.expect("claimed");
     assert!(of.release(of.at).await);
     assert_has(&of.stored().await, doc! { "claimed_by": later.change_id.0 });
+    for is_claimed in [true, false] {
+        of.reset(doc! {}).await;
+        of.claim(ChangeRef { fence: 3, ..of.at }).await.expect("claimed");
+        if is_claimed {
+            of.claim(later).await.expect("claimed");
+        }
+        assert!(of.release(later).await);
+        assert_eq!(of.emails().await, ["a"]);
+        assert!(is_overtaken(&of.claim(later).await));
+    }
 }
 
 #[tokio::test]

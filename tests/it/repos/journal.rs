@@ -342,14 +342,14 @@ async fn a_new_spelling_is_no_new_name() {
     let store = Store::new().await;
     store.reset(doc! { "old_names": [reserved("kept", days(1))] }).await;
     let mut spelling = change(ChangeKind::Rename, Some("acme"));
-    let typed = Title { name: "ACME".into(), ..title("acme") };
+    let typed = Title { name: "$ACME".into(), ..title("acme") };
     spelling.titles = Some(Titles { from: title("acme"), to: typed });
     spelling.keep_old_name_days = 30;
     let right = store.begin(&spelling).await;
     store.set(doc! { "change.is_uncertain": true }).await;
     store.repos.orgs.finish_move(right, &spelling, NOW).await.expect("finished");
     let stored = store.stored().await;
-    assert_has(&stored, doc! { "organization_name": "ACME", "name_since": store.made.get("name_since") });
+    assert_has(&stored, doc! { "organization_name": "$ACME", "name_since": store.made.get("name_since") });
     assert_eq!(
         (store.slugs("names").await, store.slugs("old_names").await),
         (vec!["acme".into(), "kept".into()], vec!["kept".into()])
@@ -364,11 +364,13 @@ async fn a_deletion_keeps_only_what_brings_it_back_and_a_restoration_ends_the_to
     let away = put_away(&store);
     let mut delete = change(ChangeKind::Delete, Some(&away));
     delete.grace_days = Some(7);
+    let from = Title { name: "$Acme".into(), ..title("acme") };
+    delete.titles = delete.titles.map(|titles| Titles { from, ..titles });
     let right = store.begin(&delete).await;
     store.repos.orgs.finish_move(right, &delete, NOW).await.expect("deleted");
     let deleted = store.stored().await;
     assert_has(&deleted, doc! { "state": "deleted", "slug": &away, "deletion.slug": "acme", "old_names": Bson::Null });
-    assert_has(&deleted, doc! { "deletion.organization_name": "acme", "token_epoch": 2_i64 });
+    assert_has(&deleted, doc! { "deletion.organization_name": "$Acme", "token_epoch": 2_i64 });
     let until = at(&deleted, "deletion.until").as_datetime().expect("a time").timestamp_millis();
     assert!((until - days(7).timestamp_millis()).abs() < 60_000);
     assert_eq!(store.slugs("names").await, [away.as_str()], "its name is free");
@@ -393,8 +395,11 @@ async fn an_undone_change_leaves_everything_as_it_was_but_a_name_that_cools_down
     let store = Store::new().await;
     for (fields, cools) in late() {
         for (kind, stored) in [
-            (ChangeKind::Rename, doc! {}),
-            (ChangeKind::Restore, doc! { "state": "deleted", "deletion": deletion(days(1)) }),
+            (ChangeKind::Rename, doc! { "cooling": [reserved("hot", days(1))] }),
+            (
+                ChangeKind::Restore,
+                doc! { "state": "deleted", "deletion": deletion(days(1)), "cooling": [reserved("hot", days(1))] },
+            ),
         ] {
             store.reset(stored).await;
             let mut before = store.stored().await;
@@ -411,8 +416,11 @@ async fn an_undone_change_leaves_everything_as_it_was_but_a_name_that_cools_down
                 &history[0],
                 doc! { "id": change.id.0, "kind": kind.name(), "error": "$why", "attempts": right.fence },
             );
-            assert_eq!(store.slugs("cooling").await, if cools { &["$next"][..] } else { &[] });
-            assert_eq!(store.slugs("names").await, if cools { &["$next", "acme"][..] } else { &["acme"] });
+            assert_eq!(store.slugs("cooling").await, if cools { &["hot", "$next"][..] } else { &["hot"] });
+            assert_eq!(
+                store.slugs("names").await,
+                if cools { &["$next", "acme", "hot"][..] } else { &["acme", "hot"] }
+            );
             for field in ["generation", "history", "cooling", "names"] {
                 before.remove(field);
                 after.remove(field);
