@@ -149,7 +149,9 @@ struct CredentialsDocument {
     credential_version: i64,
 }
 
-/// A document of `admins`.
+/// A document of `admins`, but for what only the database reads: `claim_fence`, the highest fence of the servers that have
+/// claimed for the change in `claimed_by` (a lower one cannot give the claim up), and `committed_by`, the change that set the
+/// present credentials.
 #[derive(Deserialize)]
 pub(super) struct AdminDocument {
     #[serde(rename = "_id")]

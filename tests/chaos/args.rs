@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
 pub(crate) enum Part {
     /// A server dies at every step boundary of every kind of change
     Sweep,
-    /// A server stalls past its lease before every step, and wakes when others have taken over
+    /// A server stalls past its lease before every step, and wakes when others have gone on
     Zombies,
     /// Random deaths and stalls under load
     Storm,
