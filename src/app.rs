@@ -19,7 +19,7 @@ use crate::files::{Files, note_accept_error};
 use crate::http::{AllServices, Gate, HttpState, RequestLimits, Services, router};
 use crate::repo::connect::{ConnectError, check_supported};
 use crate::repo::original::{self, TakeoverError};
-use crate::repo::{Databases, RepoError, Repos, indexes};
+use crate::repo::{Databases, RepoError, Repos, master_indexes};
 use crate::service::attempts::Rates;
 use crate::service::data::{Admission, CursorSealer};
 use crate::service::doctor::Report;
@@ -90,7 +90,7 @@ pub struct Survey {
 pub async fn survey(config: &Config) -> Result<Survey, OpenError> {
     let Databases { master, .. } = reach(config, &Files::of(config)).await?;
     let incomplete = original::plan(&master).await?.counts();
-    Ok(Survey { incomplete, missing_indexes: indexes::missing(&master).await? })
+    Ok(Survey { incomplete, missing_indexes: master_indexes::missing(&master).await? })
 }
 
 /// Reaches MongoDB and finds out what is wrong with the database; changes nothing, unless it is told to put right what it
@@ -120,7 +120,7 @@ async fn open(config: &Config, files: &Files) -> Result<Databases, OpenError> {
     if organizations + admins > 0 {
         info!(organizations, admins, "took over what the original wrote");
     }
-    indexes::ensure(&databases.master).await.map_err(|error| match error {
+    master_indexes::ensure(&databases.master).await.map_err(|error| match error {
         RepoError::IndexConflict { collection, index } => OpenError::IndexConflict(error, collection, index),
         other => other.into(),
     })?;

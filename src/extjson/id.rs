@@ -5,7 +5,7 @@ use bson::oid::ObjectId;
 
 use super::{read_value, write_value};
 use crate::domain::Invalid;
-use crate::domain::document::DocumentId;
+use crate::domain::documents::DocumentId;
 
 impl DocumentId {
     /// Reads an id as it stands in a path: 24 hex digits are an ObjectId, digits (with a `-`) an integer, what begins with

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::MAX_DEPTH;
 use super::numbers::{SUSPICIOUS_FROM, suspicious_literals};
-use crate::domain::document::REVISION_FIELD;
+use crate::domain::documents::REVISION_FIELD;
 use crate::domain::{FieldError, Invalid, point_into};
 
 /// How many broken places of a document are reported; whoever made more of them sees the rest the next time.

@@ -3,7 +3,7 @@
 use bson::raw::{RawArray, RawBsonRef, RawDocument};
 use bson::{Bson, DateTime};
 
-use crate::domain::document::REVISION_FIELD;
+use crate::domain::documents::REVISION_FIELD;
 
 /// The last millisecond of the year 9999, which is as far as RFC 3339 goes.
 const LAST_RFC3339_MILLIS: i64 = 253_402_300_799_999;

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::problem::{Problem, answers, kinds};
 use super::state::HttpState;
-use crate::domain::document::{EntityTag, Precondition};
+use crate::domain::documents::{EntityTag, Precondition};
 
 /// The conditions of a request.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use time::macros::format_description;
 use super::location::beneath;
 use super::problem::answers;
 use super::state::HttpState;
-use crate::service::org::{ByOldName, Reached};
+use crate::service::orgs::{ByOldName, Reached};
 
 /// Since when the name that a request used is given up.
 pub(super) const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");

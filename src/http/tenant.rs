@@ -7,7 +7,7 @@ use super::old_names::OldNameNote;
 use super::problem::calls::REACH;
 use super::problem::{Answers, Failed, Kind, Problem, answers, kinds};
 use super::state::{HttpState, Services};
-use crate::domain::document::DocumentId;
+use crate::domain::documents::DocumentId;
 use crate::domain::permission::{Permit, Reachable};
 use crate::domain::{Actor, Allowed, OrgReference};
 use crate::service::OrgError;

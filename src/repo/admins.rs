@@ -7,11 +7,11 @@ use bson::{Bson, Document, doc};
 use mongodb::Collection;
 use time::OffsetDateTime;
 
-use super::documents::{
-    ADMINS, AdminDocument, ORGANIZATIONS, OrgDocument, credentials, date, decode, decode_raw, new_admin,
-};
 use super::error::RepoError;
 use super::journal::ChangeRef;
+use super::records::{
+    ADMINS, AdminDocument, ORGANIZATIONS, OrgDocument, credentials, date, decode, decode_raw, new_admin,
+};
 use super::{Database, READ_MAX_TIME, all, exactly_one, exists};
 use crate::domain::{Admin, AdminId, CredentialsChange, Email, Org, OrgId};
 

@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::command::millis;
-use super::documents::decode;
 use super::error::RepoError;
+use super::records::decode;
 use super::{Database, exactly_one};
 
 /// The collection of idempotency keys.

@@ -9,10 +9,10 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::command::{millis, run};
-use super::documents::{ADMINS, AdminDocument, ORGANIZATIONS, OrgDocument, decode, id_text};
 use super::error::RepoError;
+use super::records::{ADMINS, AdminDocument, ORGANIZATIONS, OrgDocument, decode, id_text};
 use super::tenants::{Catalog, TenantRepo};
-use super::{Database, all, indexes};
+use super::{Database, all, master_indexes};
 use crate::domain::{AdminId, ChangeId, Org, OrgId, PlannedChange, Slug};
 
 /// How long one of these reads may take: each goes over a whole collection.
@@ -183,12 +183,12 @@ impl InventoryRepo {
 
     /// The indexes that are not there, as `collection.name`.
     pub async fn missing_indexes(&self) -> Result<Vec<String>, RepoError> {
-        indexes::missing(&self.database).await
+        master_indexes::missing(&self.database).await
     }
 
     /// Makes the indexes that are not there.
     pub async fn make_indexes(&self) -> Result<(), RepoError> {
-        indexes::ensure(&self.database).await
+        master_indexes::ensure(&self.database).await
     }
 
     /// How far MongoDB is from its limit of open files; `None` when this user may not ask, or MongoDB does not say.

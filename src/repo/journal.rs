@@ -8,10 +8,10 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::command::millis;
-use super::documents::{ORGANIZATIONS, OrgDocument, date, decode, new_change, new_org, title};
 use super::error::{RepoError, bson_uuid};
 use super::names::{cooled, kept, live, unless_empty, without};
 use super::orgs::OrgRepo;
+use super::records::{ORGANIZATIONS, OrgDocument, date, decode, new_change, new_org, title};
 use super::{exactly_one, names};
 use crate::domain::change::HISTORY_AGE;
 use crate::domain::{ChangeId, ChangeKind, Course, Org, OrgId, OrgState, PlannedChange, Title, Titles};

@@ -5,18 +5,18 @@
 pub mod admins;
 pub(crate) mod command;
 pub mod connect;
-mod documents;
+pub mod data;
 pub mod error;
 pub mod idempotency;
-pub mod indexes;
 pub mod inventory;
 pub mod journal;
+pub mod master_indexes;
 mod names;
 pub mod orgs;
 pub mod original;
+mod records;
 mod repairs;
 pub mod storage;
-pub mod tenant_data;
 pub mod tenants;
 
 use std::time::Duration;
@@ -29,13 +29,13 @@ use serde::de::DeserializeOwned;
 
 pub use admins::AdminRepo;
 pub use connect::{ConnectError, Databases, ping};
+pub use data::DataRepo;
 pub use error::{Effect, RepoError};
 pub use idempotency::IdempotencyRepo;
 pub use inventory::InventoryRepo;
 pub use mongodb::Database;
 pub use orgs::OrgRepo;
 pub use storage::StorageRepo;
-pub use tenant_data::TenantDataRepo;
 pub use tenants::TenantRepo;
 
 use crate::timings::Timings;
@@ -75,7 +75,7 @@ pub struct Repos {
     /// Tenant collections.
     pub tenants: TenantRepo,
     /// What is in the tenant collections.
-    pub data: TenantDataRepo,
+    pub data: DataRepo,
     /// The requests with idempotency keys.
     pub idempotency: IdempotencyRepo,
     /// Everything, also what cannot be read otherwise.
@@ -94,7 +94,7 @@ impl Repos {
             orgs: OrgRepo::new(master, timings),
             admins: AdminRepo::new(master),
             tenants: TenantRepo { limit: timings.catalog_command, ..TenantRepo::new(master) },
-            data: TenantDataRepo::new(tenants, timings.catalog_command),
+            data: DataRepo::new(tenants, timings.catalog_command),
             idempotency: IdempotencyRepo::new(master, 2 * timings.lease),
             inventory: InventoryRepo::new(master),
             storage: StorageRepo::new(master),

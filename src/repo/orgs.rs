@@ -8,8 +8,8 @@ use bson::{Document, doc};
 use mongodb::Collection;
 use mongodb::options::ReadConcern;
 
-use super::documents::{ORGANIZATIONS, OrgDocument, OrgHistory, decode_raw};
 use super::error::{RepoError, bson_uuid};
+use super::records::{ORGANIZATIONS, OrgDocument, OrgHistory, decode_raw};
 use super::{Database, READ_MAX_TIME, all, exists};
 use crate::domain::{Change, ChangeId, ChangeKind, Org, OrgId, OrgState, Slug, TenantCollection};
 use crate::timings::Timings;

@@ -8,8 +8,8 @@ use mongodb::Database;
 
 use super::READ_MAX_TIME;
 use super::command::{millis, run};
+use super::data::number;
 use super::error::RepoError;
-use super::tenant_data::number;
 
 /// The file system that holds MongoDB's data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

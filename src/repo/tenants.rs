@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::command::{run, run_ddl};
 use super::error::{RepoError, bson_uuid};
 use super::{Database, READ_MAX_TIME, all};
-use crate::domain::org::COLLECTION_PREFIXES;
+use crate::domain::orgs::COLLECTION_PREFIXES;
 use crate::domain::{OwnerTag, TenantCollection};
 use crate::timings::Timings;
 

@@ -3,7 +3,7 @@
 use bson::{Bson, Document};
 
 use crate::domain::Invalid;
-use crate::domain::document::BSON_TYPES;
+use crate::domain::documents::BSON_TYPES;
 use crate::domain::pattern::Options;
 
 /// The longest pattern of a `$regex`, in bytes.

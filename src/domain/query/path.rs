@@ -1,7 +1,7 @@
 //! The path of a field: names joined by dots, as MongoDB reads them.
 
 use crate::domain::Invalid;
-use crate::domain::document::REVISION_FIELD;
+use crate::domain::documents::REVISION_FIELD;
 
 /// The most names in one path. MongoDB refuses 200 in a filter and 201 in a sort, and stores no document that deep.
 pub const SEGMENTS_MAX: usize = 100;

@@ -28,7 +28,7 @@ pub use violations::violations;
 
 /// The field that the server keeps in each document for its own use. Users never see it, so that no schema may speak
 /// of it, and none may refuse a document for it.
-const REVISION: &str = crate::domain::document::REVISION_FIELD;
+const REVISION: &str = crate::domain::documents::REVISION_FIELD;
 
 /// How many places are told that cannot be translated.
 const MAX_ERRORS: usize = 100;

@@ -8,7 +8,7 @@ use super::place::SchemaPlace;
 use super::rules::Rules;
 use super::translate::Translation;
 use super::{Invalid, values};
-use crate::domain::document::BSON_TYPES;
+use crate::domain::documents::BSON_TYPES;
 
 /// The types of JSON Schema.
 const TYPES: [&str; 7] = ["array", "boolean", "integer", "null", "number", "object", "string"];

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::{hold_document, insert_tag, shown};
 use crate::domain::Allowed;
-use crate::domain::document::Version;
+use crate::domain::documents::Version;
 use crate::domain::permission::DocumentsRead;
 use crate::http::conditions::Conditions;
 use crate::http::problem::Failed;

@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 use super::lines::{Line, Lines};
 use super::new_document;
 use crate::domain::Tenant;
-use crate::domain::document::NewDocument;
+use crate::domain::documents::NewDocument;
 use crate::extjson::{ReadError, read_stored};
 use crate::http::body::{announced_length, too_large};
 use crate::http::bytes::HeldBytes;

@@ -19,7 +19,7 @@ use tracing::error;
 use super::bytes::HeldBytes;
 use super::problem::{Problem, kinds};
 use super::state::{HttpState, Services};
-use crate::domain::document::{DocumentId, EntityTag, NewDocument};
+use crate::domain::documents::{DocumentId, EntityTag, NewDocument};
 use crate::domain::query::Filter;
 use crate::domain::{FieldError, Invalid};
 use crate::domain::{OrgId, Tenant};

@@ -8,7 +8,7 @@ use axum::response::Response;
 use bson::Document;
 
 use super::{unreadable, written};
-use crate::domain::document::{DocumentId, MergePatch};
+use crate::domain::documents::{DocumentId, MergePatch};
 use crate::domain::permission::DocumentsWrite;
 use crate::domain::{Allowed, Invalid};
 use crate::extjson::read_stored;

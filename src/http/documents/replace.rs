@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use super::{whole, written};
-use crate::domain::document::{DocumentId, NewDocument};
+use crate::domain::documents::{DocumentId, NewDocument};
 use crate::domain::permission::DocumentsWrite;
 use crate::domain::{Allowed, Invalid};
 use crate::extjson::read_stored;

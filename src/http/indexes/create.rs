@@ -12,7 +12,7 @@ use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 use super::IndexAnswer;
 use crate::domain::Allowed;
-use crate::domain::index::Index;
+use crate::domain::indexes::Index;
 use crate::domain::permission::SchemaWrite;
 use crate::extjson::read_query;
 use crate::http::body::JsonText;

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 
 use crate::domain::Allowed;
-use crate::domain::index::check_index_name;
+use crate::domain::indexes::check_index_name;
 use crate::domain::permission::SchemaWrite;
 use crate::http::problem::calls::DROP_INDEX;
 use crate::http::problem::{Failed, Problem, answers, kinds};

@@ -16,7 +16,7 @@ use crate::http::problem::{Failed, Problem};
 use crate::http::state::Services;
 use crate::service::OrgError;
 use crate::service::idempotency::{Answer, Repeatable, RequestKey};
-use crate::service::org::{ChangeIds, CreateOrg};
+use crate::service::orgs::{ChangeIds, CreateOrg};
 
 /// A new organization and its admin.
 #[derive(Debug, ToSchema)]

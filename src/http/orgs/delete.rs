@@ -16,7 +16,7 @@ use crate::http::problem::{Failed, Problem};
 use crate::http::state::Services;
 use crate::service::OrgError;
 use crate::service::idempotency::{Answer, Former, Repeatable, RequestKey};
-use crate::service::org::ChangeIds;
+use crate::service::orgs::ChangeIds;
 
 /// Which organization goes.
 #[derive(Debug, ToSchema)]

@@ -15,7 +15,7 @@ use crate::http::problem::{Failed, Problem};
 use crate::http::state::Services;
 use crate::service::OrgError;
 use crate::service::idempotency::{Answer, Repeatable, RequestKey};
-use crate::service::org::{ChangeIds, RestoreOrg};
+use crate::service::orgs::{ChangeIds, RestoreOrg};
 
 /// Who wants a deleted organization back.
 #[derive(ToSchema)]

@@ -18,7 +18,7 @@ use crate::http::problem::{Failed, Problem};
 use crate::http::state::Services;
 use crate::service::OrgError;
 use crate::service::idempotency::{Answer, Former, Repeatable, RequestKey};
-use crate::service::org::{self as service, ByOldName, ChangeIds, UpdateOrg};
+use crate::service::orgs::{self as service, ByOldName, ChangeIds, UpdateOrg};
 
 /// What changes; what is left out or null stays.
 #[derive(ToSchema)]

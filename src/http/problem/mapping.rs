@@ -16,7 +16,7 @@ use crate::extjson::ReadError;
 use crate::repo::{Effect, RepoError};
 use crate::service::attempts::Attempt;
 use crate::service::idempotency::{KeyError, Refusal};
-use crate::service::org::NotAdmitted;
+use crate::service::orgs::NotAdmitted;
 use crate::service::{AuthError, ChangeError, DataError, OrgError, PasswordError, TooMany};
 use crate::shares::Refused;
 

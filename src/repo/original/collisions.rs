@@ -6,7 +6,7 @@ use bson::Document;
 
 use super::plan::collection_name_of;
 use crate::domain::{Email, Slug};
-use crate::repo::documents::{ADMINS, ORGANIZATIONS, id_text};
+use crate::repo::records::{ADMINS, ORGANIZATIONS, id_text};
 
 /// The ids of the records that share each value.
 #[derive(Default)]

@@ -12,8 +12,8 @@ use bson::{Document, doc, oid::ObjectId};
 use mongodb::Collection;
 use tracing::warn;
 
-use super::documents::{ADMINS, ORGANIZATIONS, id_text};
 use super::error::{RepoError, bson_uuid};
+use super::records::{ADMINS, ORGANIZATIONS, id_text};
 use super::tenants::{CollectionInfo, TenantRepo};
 use super::{Database, all, exists};
 use crate::domain::{OrgId, OwnerTag};

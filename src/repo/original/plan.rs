@@ -5,7 +5,7 @@ use time::PrimitiveDateTime;
 use time::format_description::well_known::{Iso8601, Rfc3339};
 
 use crate::domain::{Email, Slug};
-use crate::repo::documents::{ADMINS, ORGANIZATIONS, id_text};
+use crate::repo::records::{ADMINS, ORGANIZATIONS, id_text};
 use crate::repo::tenants::Catalog;
 
 /// What one organization lacks.

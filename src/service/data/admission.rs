@@ -7,11 +7,11 @@ use std::iter::once;
 
 use bson::raw::RawDocument;
 
-use super::place::Located;
+use super::located::Located;
 use super::quota::{QuotaKeeper, Reserved};
 use super::{DataError, DataService};
 use crate::clock::SharedClock;
-use crate::domain::document::{NewDocument, Precondition};
+use crate::domain::documents::{NewDocument, Precondition};
 use crate::domain::{Amount, OrgId, Quotas, Tenant};
 use crate::service::storage::{LetIn, Storage, StorageLow};
 

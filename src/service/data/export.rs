@@ -1,12 +1,12 @@
 //! All documents of a tenant, in the order of their `_id`, for as long as it takes. When the collection is renamed, MongoDB
 //! ends the cursor; another one goes on after the last document that was handed out.
 
-use super::place::{Located, Sent};
+use super::located::{Located, Sent};
 use super::reads::continued;
 use super::{DataError, DataService};
 use crate::domain::query::{Filter, Position, Sort};
 use crate::domain::{Invalid, Tenant, TenantCollection};
-use crate::repo::tenant_data::{DocumentBatch, DocumentCursor, Find};
+use crate::repo::data::{DocumentBatch, DocumentCursor, Find};
 
 /// About how many bytes a batch has. MongoDB would fill 16 MiB, which several copies of then stand in memory here, whereas so
 /// many bytes cost hardly more round trips.

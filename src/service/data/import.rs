@@ -9,12 +9,12 @@ use bson::oid::ObjectId;
 use bson::raw::RawDocumentBuf;
 use tracing::info;
 
-use super::place::{Located, Sent};
+use super::located::{Located, Sent};
 use super::writes::is_passing;
 use super::{DataError, DataService};
 use crate::domain::Tenant;
-use crate::domain::document::NewDocument;
-use crate::repo::tenant_data::Validator;
+use crate::domain::documents::NewDocument;
+use crate::repo::data::Validator;
 use crate::repo::{Effect, RepoError};
 
 /// How many bytes of refusals a batch may come to, as far as the schema tells: MongoDB's account of a refusal quotes the rules

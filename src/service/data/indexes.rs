@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::place::Sent;
+use super::located::Sent;
 use super::{DataError, DataService};
-use crate::domain::index::Index;
+use crate::domain::indexes::Index;
 use crate::domain::{Org, Tenant, TenantCollection};
-use crate::repo::tenant_data::StoredIndex;
+use crate::repo::data::StoredIndex;
 use crate::repo::{Effect, RepoError};
 
 /// The most indexes of one organization, the one over `_id` included: each is a file that MongoDB keeps open.

@@ -2,12 +2,12 @@
 //! caller yields.
 
 mod admission;
-mod builds;
 mod cursors;
 mod export;
 mod import;
+mod index_builds;
 mod indexes;
-mod place;
+mod located;
 mod quota;
 mod reads;
 mod schema;
@@ -22,15 +22,15 @@ pub use indexes::MAX_INDEXES;
 pub use reads::{ListDocuments, PAGE_BYTES, Page};
 pub use schema::AppliedSchema;
 
-pub use crate::repo::tenant_data::{CollectionStats, DocumentBatch, StoredIndex};
+pub use crate::repo::data::{CollectionStats, DocumentBatch, StoredIndex};
 
 use std::sync::Arc;
 
-use builds::Builds;
+use index_builds::Builds;
 use sizes::Sizes;
 
 use crate::domain::{FieldError, Invalid, OrgId, QuotaReached, Tenant};
-use crate::repo::{OrgRepo, RepoError, Repos, TenantDataRepo};
+use crate::repo::{DataRepo, OrgRepo, RepoError, Repos};
 use crate::service::storage::StorageLow;
 use crate::shares::{PATIENCE, Refused, Share, Shares};
 
@@ -162,7 +162,7 @@ impl DataError {
 /// Serves tenants' data.
 #[derive(Debug, Clone)]
 pub struct DataService {
-    repo: TenantDataRepo,
+    repo: DataRepo,
     orgs: OrgRepo,
     cursors: CursorSealer,
     builds: Builds,

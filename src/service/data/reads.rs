@@ -3,13 +3,13 @@
 use bson::raw::{RawDocument, RawDocumentBuf};
 use bson::{Document, doc};
 
-use super::place::{Located, Sent};
+use super::located::{Located, Sent};
 use super::{DataError, DataService};
-use crate::domain::document::DocumentId;
+use crate::domain::documents::DocumentId;
 use crate::domain::query::{Filter, Position, Sort, fingerprint_source};
 use crate::domain::{Invalid, Tenant, TenantCollection};
 use crate::repo::RepoError;
-use crate::repo::tenant_data::{CollectionStats, DocumentBatch, Find};
+use crate::repo::data::{CollectionStats, DocumentBatch, Find};
 
 /// How many bytes of BSON a page has at most, but for one document that is larger: so few that nobody waits for others' pages,
 /// and so many that few pages end early.

@@ -2,11 +2,11 @@
 
 use bson::doc;
 
-use super::place::Sent;
+use super::located::Sent;
 use super::{DataError, DataService};
 use crate::domain::schema::CollectionSchema;
 use crate::domain::{OwnerTag, Tenant};
-use crate::repo::tenant_data::{StoredSchema, Validator};
+use crate::repo::data::{StoredSchema, Validator};
 
 /// What setting a schema came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,12 +11,12 @@ use bson::raw::{RawDocument, RawDocumentBuf};
 use tracing::warn;
 
 use super::admission::bytes_of;
-use super::place::{Located, Sent};
+use super::located::{Located, Sent};
 use super::{DataError, DataService};
-use crate::domain::document::{DocumentId, EntityTag, MergePatch, NewDocument, Precondition, Version, own_members};
+use crate::domain::documents::{DocumentId, EntityTag, MergePatch, NewDocument, Precondition, Version, own_members};
 use crate::domain::{Amount, Invalid, Tenant, TenantCollection};
 use crate::off_thread::off_thread;
-use crate::repo::tenant_data::Guard;
+use crate::repo::data::Guard;
 use crate::repo::{Effect, RepoError};
 
 /// How often a write without a condition begins anew because somebody else was faster. Each time somebody else succeeded, so

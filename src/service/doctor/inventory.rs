@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::findings::{About, LookedAt};
-use crate::domain::org::COLLECTION_PREFIXES;
+use crate::domain::orgs::COLLECTION_PREFIXES;
 use crate::domain::{Org, OrgId, OwnerTag};
 use crate::repo::inventory::{AdminRecord, OpenFiles, OrgContent, OrgRecord};
 use crate::repo::tenants::{Catalog, CollectionInfo};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::domain::document::MAX_DOCUMENT_BYTES;
+use crate::domain::documents::MAX_DOCUMENT_BYTES;
 use crate::repo::storage::DiskSpace;
 
 /// Bytes of disk for each byte of a document, to begin with: its collection, the oplog, and the journal until the next

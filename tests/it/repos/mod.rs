@@ -9,7 +9,7 @@ use bson::{Bson, DateTime, Document, doc, oid::ObjectId};
 use mongodb::{Collection, Database};
 use tenantry::domain::{ChangeId, ChangeKind, Org, OrgId, PlannedChange, Slug, Title, Titles};
 use tenantry::repo::journal::ChangeRef;
-use tenantry::repo::{RepoError, Repos, indexes};
+use tenantry::repo::{RepoError, Repos, master_indexes};
 
 use crate::support::mongo::shared;
 use crate::support::repos;
@@ -28,7 +28,7 @@ struct Store {
 impl Store {
     async fn new() -> Self {
         let database: Database = empty_database(shared().await).await;
-        indexes::ensure(&database).await.expect("indexes");
+        master_indexes::ensure(&database).await.expect("indexes");
         let id = ObjectId::new();
         let made = org(id, "acme");
         let (orgs, admins) = (database.collection("organizations"), database.collection("admins"));

@@ -198,7 +198,7 @@ impl Sent {
             RepoError::Duplicate { index } if index == "_id_" => DataError::Exists,
             RepoError::Duplicate { index } => DataError::NotUnique { index },
             RepoError::DocumentRefused { info } => DataError::SchemaViolation(crate::domain::schema::violations(&info)),
-            RepoError::DocumentTooLarge => DataError::invalid(crate::domain::document::too_large(), ""),
+            RepoError::DocumentTooLarge => DataError::invalid(crate::domain::documents::too_large(), ""),
             RepoError::IndexExists => DataError::IndexExists,
             RepoError::IndexNotFound => DataError::IndexNotFound,
             RepoError::NotAccepted { summary } => {

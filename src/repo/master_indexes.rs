@@ -6,9 +6,9 @@ use bson::{Document, doc};
 use mongodb::{IndexModel, options::IndexOptions};
 
 use super::Database;
-use super::documents::{ADMINS, ORGANIZATIONS};
 use super::error::RepoError;
 use super::idempotency::IDEMPOTENCY_KEYS;
+use super::records::{ADMINS, ORGANIZATIONS};
 
 struct Wanted {
     collection: &'static str,

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bson::oid::ObjectId;
 use bson::raw::{RawBsonRef, RawDocument};
 
-use crate::domain::document::REVISION_FIELD;
+use crate::domain::documents::REVISION_FIELD;
 
 /// One state of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,9 +7,9 @@ use bson::{Bson, Document, doc};
 use futures_util::StreamExt;
 use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
 
-use super::{TenantDataRepo, command, malformed};
+use super::{DataRepo, command, malformed};
 use crate::domain::TenantCollection;
-use crate::domain::document::DocumentId;
+use crate::domain::documents::DocumentId;
 use crate::repo::READ_MAX_TIME;
 use crate::repo::command::{millis, run_cursor};
 use crate::repo::error::RepoError;
@@ -54,7 +54,7 @@ pub struct CollectionStats {
     pub index_bytes: Vec<(String, u64)>,
 }
 
-impl TenantDataRepo {
+impl DataRepo {
     /// The document of this id.
     pub async fn find_one(&self, at: &TenantCollection, id: &DocumentId) -> Result<Option<RawDocumentBuf>, RepoError> {
         let mut find = command("find", at);

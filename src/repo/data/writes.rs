@@ -7,10 +7,10 @@ use bson::raw::{RawArrayBuf, RawDocument, RawDocumentBuf, cstr};
 use bson::{Bson, Document, doc};
 
 use super::reads::by_id;
-use super::{TenantDataRepo, command, malformed};
+use super::{DataRepo, command, malformed};
 use crate::domain::TenantCollection;
-use crate::domain::document::REVISION_FIELD;
-use crate::domain::document::{DocumentId, NewDocument, Version};
+use crate::domain::documents::REVISION_FIELD;
+use crate::domain::documents::{DocumentId, NewDocument, Version};
 use crate::repo::READ_MAX_TIME;
 use crate::repo::command::{millis, raw_write, run_many, run_raw};
 use crate::repo::error::RepoError;
@@ -48,7 +48,7 @@ impl Guard {
     }
 }
 
-impl TenantDataRepo {
+impl DataRepo {
     /// Adds a document.
     ///
     /// # Errors

@@ -2,9 +2,9 @@
 
 use bson::{Bson, Document, doc};
 
-use super::{TenantDataRepo, command, malformed};
+use super::{DataRepo, command, malformed};
 use crate::domain::TenantCollection;
-use crate::domain::index::Index;
+use crate::domain::indexes::Index;
 use crate::repo::command::{run, run_ddl};
 use crate::repo::error::RepoError;
 use crate::repo::tenants::TenantRepo;
@@ -18,7 +18,7 @@ pub struct StoredIndex {
     pub is_building: bool,
 }
 
-impl TenantDataRepo {
+impl DataRepo {
     /// The indexes of the collection that has this **name** now: `listIndexes` knows no UUID, so the caller must make
     /// sure that the name has meant the same collection before and after.
     pub async fn list_indexes_by_name(&self, at: &TenantCollection) -> Result<Vec<StoredIndex>, RepoError> {

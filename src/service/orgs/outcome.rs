@@ -6,7 +6,7 @@ use super::{OrgError, OrgService};
 use crate::domain::{Actor, Change, ChangeId, Org, OrgId, Progress};
 use crate::repo::RepoError;
 use crate::service::idempotency::Former;
-use crate::service::org::UpdatedOrg;
+use crate::service::orgs::UpdatedOrg;
 use crate::service::tokens::{Standing, TokenClaims};
 
 /// The ids of a change and of the organization that it makes or changes, known before anything happens. Stored with a key

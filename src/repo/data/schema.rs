@@ -9,7 +9,7 @@
 
 use bson::{Bson, Document, doc};
 
-use super::{TenantDataRepo, command};
+use super::{DataRepo, command};
 use crate::domain::{OwnerTag, TenantCollection};
 use crate::repo::command::run_ddl;
 use crate::repo::error::RepoError;
@@ -37,7 +37,7 @@ pub struct StoredSchema {
     pub enforced: Document,
 }
 
-impl TenantDataRepo {
+impl DataRepo {
     /// The validator of the collection, wherever it is now; `None` when the collection is gone.
     pub async fn validator(&self, at: &TenantCollection) -> Result<Option<Validator>, RepoError> {
         let found = TenantRepo::new(&self.database).find_validator(at).await?;

@@ -4,7 +4,7 @@
 
 mod indexes;
 mod reads;
-mod validator;
+mod schema;
 mod writes;
 
 use std::time::Duration;
@@ -14,7 +14,7 @@ use bson::{Document, doc};
 pub use indexes::StoredIndex;
 pub(in crate::repo) use reads::number;
 pub use reads::{CollectionStats, DocumentBatch, DocumentCursor, Find};
-pub use validator::{StoredSchema, Validator};
+pub use schema::{StoredSchema, Validator};
 pub use writes::Guard;
 
 use super::Database;
@@ -24,13 +24,13 @@ use crate::domain::TenantCollection;
 
 /// The data of all tenants, each reached through its own collection alone.
 #[derive(Debug, Clone)]
-pub struct TenantDataRepo {
+pub struct DataRepo {
     database: Database,
     /// How long a command that changes the catalog may run.
     limit: Duration,
 }
 
-impl TenantDataRepo {
+impl DataRepo {
     pub(crate) fn new(database: &Database, limit: Duration) -> Self {
         Self { database: database.clone(), limit }
     }
