@@ -8,17 +8,17 @@ use crate::domain::schema::CollectionSchema;
 use crate::domain::{OwnerTag, Tenant};
 use crate::repo::tenant_data::{StoredSchema, Validator};
 
-/// What setting a schema came to.
+/// The result of setting a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AppliedSchema {
-    /// How many documents that are there already break it. They stay as they are, and a write must mend them.
+    /// How many existing documents violate it. They stay as they are, but the next write must fix them.
     pub violating: u64,
-    /// Whether it is enforced now.
+    /// Whether it is now enforced.
     pub is_applied: bool,
 }
 
 impl DataService {
-    /// The schema, as it was sent.
+    /// Returns the schema as it was sent.
     pub async fn schema(&self, tenant: &Tenant) -> Result<String, DataError> {
         match self.validator(tenant).await? {
             Validator::Schema(schema) => Ok(schema.source),
@@ -27,11 +27,11 @@ impl DataService {
         }
     }
 
-    /// Sets the schema, or only says what it would come to.
+    /// Sets the schema, or only reports what it would do.
     ///
     /// # Errors
-    /// [`DataError::ForeignValidator`], [`DataError::TooSlow`] when the documents are too many to be looked at, or what every
-    /// write meets.
+    /// [`DataError::ForeignValidator`], [`DataError::TooSlow`] when there are too many documents to check, or the
+    /// errors of any write.
     pub async fn set_schema(
         &self,
         tenant: &Tenant,
@@ -56,10 +56,10 @@ impl DataService {
         self.enter(tenant).await?.read(Sent::Schema, count).await
     }
 
-    /// Takes the schema away.
+    /// Removes the schema.
     ///
     /// # Errors
-    /// [`DataError::SchemaNotFound`], [`DataError::ForeignValidator`], or what every write meets.
+    /// [`DataError::SchemaNotFound`], [`DataError::ForeignValidator`], or the errors of any write.
     pub async fn remove_schema(&self, tenant: &Tenant) -> Result<(), DataError> {
         self.schema(tenant).await?;
         self.modify(tenant, None).await
@@ -77,7 +77,7 @@ impl DataService {
         if let Some(validator) = found {
             return Ok(validator);
         }
-        // The organization is gone, or its collection alone is.
+        // Either the organization is gone, or only its collection.
         self.at_rest(tenant).await?;
         Err(DataError::Replaced)
     }
