@@ -1,4 +1,4 @@
-//! `_id` as it stands in a path.
+//! `_id` as it appears in a URL path.
 
 use bson::Bson;
 use bson::oid::ObjectId;
@@ -8,11 +8,11 @@ use crate::domain::Invalid;
 use crate::domain::document::DocumentId;
 
 impl DocumentId {
-    /// Reads an id as it stands in a path: 24 hex digits are an ObjectId, digits (with a `-`) an integer, what begins with
-    /// `"` or `{` is Extended JSON, and all else a string as it is.
+    /// Parses an id in a path: 24 hex digits are an ObjectId, digits (with a `-`) an integer, text that begins with `"`
+    /// or `{` is Extended JSON, and everything else is a string.
     ///
     /// # Errors
-    /// It begins like Extended JSON and is none, or no `_id` can be so.
+    /// It begins like Extended JSON but is invalid, or the value cannot be an `_id`.
     pub fn from_path(text: &str) -> Result<Self, Invalid> {
         if text.contains('\0') {
             return Err(Invalid::new("invalid_characters", "must not contain a NUL character"));
@@ -29,20 +29,20 @@ impl DocumentId {
         {
             return Ok(Self::of_stored(id.into()));
         }
-        // Only as an integer is written: "007" and "+7" are strings.
+        // Canonical integers only: "007" and "+7" are strings.
         let integer = text.parse::<i64>().ok().filter(|number| number.to_string() == text);
         Ok(Self::of_stored(integer.map_or_else(|| Bson::String(text.to_owned()), number)))
     }
 
-    /// The id as [`Self::from_path`] reads it, not percent-encoded yet.
+    /// The inverse of [`Self::from_path`], before percent-encoding.
     pub fn to_path(&self) -> String {
         match self.as_bson() {
             Bson::ObjectId(id) => id.to_hex(),
-            // Dots alone mean another place in a path, also percent-encoded.
+            // A segment of dots is a relative path, even percent-encoded.
             Bson::String(text) if !matches!(text.as_str(), "" | "." | "..") && self.reads_as(text) => text.clone(),
             _ => {
                 let mut text = Vec::new();
-                // An id was read from BSON or from JSON, so it can be written as both.
+                // An id came from BSON or JSON, so writing it cannot fail.
                 let _written = write_value(&mut text, self.to_raw().as_raw_bson_ref());
                 String::from_utf8(text).unwrap_or_default()
             }
@@ -54,12 +54,12 @@ impl DocumentId {
     }
 }
 
-/// An integer in the smallest type that holds it, as JSON is read.
+/// An integer in the smallest type that holds it, as in JSON.
 fn number(number: i64) -> Bson {
     i32::try_from(number).map_or(Bson::Int64(number), Bson::Int32)
 }
 
-/// Whether MongoDB accepts such a value as `_id`.
+/// Whether MongoDB accepts this value as `_id`.
 fn is_possible(value: &Bson) -> bool {
     !matches!(value, Bson::Array(_) | Bson::RegularExpression(_) | Bson::Undefined)
 }
