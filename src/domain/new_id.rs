@@ -15,7 +15,7 @@ const TIME_BYTES: usize = 4;
 /// The random bits come from `uuid` (with `fast-rng`: `ChaCha`, seeded by the system, one per thread). An identity
 /// takes 44 ns, the same as with a counter; the generator of `aws-lc-rs` takes 370 ns.
 pub fn new_id() -> ObjectId {
-    #[expect(clippy::disallowed_methods, reason = "for its first four bytes alone, the time")]
+    #[expect(clippy::disallowed_methods, reason = "only for its first four bytes, the time")]
     let mut bytes = ObjectId::new().bytes();
     // Each half of a UUID has fixed bits, six in all, at different positions; XOR leaves none fixed.
     let (high, low) = Uuid::new_v4().as_u64_pair();

@@ -221,7 +221,7 @@ pub struct Org {
     pub slug: Slug,
     /// Its collection's name.
     pub collection_name: String,
-    /// Its collection's UUID; absent only while it is being created.
+    /// Its collection's UUID; `None` only during creation.
     pub collection_uuid: Option<Uuid>,
     /// Where its data lives.
     pub connection: Connection,

@@ -78,7 +78,7 @@ impl Quotas {
         Self { documents: unless_zero(documents), bytes: unless_zero(bytes) }
     }
 
-    /// Whether there is no limit at all.
+    /// Whether there is no limit.
     pub fn are_none(self) -> bool {
         self == Self::default()
     }

@@ -242,7 +242,7 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
     fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<RawBson, E> {
         match i64::try_from(value) {
             Ok(value) => self.visit_i64(value),
-            #[expect(clippy::cast_precision_loss, reason = "it is found again as what it was, and refused")]
+            #[expect(clippy::cast_precision_loss, reason = "the lost integer is found later and refused")]
             Err(_too_large) => self.visit_f64(value as f64),
         }
     }

@@ -117,7 +117,7 @@ fn whole(number: f64) -> Option<i64> {
     (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "used to tell signs and infinities, which rounding keeps")]
+#[expect(clippy::cast_precision_loss, reason = "only the sign and infinity matter, and rounding keeps both")]
 fn as_f64(value: &Bson) -> Option<f64> {
     match value {
         Bson::Int32(number) => Some(f64::from(*number)),

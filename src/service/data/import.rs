@@ -33,7 +33,7 @@ pub struct Import {
     largest_batch: usize,
 }
 
-/// The outcome of an import. The fate of documents listed nowhere here is unknown.
+/// The outcome of an import. What became of documents that it does not mention is unknown.
 #[derive(Debug, Default)]
 pub struct Imported {
     /// How many were added.

@@ -34,7 +34,7 @@ pub struct ListDocuments {
 #[derive(Debug)]
 pub struct Page {
     batches: Vec<DocumentBatch>,
-    /// How many of the batches' documents are on the page; one more may have been read to see whether there are any.
+    /// How many of the batches' documents are on the page; more may have been read to see if any follow.
     length: usize,
     /// Their size in bytes of BSON.
     pub bytes: usize,
