@@ -1,9 +1,9 @@
-//! Who calls: known by a checked token, with the organization that the token speaks for.
+//! The caller: authenticated by a token, and bound to the organization that the token is for.
 
 use super::permission::{Permission, Role};
 use super::{Admin, Org};
 
-/// Whoever a request comes from, as stored now. Only [`crate::service::auth`] makes one.
+/// The authenticated caller, as currently stored. Only [`crate::service::auth`] creates one.
 #[derive(Debug, Clone)]
 pub enum Actor {
     /// A live admin of a live organization.
@@ -16,19 +16,19 @@ pub enum Actor {
 }
 
 impl Actor {
-    /// The organization that it acts in.
+    /// The organization it acts in.
     pub fn org(&self) -> &Org {
         let Self::Admin { org, .. } = self;
         org
     }
 
-    /// The admin that it is, if it is one of this organization.
+    /// The admin, if it is an admin of this organization.
     pub fn admin_of(&self, of: &Org) -> Option<&Admin> {
         let Self::Admin { admin, org } = self;
         (org.id == of.id).then_some(admin)
     }
 
-    /// Whether it may do this in its organization.
+    /// Whether it has this permission in its organization.
     pub fn may(&self, permission: Permission) -> bool {
         let Self::Admin { .. } = self;
         Role::Owner.may(permission)

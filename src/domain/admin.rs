@@ -7,31 +7,31 @@ use email_address::{EmailAddress, Options};
 use super::{Invalid, OrgId, PasswordHash, object_id_newtype};
 
 object_id_newtype! {
-    /// Identifies an admin for good.
+    /// Identifies an admin permanently.
     AdminId
 }
 
 /// The longest email address, in bytes (RFC 5321, erratum 1690).
 pub const EMAIL_MAX_BYTES: usize = 254;
 
-/// A well-formed email address in lower case, the form in which addresses are stored, compared and unique. `Debug` hides it,
-/// so that no address reaches a log.
+/// A well-formed email address in lower case, as it is stored, compared and kept unique. `Debug` hides it, so that no
+/// address reaches a log.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Email(String);
 
 impl Email {
-    /// Parses a new address: RFC 5321 syntax, a domain with at least one dot, no display name, no literal IP address.
+    /// Parses a new address: RFC 5321 syntax, a domain with at least one dot, no display name, no IP address literal.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let options = Options::default().without_display_text().without_domain_literal().with_required_tld();
         parse_if(text, |text| EmailAddress::parse_with_options(text, options).is_ok())
     }
 
-    /// An address from the database, whatever rules it was accepted under.
+    /// Wraps an address from the database, whatever rules it was accepted under.
     pub fn from_stored(text: &str) -> Self {
         Self(text.to_lowercase())
     }
 
-    /// The address.
+    /// The address as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -43,7 +43,7 @@ impl fmt::Debug for Email {
     }
 }
 
-/// Accepts an address of a length and a form.
+/// Accepts an address that has a valid length and form.
 fn parse_if(text: &str, is_well_formed: impl Fn(&str) -> bool) -> Result<Email, Invalid> {
     if text.len() > EMAIL_MAX_BYTES {
         return Err(Invalid::new("too_long", format!("must have at most {EMAIL_MAX_BYTES} bytes")));
@@ -54,12 +54,13 @@ fn parse_if(text: &str, is_well_formed: impl Fn(&str) -> bool) -> Result<Email, 
     Ok(Email::from_stored(text))
 }
 
-/// The email in a login. Only looked up, so that admins of the original can log in with addresses that today's rules refuse.
+/// The email in a login. It is only looked up, so admins of the original can log in with addresses that today's rules
+/// refuse.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EmailQuery(Email);
 
 impl EmailQuery {
-    /// Refuses only what cannot be anyone's address: too long, without an `@`, or with a NUL.
+    /// Refuses only what cannot be an address: too long, without an `@`, or with a NUL.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         parse_if(text, |text| text.contains('@') && !text.contains('\0')).map(Self)
     }
@@ -70,51 +71,51 @@ impl EmailQuery {
     }
 }
 
-/// The admin of an organization.
+/// An organization's admin.
 #[derive(Debug, Clone)]
 pub struct Admin {
     /// The `sub` of its tokens.
     pub id: AdminId,
-    /// The organization that it administers.
+    /// The organization it administers.
     pub org_id: OrgId,
-    /// Unique over all admins.
+    /// Unique among all admins.
     pub email: Email,
     /// The hash of its password.
     pub password_hash: PasswordHash,
-    /// The original knows only `admin`.
+    /// The original has only `admin`.
     pub role: String,
-    /// Rises with every change of the password; tokens of another version are refused. Zero for a password that the original
-    /// set.
+    /// Increases with every password change; tokens of another version are refused. Zero for a password set by the
+    /// original.
     pub credential_version: i64,
 }
 
 impl Admin {
-    /// What it logs in with.
+    /// Its login credentials.
     pub fn credentials(&self) -> Credentials {
         let (email, password_hash) = (self.email.clone(), self.password_hash.clone());
         Credentials { email, password_hash, version: self.credential_version }
     }
 }
 
-/// What an admin logs in with.
+/// Login credentials of an admin.
 #[derive(Debug, Clone)]
 pub struct Credentials {
-    /// Its address.
+    /// The email address.
     pub email: Email,
-    /// What its password is checked against.
+    /// The hash that a password is checked against.
     pub password_hash: PasswordHash,
-    /// Which password this is; see [`Admin::credential_version`].
+    /// The version of the password; see [`Admin::credential_version`].
     pub version: i64,
 }
 
-/// A change of an admin's credentials, so that it can be done again.
+/// A change of an admin's credentials that can safely be repeated.
 #[derive(Debug, Clone)]
 pub struct CredentialsChange {
-    /// Whose.
+    /// Whose credentials.
     pub admin_id: AdminId,
-    /// Which version they have before it.
+    /// Their version before the change.
     pub from_version: i64,
-    /// What they become.
+    /// The new credentials.
     pub after: Credentials,
 }
 

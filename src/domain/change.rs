@@ -1,4 +1,4 @@
-//! Changes of organizations, as somebody who watches them sees them.
+//! Changes of organizations, as an observer sees them.
 
 use std::time::Duration;
 
@@ -7,37 +7,37 @@ use time::OffsetDateTime;
 use super::{ChangeKind, Course, CredentialsChange, Title, object_id_newtype};
 
 object_id_newtype! {
-    /// Names a change for ever: the answer of the call that made it says it.
+    /// Identifies a change permanently; the call that made it returns it.
     ChangeId
 }
 
-/// For how long a change that is over can be looked at.
+/// How long a finished change can be looked up.
 pub const HISTORY_AGE: Duration = Duration::from_hours(90 * 24);
 
-/// The longest time that an organization can keep an old name, in days.
+/// The longest time an organization can keep an old name, in days.
 pub const OLD_NAME_MAX_DAYS: u16 = 365;
 
-/// How many old names an organization can have at once: enough for every real history, too few to hoard names.
+/// The most old names an organization can have at once: enough for any real history, too few to hoard names.
 pub const MAX_OLD_NAMES: usize = 20;
 
-/// A change as it is recorded before anything else of it happens: all that somebody else needs to finish or undo it.
+/// A change as recorded before it starts: all that another server needs to finish or undo it.
 #[derive(Debug, Clone)]
 pub struct PlannedChange {
     /// Its identity.
     pub id: ChangeId,
-    /// What it does.
+    /// What the change does.
     pub kind: ChangeKind,
-    /// What the organization is called before and after it; for a change that moves the collection.
+    /// The organization's titles before and after, for a change that moves the collection.
     pub titles: Option<Titles>,
-    /// The credentials that its admin gets.
+    /// The admin's new credentials.
     pub credentials: Option<CredentialsChange>,
-    /// For how many days the name is kept that the organization gives up.
+    /// How many days to keep the organization's previous name.
     pub keep_old_name_days: u16,
-    /// For how many days a deleted organization is kept; none at all when absent.
+    /// How many days to keep a deleted organization; `None` keeps nothing.
     pub grace_days: Option<u16>,
 }
 
-/// What an organization is called before a change and after it.
+/// An organization's titles before and after a change.
 #[derive(Debug, Clone)]
 pub struct Titles {
     /// Before.
@@ -47,40 +47,40 @@ pub struct Titles {
 }
 
 impl PlannedChange {
-    /// One that moves nothing.
+    /// A change that moves nothing.
     pub fn new(id: ChangeId, kind: ChangeKind) -> Self {
         Self { id, kind, titles: None, credentials: None, keep_old_name_days: 0, grace_days: None }
     }
 
-    /// One that moves the collection, if it is called otherwise afterwards.
+    /// A change that moves the collection if the title changes.
     pub fn moving(id: ChangeId, kind: ChangeKind, from: Title, to: Title) -> Self {
         Self { titles: Some(Titles { from, to }), ..Self::new(id, kind) }
     }
 
-    /// Which way it goes through the states.
+    /// Its course through the states.
     pub fn course(&self) -> Course {
         self.kind.course(self.titles.as_ref().is_some_and(|titles| titles.to.slug.is_of_deleted()))
     }
 }
 
-/// How far a change is.
+/// The progress of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
-    /// It is being carried out, or waits for a server to go on with it.
+    /// In progress, or waiting for a server to resume it.
     Running {
-        /// The step that was begun last.
+        /// The last step that was started.
         step: String,
     },
-    /// It was made.
+    /// Completed.
     Finished {
         /// When.
         at: OffsetDateTime,
     },
-    /// It was refused, and everything is as it was before.
+    /// Refused; everything is as before.
     Undone {
         /// When.
         at: OffsetDateTime,
-        /// Why: a stable code.
+        /// The reason, as a stable code.
         why: String,
     },
 }
@@ -90,20 +90,20 @@ pub enum Progress {
 pub struct Change {
     /// Its identity.
     pub id: ChangeId,
-    /// What it does.
+    /// What the change does.
     pub kind: ChangeKind,
     /// When it was recorded, by the database's clock.
     pub started_at: OffsetDateTime,
     /// How many servers have worked on it, one after another.
     pub attempts: i64,
-    /// Which version of the admin's credentials it sets, if it does.
+    /// The version of the admin's credentials that it sets, if any.
     pub credential_version: Option<i64>,
-    /// How far it is.
+    /// Its progress.
     pub progress: Progress,
 }
 
 impl Change {
-    /// Whether it was over so long ago that nobody may look at it any more.
+    /// Whether it ended so long ago that it can no longer be looked up.
     pub fn is_forgotten(&self, now: OffsetDateTime) -> bool {
         match self.progress {
             Progress::Running { .. } => false,

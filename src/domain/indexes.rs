@@ -5,34 +5,34 @@ use bson::{Bson, Document};
 use super::query::{FieldPath, Filter};
 use super::{FieldError, Invalid};
 
-/// The most keys of one index (MongoDB's own limit).
+/// The most keys in one index (MongoDB's own limit).
 const MAX_KEYS: usize = 32;
-/// What the description of an index can hold.
+/// The fields of an index description.
 const FIELDS: [&str; 6] = ["keys", "name", "unique", "sparse", "expire_after_seconds", "partial_filter"];
 /// The longest name of an index, in bytes.
 const NAME_MAX_BYTES: usize = 120;
-/// The largest time after which documents can expire (MongoDB's own limit).
+/// The longest time until documents expire (MongoDB's own limit).
 const MAX_EXPIRE_SECONDS: i64 = 2_147_483_647;
 
-/// An index: one that there is, or one to be built.
+/// An index that exists or is to be built.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Index {
     /// Its name.
     pub name: String,
-    /// Its fields in their order, each 1 or -1; an operator's can be of other kinds.
+    /// Its fields in order, each 1 or -1; an index made by an operator may have other kinds.
     pub keys: Document,
-    /// Whether no two documents may have the same value.
+    /// Whether its values must be unique.
     pub is_unique: bool,
-    /// Whether documents without its fields are left out.
+    /// Whether to leave out documents without its fields.
     pub is_sparse: bool,
-    /// After how many seconds, from the date in its one field, a document is removed.
+    /// How many seconds after the date in its only field a document expires.
     pub expire_after_seconds: Option<i64>,
-    /// Which documents alone are in it.
+    /// Restricts the index to the documents that match.
     pub partial_filter: Option<Document>,
 }
 
 impl Index {
-    /// Reads an index from a JSON object.
+    /// Parses an index from a JSON object.
     pub fn parse(body: &Document) -> Result<Self, Vec<FieldError>> {
         let mut errors = Vec::new();
         let keys = read_keys(body.get("keys"), &mut errors);
@@ -75,7 +75,7 @@ fn read_keys(keys: Option<&Bson>, errors: &mut Vec<FieldError>) -> Document {
         errors.push(Invalid::new("invalid_value", format!("must have 1 to {MAX_KEYS} fields")).at("/keys"));
     }
     if keys.len() == 1 && keys.contains_key("_id") {
-        // MongoDB takes it for its own, under its own name, and refuses every option.
+        // MongoDB treats it as its own index, under its own name, and refuses every option.
         let why = "every collection has an index over _id, named _id_, which is unique and serves both directions; \
             name further fields, or leave it";
         errors.push(Invalid::new("contradiction", why).at("/keys"));
@@ -95,7 +95,7 @@ fn read_keys(keys: Option<&Bson>, errors: &mut Vec<FieldError>) -> Document {
 
 fn read_name(name: Option<&Bson>, keys: &Document, errors: &mut Vec<FieldError>) -> String {
     if name.is_none() && keys.is_empty() {
-        // There is nothing to make one of, which is said already.
+        // No keys to build a name from, which was already reported.
         return String::new();
     }
     let by_keys = || keys.iter().map(|(field, direction)| format!("{field}_{direction}")).collect::<Vec<_>>().join("_");
@@ -113,7 +113,7 @@ fn read_name(name: Option<&Bson>, keys: &Document, errors: &mut Vec<FieldError>)
     name
 }
 
-/// Whether an index of a tenant may have this name.
+/// Checks the name of a tenant's index.
 ///
 /// # Errors
 /// It is empty, too long, `*` (which means all indexes to MongoDB), or has a control character.
@@ -124,7 +124,7 @@ pub fn check_index_name(name: &str) -> Result<(), Invalid> {
             format!("must have 1 to {NAME_MAX_BYTES} bytes; give a shorter `name`"),
         ));
     }
-    // MongoDB's error texts say " dup key" after a name, and that is where the name is read from.
+    // In MongoDB's error texts, " dup key" follows the name, and that is how the name is found.
     if name == "*" || name.starts_with('$') || name.contains(" dup key") || name.chars().any(char::is_control) {
         let why = "must not be '*', begin with '$', or hold control characters or ' dup key'";
         return Err(Invalid::new("invalid_characters", why));

@@ -1,39 +1,39 @@
-//! Why a value was refused, in words for the person who sent it.
+//! Why a value was refused, in words for the sender.
 
-/// Why one value is not acceptable. Never holds the value itself: it may be a password.
+/// Why a value is not acceptable. Never holds the value itself: it may be a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid {
-    /// Stable, for programs: `too_short`, `required`, ….
+    /// A stable code for programs: `too_short`, `required`, ….
     pub code: &'static str,
-    /// For people: what is expected, as a sentence without its subject's value.
+    /// A sentence for people that says what is expected, without the value.
     pub detail: String,
 }
 
 impl Invalid {
-    /// A refusal with its stable code and its sentence.
+    /// Creates a refusal from its stable code and its sentence.
     pub fn new(code: &'static str, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into() }
     }
 
-    /// The same refusal, with the place of the field it is about.
+    /// Adds the place of the field.
     pub fn at(self, pointer: impl Into<String>) -> FieldError {
         FieldError { pointer: shortened(pointer.into()), code: self.code, detail: self.detail }
     }
 
-    /// The same refusal, about a member of the object at `pointer`.
+    /// Adds the place of a member of the object at `pointer`.
     pub fn at_member(self, pointer: &str, name: &str) -> FieldError {
         self.at(pointer_into(pointer, name))
     }
 }
 
-/// A JSON Pointer (RFC 6901) to a part of what is at `outer`.
+/// The JSON Pointer (RFC 6901) to `part` of the value at `outer`.
 pub(crate) fn pointer_into(outer: &str, part: &str) -> String {
     let mut pointer = outer.to_owned();
     point_into(&mut pointer, part);
     pointer
 }
 
-/// The same, in its place.
+/// Extends a pointer by `part`, in place.
 pub(crate) fn point_into(pointer: &mut String, part: &str) {
     pointer.push('/');
     if part.contains(['~', '/']) {
@@ -43,28 +43,28 @@ pub(crate) fn point_into(pointer: &mut String, part: &str) {
     }
 }
 
-/// One broken field of a request.
+/// One invalid field of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
-    /// Where: a JSON Pointer (RFC 6901) into the body, or `?name` for a query parameter.
+    /// A JSON Pointer (RFC 6901) into the body, or `?name` for a query parameter.
     pub pointer: String,
-    /// Stable, for programs.
+    /// A stable code for programs.
     pub code: &'static str,
-    /// For people.
+    /// A sentence for people.
     pub detail: String,
 }
 
 impl FieldError {
-    /// The same error, seen from further out: its place is inside of `pointer`.
+    /// Prefixes the error's place with `pointer`.
     pub fn inside(self, pointer: &str) -> Self {
         Self { pointer: shortened(format!("{pointer}{}", self.pointer)), ..self }
     }
 }
 
-/// The longest pointer, in bytes: a client chooses the names in it, and there can be many errors.
+/// The longest pointer, in bytes: clients choose the names in it, and there can be many errors.
 const POINTER_MAX_BYTES: usize = 1_000;
 
-/// A pointer that is not too long; one that was says so at its end.
+/// Truncates a pointer that is too long, and marks its end.
 fn shortened(mut pointer: String) -> String {
     if pointer.len() > POINTER_MAX_BYTES {
         pointer.truncate(pointer.floor_char_boundary(POINTER_MAX_BYTES));

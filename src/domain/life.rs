@@ -1,30 +1,30 @@
-//! The life of an organization: which states there are, what each of them means, and which way each change goes through them.
-//! Nobody else compares states: whoever needs to know something of one asks here.
+//! The life of an organization: its states, what each one means, and the course of each change through them. No other
+//! module compares states; ask here instead.
 
 use super::named_enum;
 
 named_enum! {
-    /// Where an organization is in its life. Stored by its name.
+    /// The lifecycle state of an organization. Stored by name.
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "lowercase")]
     OrgState {
-        /// Being created; nobody was told that it exists.
+        /// Being created, and not yet announced to anyone.
         Provisioning = "provisioning",
         /// Open for everything.
         Active = "active",
-        /// Its name or its admin's credentials are being changed; reads, logins and tenant data go on.
+        /// Its name or its admin's credentials are changing; reads, logins and tenant data continue.
         Renaming = "renaming",
-        /// Being deleted; it does not exist any more for anybody who asks.
+        /// Being deleted; to clients it no longer exists.
         Deleting = "deleting",
-        /// Deleted, and kept for a while for its admin to bring back.
+        /// Deleted, and kept for a while so that its admin can restore it.
         Deleted = "deleted",
-        /// Being brought back, or put right while it is deleted; nobody sees it meanwhile.
+        /// Being restored, or repaired while deleted; invisible meanwhile.
         Restoring = "restoring",
     }
 }
 
 impl OrgState {
-    /// Whether clients see it, whether its own admin can be told of it, and whether it is at rest.
+    /// Whether clients see it, whether its own admin may know of it, and whether it is at rest.
     const fn meaning(self) -> (bool, bool, bool) {
         match self {
             Self::Active => (true, true, true),
@@ -40,50 +40,50 @@ impl OrgState {
         self.meaning().0
     }
 
-    /// Whether somebody who proves to be its admin can be told of the organization.
+    /// Whether a caller who proves to be its admin may know of it.
     pub const fn is_known_to_admin(self) -> bool {
         self.meaning().1
     }
 
-    /// Whether the organization can stay so: no change of it is in progress.
+    /// Whether it can stay in this state: no change is in progress.
     pub const fn is_at_rest(self) -> bool {
         self.meaning().2
     }
 }
 
 named_enum! {
-    /// What a change does. Stored by its name.
+    /// What a change does. Stored by name.
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "lowercase")]
     ChangeKind {
-        /// A new organization; undone when nobody finishes it.
+        /// Creates an organization; undone if nobody finishes it.
         Create = "create",
-        /// A new name, new credentials, or both; finished when it was interrupted.
+        /// Sets a new name, new credentials, or both; finished after an interruption.
         Rename = "rename",
-        /// The organization goes, at once or with a time to bring it back; finished when it was interrupted.
+        /// Deletes the organization, at once or with a grace period; finished after an interruption.
         Delete = "delete",
-        /// A deleted organization comes back; finished when it was interrupted.
+        /// Restores a deleted organization; finished after an interruption.
         Restore = "restore",
-        /// A deleted organization goes for good; finished when it was interrupted.
+        /// Removes a deleted organization for good; finished after an interruption.
         Purge = "purge",
-        /// The collection goes back to where the organization says that it is; finished when it was interrupted.
+        /// Moves the collection back to where the organization says it is; finished after an interruption.
         Repair = "repair",
     }
 }
 
-/// The way of a change through the states.
+/// The course of a change through the states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Course {
-    /// In which state it begins, and ends when it is undone; none where there is no organization.
+    /// The state it starts in, and returns to when undone; `None` where there is no organization yet.
     pub from: Option<OrgState>,
-    /// In which state the organization is meanwhile.
+    /// The organization's state during the change.
     pub meanwhile: OrgState,
-    /// In which state it ends when it is made; none where the organization is gone. Then it cannot be undone either.
+    /// The state it ends in; `None` if the organization is gone. Then it cannot be undone either.
     pub done: Option<OrgState>,
 }
 
 impl ChangeKind {
-    /// Which way such a change goes. It depends on whether the organization is kept as a deleted one afterwards.
+    /// The course of this kind of change, depending on whether the organization is kept as deleted.
     pub const fn course(self, ends_deleted: bool) -> Course {
         use OrgState::{Active, Deleted, Deleting, Provisioning, Renaming, Restoring};
         let (from, meanwhile, done) = match (self, ends_deleted) {

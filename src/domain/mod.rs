@@ -1,8 +1,8 @@
-//! The shared language: what an organization, an admin, a password and an actor are.
+//! The shared vocabulary: organizations, admins, passwords and actors.
 //!
-//! Every layer may speak it; it imports no framework and knows neither HTTP nor MongoDB commands
-//! (identifiers are BSON `ObjectId`s because the original's clients and database know them as such).
-//! A value that exists is valid: it is parsed once, at the edge, and never checked again.
+//! Every layer may use it; it imports no framework and knows neither HTTP nor MongoDB commands (identifiers are BSON
+//! `ObjectId`s because the original's clients and database use them). A value that exists is valid: it is parsed once,
+//! at the edge, and never checked again.
 
 pub mod actor;
 pub mod admin;
@@ -36,7 +36,7 @@ pub use permission::Allowed;
 pub use quota::{Amount, Quota, QuotaReached, Quotas};
 pub use tenant::{OwnerTag, Tenant, TenantCollection};
 
-/// Makes an enum whose values have names that stay: they are stored, or read by people and programs.
+/// Defines an enum whose names are stable: they are stored, or read by people and programs.
 macro_rules! named_enum {
     ($(#[$doc:meta])* $name:ident { $($(#[$of:meta])* $value:ident = $text:literal,)* }) => {
         $(#[$doc])*
@@ -46,10 +46,10 @@ macro_rules! named_enum {
         }
 
         impl $name {
-            /// All of them.
+            /// All values.
             pub const ALL: &[Self] = &[$(Self::$value),*];
 
-            /// The name, which stays.
+            /// The stable name.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$value => $text,)*
@@ -60,7 +60,7 @@ macro_rules! named_enum {
 }
 pub(crate) use named_enum;
 
-/// Makes a newtype over `ObjectId` that prints and reads as its 24 hex digits.
+/// Defines a newtype over `ObjectId` that prints and parses as 24 hex digits.
 macro_rules! object_id_newtype {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -69,12 +69,12 @@ macro_rules! object_id_newtype {
         pub struct $name(pub bson::oid::ObjectId);
 
         impl $name {
-            /// An identity that nobody has.
+            /// Generates a new, unique identity.
             pub fn generate() -> Self {
                 Self($crate::domain::new_id())
             }
 
-            /// Reads 24 hex digits; `None` for anything else.
+            /// Parses 24 hex digits; `None` for anything else.
             pub fn from_hex(text: &str) -> Option<Self> {
                 bson::oid::ObjectId::parse_str(text).ok().map(Self)
             }

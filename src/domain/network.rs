@@ -1,10 +1,10 @@
-//! Which addresses count as one client when something is limited per address.
+//! Which addresses count as one client in limits per address.
 
 use std::net::IpAddr;
 
-/// The prefix that a provider assigns to a site (RFC 6177).
+/// The prefix that providers assign to a site (RFC 6177).
 const SITE_BITS: u32 = 48;
-/// The prefix of a network. A host can use any address in it (RFC 4291, section 2.5.4).
+/// The prefix of a network; a host can use any address in it (RFC 4291, section 2.5.4).
 const NETWORK_BITS: u32 = 64;
 
 /// A client's network: an IPv4 address, or the /64 of an IPv6 address.
@@ -17,13 +17,13 @@ impl Network {
         Self(masked(address, NETWORK_BITS))
     }
 
-    /// The site that the network belongs to: the /48 of an IPv6 network, an IPv4 address itself.
+    /// Its site: the /48 of an IPv6 network, or the IPv4 address itself.
     pub fn site(self) -> Self {
         Self(masked(self.0, SITE_BITS))
     }
 }
 
-/// Clears an IPv6 address after `bits`. Leaves an IPv4 address alone, also one mapped into IPv6.
+/// Clears the bits of an IPv6 address after the first `bits`. Keeps an IPv4 address, even one mapped into IPv6.
 fn masked(address: IpAddr, bits: u32) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & (u128::MAX << (u128::BITS - bits))).into()),

@@ -1,23 +1,23 @@
-//! Makes all identities: of organizations, admins, changes and revisions, and of documents that arrive without one.
+//! Generates all identities: of organizations, admins, changes, revisions, and documents that arrive without one.
 
 use bson::oid::ObjectId;
 use uuid::Uuid;
 
-/// An identity starts with its time.
+/// An identity starts with its timestamp.
 const TIME_BYTES: usize = 4;
 
 /// A new identity: the current second and 64 random bits.
 ///
-/// A standard `ObjectId` ends in a process-wide counter, so two of them would reveal how much everybody else wrote in
-/// between, and on which server. These reveal only the second, by which they still sort. At 10,000 per second, a collision
+/// A standard `ObjectId` ends in a process-wide counter, so two of them would reveal how much everyone else wrote in
+/// between, and on which server. These reveal only the second, and still sort by it. At 10,000 per second, a collision
 /// takes about 10,000 years, and then the index over `_id` refuses one write.
 ///
-/// The random bits come from `uuid` (with `fast-rng`: `ChaCha`, seeded by the system, one per thread). That makes 44 ns per
-/// identity, the same as with a counter; the generator of `aws-lc-rs` takes 370 ns.
+/// The random bits come from `uuid` (with `fast-rng`: `ChaCha`, seeded by the system, one per thread). An identity
+/// takes 44 ns, the same as with a counter; the generator of `aws-lc-rs` takes 370 ns.
 pub fn new_id() -> ObjectId {
-    #[expect(clippy::disallowed_methods, reason = "for its first four bytes alone, the time")]
+    #[expect(clippy::disallowed_methods, reason = "only for its first four bytes, the time")]
     let mut bytes = ObjectId::new().bytes();
-    // Six bits of a UUID are fixed, at different places in its halves; XOR leaves none of them fixed.
+    // Each half of a UUID has fixed bits, six in all, at different positions; XOR leaves none fixed.
     let (high, low) = Uuid::new_v4().as_u64_pair();
     let random = (high ^ low).to_be_bytes();
     bytes.iter_mut().skip(TIME_BYTES).zip(random).for_each(|(byte, random)| *byte = random);

@@ -1,4 +1,4 @@
-//! Organizations: their names, and the slug that makes two spellings one name.
+//! Organizations: their names, and the slug that identifies all spellings of one name.
 
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -6,31 +6,31 @@ use uuid::Uuid;
 use super::{AdminId, ChangeKind, Invalid, OrgState, TenantCollection, object_id_newtype};
 
 object_id_newtype! {
-    /// Names an organization for ever; never used again for another one.
+    /// Identifies an organization permanently; never reused.
     OrgId
 }
 
-/// How the names of tenants' collections begin: those of organizations, and those of deleted ones that can be brought back.
-/// Neither begins with the other, so no organization can be called so that it gets the collection of a deleted one.
+/// Prefixes of tenant collections: those of organizations, and those of deleted ones that can be restored. Neither is a
+/// prefix of the other, so no name leads to the collection of a deleted organization.
 pub const COLLECTION_PREFIXES: [&str; 2] = ["org_", "deleted_"];
 
-/// How the slug of a deleted organization begins: as no name's does, because slugs have neither capitals nor spaces.
+/// Prefix of a deleted organization's slug. No name's slug starts with it, because slugs have neither capitals nor
+/// spaces.
 const DELETED: &str = "Deleted ";
 
-/// The longest name that a new organization may have, in characters.
+/// The longest name of a new organization, in characters.
 pub const NAME_MAX_CHARS: usize = 64;
 
-/// The longest name that is looked up, in bytes. Longer than [`NAME_MAX_CHARS`], because the original let a
-/// rename choose any name; shorter than MongoDB's limit for a namespace (255 bytes).
+/// The longest name to look up, in bytes. Longer than [`NAME_MAX_CHARS`], because the original let a rename choose any
+/// name; shorter than MongoDB's limit for a namespace (255 bytes).
 pub const REFERENCE_MAX_BYTES: usize = 240;
 
-/// A name that our rules allow, as it was typed: 1 to 64 of `A-Z a-z 0-9 space _ -`, with a letter or digit
-/// first and last.
+/// A valid name as typed: 1 to 64 of `A-Z a-z 0-9 space _ -`, with a letter or digit first and last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrgName(String);
 
 impl OrgName {
-    /// Reads a name for a new organization or for a rename.
+    /// Parses a name for a new organization or a rename.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, ' ' | '_' | '-');
         let count = text.chars().count();
@@ -56,25 +56,24 @@ impl OrgName {
         Ok(Self(text.to_owned()))
     }
 
-    /// The name as it was typed.
+    /// The name as typed.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The name under which it is unique.
+    /// The slug under which the name is unique.
     pub fn slug(&self) -> Slug {
         Slug::of(&self.0)
     }
 }
 
-/// A name without its spelling: lower case, runs of spaces turned into one `_`. Two names with one slug are the
-/// same name.
+/// A name without its spelling: lower case, each run of spaces as one `_`. Names with the same slug are the same name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Slug(String);
 
 impl Slug {
-    /// The slug of any name, also of the original's names that break our rules.
+    /// The slug of any name, including the original's names that break our rules.
     pub fn of(name: &str) -> Self {
         let mut slug = String::with_capacity(name.len());
         let mut in_spaces = false;
@@ -97,17 +96,17 @@ impl Slug {
         &self.0
     }
 
-    /// The slug of an organization that was deleted and is kept.
+    /// The slug of a deleted organization that is kept.
     pub fn of_deleted(id: OrgId) -> Self {
         Self(format!("{DELETED}{id}"))
     }
 
-    /// Whether it is that of an organization that was deleted and is kept.
+    /// Whether it belongs to a deleted organization that is kept.
     pub fn is_of_deleted(&self) -> bool {
         self.0.starts_with(DELETED)
     }
 
-    /// The collection that an organization of this name has: `org_<slug>`, or `deleted_<id>`.
+    /// The collection of an organization with this slug: `org_<slug>`, or `deleted_<id>`.
     pub fn collection_name(&self) -> String {
         let [open, put_away] = COLLECTION_PREFIXES;
         match self.0.strip_prefix(DELETED) {
@@ -117,13 +116,13 @@ impl Slug {
     }
 }
 
-/// How a request names an organization that should exist: any spelling, and also names that only the original
-/// allowed. Whether there is one is for the database to say.
+/// A request's reference to an existing organization: any spelling, including names that only the original allowed.
+/// Only the database knows whether it exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrgReference(Slug);
 
 impl OrgReference {
-    /// Reads the name of an organization to look up.
+    /// Parses the name of an organization to look up.
     ///
     /// # Errors
     /// Empty, longer than any name can be, or with a NUL.
@@ -146,24 +145,24 @@ impl OrgReference {
     }
 }
 
-/// What an organization is called, and what its collection is called therefore.
+/// An organization's name, and the collection name that follows from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Title {
     /// The name as typed.
     pub name: String,
-    /// The name without spelling.
+    /// The slug of the name.
     pub slug: Slug,
-    /// The collection's name; only where the original chose it, another than the slug's.
+    /// The collection's name; it differs from the slug's only where the original chose it.
     pub collection_name: String,
 }
 
 impl Title {
-    /// That of an organization of this name.
+    /// The title of an organization with this name.
     pub fn new(name: &str, slug: Slug) -> Self {
         Self { name: name.to_owned(), collection_name: slug.collection_name(), slug }
     }
 
-    /// The same for a name that was just chosen.
+    /// The title for a newly chosen name.
     pub fn of(name: &OrgName) -> Self {
         Self::new(name.as_str(), name.slug())
     }
@@ -176,87 +175,87 @@ pub struct Connection {
     pub db_name: String,
     /// The tenant collection's name.
     pub collection_name: String,
-    /// Whatever else the original or an operator kept there; only its own admin sees it.
+    /// Other fields that the original or an operator stored there; only its own admin sees them.
     #[serde(default)]
     pub extra: bson::Document,
 }
 
-/// A name that an organization had, and still answers to.
+/// A former name that an organization still answers to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OldName {
     /// The name as typed.
     pub name: String,
-    /// The name without spelling.
+    /// The slug of the name.
     pub slug: Slug,
-    /// Since when it was the organization's name.
+    /// When it became the organization's name.
     pub since: OffsetDateTime,
-    /// When the organization got another.
+    /// When the organization got another name.
     pub given_up_at: OffsetDateTime,
-    /// Until when the organization answers to it and nobody else can take it.
+    /// Until when the organization answers to it and no other can take it.
     pub until: OffsetDateTime,
     /// How many calls found the organization by it.
     pub uses: i64,
-    /// When the last of them did.
+    /// When the last of those calls was.
     pub last_used_at: Option<OffsetDateTime>,
 }
 
-/// What is kept of an organization that was deleted.
+/// What is kept of a deleted organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deletion {
-    /// The name that it had, as typed.
+    /// Its former name, as typed.
     pub name: String,
-    /// The name without spelling.
+    /// The slug of the name.
     pub slug: Slug,
-    /// Until when it can be brought back.
+    /// Until when it can be restored.
     pub until: OffsetDateTime,
 }
 
-/// An organization as it is stored.
+/// A stored organization.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Org {
     /// Its identity; the authority of a token.
     pub id: OrgId,
     /// Its name as typed.
     pub name: String,
-    /// Its name without spelling.
+    /// The slug of its name.
     pub slug: Slug,
     /// Its collection's name.
     pub collection_name: String,
-    /// Its collection's UUID; absent only while it is being created.
+    /// Its collection's UUID; `None` only during creation.
     pub collection_uuid: Option<Uuid>,
     /// Where its data lives.
     pub connection: Connection,
-    /// Its admin; absent when the original left an organization without one.
+    /// Its admin; `None` when the original left an organization without one.
     pub admin_id: Option<AdminId>,
-    /// Where it is in its life.
+    /// Its lifecycle state.
     pub state: OrgState,
-    /// Counts the changes: a change begins only on the generation that was read.
+    /// Counts changes: a change starts only on the generation that was read.
     pub generation: i64,
-    /// Counts how often it was brought back: the tokens of a former life are refused. Zero for one that was never deleted.
+    /// Counts restores: tokens from before a restore are refused. Zero if it was never deleted.
     pub token_epoch: i64,
-    /// When it was made, to the millisecond.
+    /// When it was created, to the millisecond.
     pub created_at: OffsetDateTime,
     /// When its name or its admin's credentials last changed, to the millisecond.
     pub updated_at: OffsetDateTime,
-    /// Since when it has its name.
+    /// When it got its current name.
     pub name_since: OffsetDateTime,
-    /// The names that it had and still answers to, those whose time is over included.
+    /// The former names it still answers to, and expired ones.
     pub old_names: Vec<OldName>,
-    /// What is kept of it, after it was deleted.
+    /// What is kept of it after deletion.
     pub deletion: Option<Deletion>,
 }
 
 /// How an organization was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FoundBy<'a> {
-    /// By the name that it has.
+    /// By its current name.
     Name,
-    /// By a name that it had.
+    /// By a former name.
     OldName(&'a OldName),
 }
 
 impl Org {
-    /// A new one: what is recorded of it before its admin and its collection are made.
+    /// A new organization, as recorded before its admin and collection are created.
     pub fn provisional(id: OrgId, title: Title, db_name: &str, admin_id: AdminId, now: OffsetDateTime) -> Self {
         let Title { name, slug, collection_name } = title;
         let (db_name, extra) = (db_name.to_owned(), bson::Document::new());
@@ -279,18 +278,18 @@ impl Org {
         }
     }
 
-    /// What it is called.
+    /// Its title.
     pub fn title(&self) -> Title {
         Title { name: self.name.clone(), slug: self.slug.clone(), collection_name: self.collection_name.clone() }
     }
 
-    /// What it is called while it is deleted and kept: as nobody else can be.
+    /// Its title while deleted and kept, which no other organization can have.
     pub fn deleted_title(&self) -> Title {
         Title::new(&self.name, Slug::of_deleted(self.id))
     }
 
-    /// What it is called under another name. Another spelling of the same name keeps the collection, also where the
-    /// original called it otherwise than we would.
+    /// Its title under another name. Another spelling of the same name keeps the collection, even where the original
+    /// named it differently.
     pub fn title_after(&self, name: &OrgName) -> Title {
         let title = Title::of(name);
         let collection_name =
@@ -298,7 +297,7 @@ impl Org {
         Title { collection_name, ..title }
     }
 
-    /// Whether it answers to this name, and to which of its own; `None` when the name is not its own at this time.
+    /// How it answers to this name; `None` when the name is not its own at this time.
     pub fn found_by(&self, slug: &Slug, now: OffsetDateTime) -> Option<FoundBy<'_>> {
         if self.slug == *slug {
             return Some(FoundBy::Name);
@@ -311,13 +310,13 @@ impl Org {
         self.old_names.iter().filter(move |old| old.until > now)
     }
 
-    /// What is kept of it, while its admin can bring it back.
+    /// What is kept of it, while its admin can restore it.
     pub fn restorable(&self, now: OffsetDateTime) -> Option<&Deletion> {
         let is_deleted = ChangeKind::Restore.course(false).from == Some(self.state);
         self.deletion.as_ref().filter(|deletion| is_deleted && deletion.until > now)
     }
 
-    /// The collection that holds its data; `None` only while it is being created.
+    /// The collection that holds its data; `None` only during creation.
     pub fn tenant_collection(&self) -> Option<TenantCollection> {
         self.collection_uuid.map(|uuid| TenantCollection { name: self.collection_name.clone(), uuid })
     }

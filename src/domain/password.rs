@@ -1,4 +1,4 @@
-//! Passwords and their hashes. None of them can be printed.
+//! Passwords and their hashes. None can be printed.
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -37,13 +37,13 @@ impl NewPassword {
         self.0.expose_secret()
     }
 
-    /// The same password, for comparing with a hash.
+    /// The same password, for comparison with a hash.
     pub fn as_attempt(&self) -> PasswordAttempt {
         PasswordAttempt(self.0.clone())
     }
 }
 
-/// A password typed to log in. No rules apply, as it may be wrong.
+/// A password typed at login. No rules apply, because it may be wrong.
 #[derive(Debug, Clone)]
 pub struct PasswordAttempt(SecretString);
 

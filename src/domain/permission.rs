@@ -1,4 +1,4 @@
-//! What may be done in an organization, and who may do it.
+//! Permissions in an organization, and who has them.
 //!
 //! A handler names its permission as a type, [`Allowed`]; there is no other way to an organization's data.
 
@@ -7,10 +7,10 @@ use std::ops::Deref;
 
 use super::{Actor, Org, Tenant};
 
-/// What somebody is in an organization.
+/// A role in an organization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Who may do everything: its admin.
+    /// May do everything: the admin.
     Owner,
 }
 
@@ -22,7 +22,7 @@ pub trait Permit {
 
 macro_rules! permissions {
     ($($(#[$doc:meta])* $name:ident for $($role:ident),*;)*) => {
-        /// Something that may be done in an organization.
+        /// An action that needs permission in an organization.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Permission {
             $($(#[$doc])* $name,)*
@@ -36,7 +36,7 @@ macro_rules! permissions {
             const PERMISSION: Permission = Permission::$name;
         })*
 
-        /// Who may do what.
+        /// Which roles have each permission.
         const TABLE: &[(Permission, &[Role])] = &[$((Permission::$name, &[$(Role::$role),*]),)*];
     };
 }
@@ -44,7 +44,7 @@ macro_rules! permissions {
 permissions! {
     /// See its names, changes and size.
     OrgRead for Owner;
-    /// Change, rename and delete it, and give up its old names.
+    /// Change, rename and delete it, and release its old names.
     OrgManage for Owner;
     /// See its documents, indexes and schema.
     DocumentsRead for Owner;
@@ -55,31 +55,31 @@ permissions! {
 }
 
 impl Role {
-    /// Whether it comes with this permission.
+    /// Whether the role has this permission.
     pub fn may(self, permission: Permission) -> bool {
         TABLE.iter().any(|(known, roles)| *known == permission && roles.contains(&self))
     }
 }
 
-/// What an actor reaches with the permission `P`: its organization's data, or something else of it.
+/// What an actor reaches with the permission `P`: its organization's data or another resource.
 #[derive(Debug)]
 pub struct Allowed<P, W = Tenant> {
     what: W,
     permission: PhantomData<fn() -> P>,
 }
 
-/// Shows that a permission was checked; only [`Allowed`] makes one.
+/// Proof of a permission check; only [`Allowed`] makes one.
 #[derive(Debug)]
 pub struct Checked(());
 
-/// Something that a permission leads to.
+/// A resource that a permission gives access to.
 pub trait Reachable: Sized {
-    /// That of the actor; `None` when there is none.
+    /// The actor's own resource; `None` when it has none.
     fn of(actor: &Actor, checked: &Checked) -> Option<Self>;
 }
 
 impl<P: Permit, W: Reachable> Allowed<P, W> {
-    /// What the actor reaches; `None` when it may not, or when there is nothing.
+    /// What the actor reaches; `None` without the permission or the resource.
     pub fn of(actor: &Actor) -> Option<Self> {
         let what = if actor.may(P::PERMISSION) { W::of(actor, &Checked(()))? } else { return None };
         Some(Self { what, permission: PhantomData })

@@ -1,4 +1,4 @@
-//! How many documents, and how many bytes of them, an organization may keep. Indexes and the schema do not count.
+//! How many documents and bytes an organization may store. Indexes and the schema do not count.
 
 /// A number of documents and their bytes of BSON.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub struct Amount {
 }
 
 impl Amount {
-    /// Bytes in documents that are counted already.
+    /// Additional bytes in documents that are already counted.
     pub fn of_bytes(bytes: u64) -> Self {
         Self { documents: 0, bytes }
     }
@@ -61,9 +61,9 @@ pub enum Quota {
 /// A write would exceed a quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuotaReached {
-    /// Which one.
+    /// The quota that would be exceeded.
     pub quota: Quota,
-    /// What it allows.
+    /// Its limit.
     pub limit: u64,
     /// What is stored.
     pub used: u64,
@@ -78,7 +78,7 @@ impl Quotas {
         Self { documents: unless_zero(documents), bytes: unless_zero(bytes) }
     }
 
-    /// Whether there is no limit at all.
+    /// Whether there is no limit.
     pub fn are_none(self) -> bool {
         self == Self::default()
     }

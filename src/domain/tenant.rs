@@ -1,14 +1,14 @@
-//! An organization's own collection, as every command has to address it.
+//! An organization's own collection, and how commands must address it.
 
 use uuid::Uuid;
 
 use super::permission::{Checked, Reachable};
 use super::{Actor, OrgId};
 
-/// A tenant collection: its name is where it was last seen, its UUID is what it is.
+/// A tenant collection: its UUID is its identity, its name only where it was last seen.
 ///
-/// MongoDB keeps the UUID through renames and refuses a command (error 361) whose name and UUID do not belong
-/// together, so a command that carries both can never touch another tenant's data.
+/// MongoDB keeps the UUID through renames and refuses a command (error 361) whose name and UUID do not match, so a
+/// command with both can never touch another tenant's data.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TenantCollection {
     /// The collection's name when the organization was loaded.
@@ -17,8 +17,7 @@ pub struct TenantCollection {
     pub uuid: Uuid,
 }
 
-/// An organization's data, in the hands of somebody who may reach it: only [`super::Allowed`] yields one, and only the actor's
-/// own.
+/// Authorized access to an organization's data: only [`super::Allowed`] yields one, and only the actor's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tenant {
     org_id: OrgId,
@@ -33,19 +32,19 @@ impl Reachable for Tenant {
 }
 
 impl Tenant {
-    /// Whose it is.
+    /// The organization that owns the data.
     pub fn org_id(&self) -> OrgId {
         self.org_id
     }
 
-    /// Where it was when the actor was recognized.
+    /// Where the collection was when the actor was authenticated.
     pub fn collection(&self) -> &TenantCollection {
         &self.collection
     }
 }
 
-/// The mark by which a collection says whose it is. It is set together with the collection's creation, as a
-/// `$comment` in its validator, and MongoDB keeps it through renames.
+/// Marks a collection's owner. It is set as a `$comment` in the validator when the collection is created, and MongoDB
+/// keeps it through renames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OwnerTag(pub OrgId);
 

@@ -1,4 +1,4 @@
-//! `_id` as it stands in a path.
+//! `_id` as it appears in a URL path.
 
 use bson::Bson;
 use bson::oid::ObjectId;
@@ -26,20 +26,20 @@ impl DocumentId {
         {
             return Ok(Self::of_stored(id.into()));
         }
-        // Only as an integer is written: "007" and "+7" are strings.
+        // Canonical integers only: "007" and "+7" are strings.
         let integer = text.parse::<i64>().ok().filter(|number| number.to_string() == text);
         Ok(Self::of_stored(integer.map_or_else(|| Bson::String(text.to_owned()), number)))
     }
 
-    /// The id as [`Self::from_path`] reads it, not percent-encoded yet.
+    /// The inverse of [`Self::from_path`], before percent-encoding.
     pub fn to_path(&self) -> String {
         match self.as_bson() {
             Bson::ObjectId(id) => id.to_hex(),
-            // Dots alone mean another place in a path, also percent-encoded.
+            // A segment of dots is a relative path, even percent-encoded.
             Bson::String(text) if !matches!(text.as_str(), "" | "." | "..") && self.reads_as(text) => text.clone(),
             _ => {
                 let mut text = Vec::new();
-                // An id was read from BSON or from JSON, so it can be written as both.
+                // An id came from BSON or JSON, so writing it cannot fail.
                 let _written = write_value(&mut text, self.to_raw().as_raw_bson_ref());
                 String::from_utf8(text).unwrap_or_default()
             }
@@ -51,12 +51,12 @@ impl DocumentId {
     }
 }
 
-/// An integer in the smallest type that holds it, as JSON is read.
+/// An integer in the smallest type that holds it, as in JSON.
 fn number(number: i64) -> Bson {
     i32::try_from(number).map_or(Bson::Int64(number), Bson::Int32)
 }
 
-/// Whether MongoDB accepts such a value as `_id`.
+/// Whether MongoDB accepts this value as `_id`.
 fn is_possible(value: &Bson) -> bool {
     !matches!(value, Bson::Array(_) | Bson::RegularExpression(_) | Bson::Undefined)
 }

@@ -1,8 +1,8 @@
-//! Extended JSON (v2, relaxed): the text in which documents travel, and the BSON in which they are stored.
+//! Extended JSON (v2, relaxed): documents are transferred as this text and stored as BSON.
 //!
-//! Plain JSON is itself; what JSON lacks is written as MongoDB's specification says (`{"$oid": …}`, `{"$date": …}`,
-//! `{"$numberDecimal": …}`, …). Both directions work on raw BSON without a tree in between, because every document that
-//! is imported or exported comes through here.
+//! Plain JSON stays as it is; other values are written as in MongoDB's specification (`{"$oid": …}`, `{"$date": …}`,
+//! `{"$numberDecimal": …}`, …). Both directions work on raw BSON without a tree in between, because every imported and
+//! exported document passes through here.
 
 mod id;
 mod numbers;
@@ -14,6 +14,6 @@ mod write;
 pub use read::{ReadError, StoredFields, read_query, read_stored, read_value};
 pub use write::{WriteError, write_document, write_value};
 
-/// How many levels of objects and arrays may stand inside each other, the document itself included. MongoDB's own limit
-/// is not much higher, and every level costs stack in whoever reads it.
+/// The deepest nesting of objects and arrays, including the document itself. MongoDB's own limit is not much higher,
+/// and every level costs stack when reading.
 pub const MAX_DEPTH: usize = 100;

@@ -1,4 +1,4 @@
-//! Text to BSON.
+//! Parses Extended JSON into BSON.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -14,43 +14,43 @@ use super::numbers::{SUSPICIOUS_FROM, suspicious_literals};
 use crate::domain::documents::REVISION_FIELD;
 use crate::domain::{FieldError, Invalid, point_into};
 
-/// How many broken places of a document are reported; whoever made more of them sees the rest the next time.
+/// The most errors reported per document; fixing them shows the rest.
 const MAX_ERRORS: usize = 20;
 
-/// Up to so many names are compared one by one, which is cheaper than a set.
+/// Up to this many names are compared one by one, which is cheaper than a set.
 const FEW_NAMES: usize = 16;
 
-/// The first key of every object that stands for a value which JSON lacks.
+/// The first key of every object that represents a value without a JSON form.
 #[rustfmt::skip]
 const TYPE_KEYS: &[&str] = &[
     "$oid", "$date", "$numberDecimal", "$numberLong", "$numberInt", "$numberDouble", "$binary", "$uuid", "$timestamp",
     "$regularExpression", "$minKey", "$maxKey", "$code", "$scope", "$symbol", "$undefined", "$dbPointer",
 ];
 
-/// Why a text is not a document.
+/// Why a text could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReadError {
-    /// It is no JSON; where it stops to be.
+    /// It is not valid JSON; the position says where it stops being so.
     Syntax {
         /// From 1.
         line: usize,
         /// From 1.
         column: usize,
     },
-    /// It is JSON, but these places are not acceptable.
+    /// It is valid JSON, but these places are not acceptable.
     Invalid(Vec<FieldError>),
 }
 
-/// A document to be stored, without the fields that are the server's to place.
+/// A document to be stored, without the fields that the server places itself.
 #[derive(Debug, Clone)]
 pub struct StoredFields {
-    /// Its `_id`, if it has one; any value.
+    /// Its `_id`, if it has one; of any type.
     pub id: Option<Bson>,
-    /// Everything else, in its order.
+    /// All other fields, in order.
     pub fields: RawDocumentBuf,
 }
 
-/// Reads a document to be stored: a JSON object in which no field name begins with `$`, holds a NUL, stands twice, or is
+/// Reads a document to be stored: a JSON object in which no field name begins with `$`, holds a NUL, is repeated, or is
 /// the server's own.
 pub fn read_stored(text: &[u8]) -> Result<StoredFields, ReadError> {
     let reader = TextReader::new(Names::OfDocuments);
@@ -59,13 +59,13 @@ pub fn read_stored(text: &[u8]) -> Result<StoredFields, ReadError> {
     Ok(StoredFields { id, fields })
 }
 
-/// Reads a JSON object whose names may be operators; what they mean is for the caller to check.
+/// Reads a JSON object that may use operator names; the caller must check what they mean.
 pub fn read_query(text: &[u8]) -> Result<Document, ReadError> {
     let raw = TextReader::new(Names::Any).read_object(text)?;
     Document::try_from(raw).map_err(|_malformed| ReadError::Syntax { line: 1, column: 1 })
 }
 
-/// Reads any value, such as an `_id` that stands in a path.
+/// Reads any value, such as an `_id` in a path.
 pub fn read_value(text: &[u8]) -> Result<Bson, ReadError> {
     let raw = TextReader::new(Names::OfValues).read(text)?;
     Bson::try_from(raw).map_err(|_malformed| ReadError::Syntax { line: 1, column: 1 })
@@ -76,24 +76,24 @@ pub fn read_value(text: &[u8]) -> Result<Bson, ReadError> {
 enum Names {
     /// Those of a document to be stored.
     OfDocuments,
-    /// The same, for a value that stands in a document.
+    /// The same, for a value in a document.
     OfValues,
-    /// Operators too.
+    /// Any, including operators.
     Any,
 }
 
-/// One reading: where it is, and what was wrong so far.
+/// The state of one reading: its place, and the errors so far.
 struct TextReader {
     names: Names,
-    /// The JSON Pointer of the present place, and where each of its parts begins.
+    /// The JSON Pointer of the current place, and where each of its parts begins.
     pointer: RefCell<String>,
     errors: RefCell<Vec<FieldError>>,
     /// How many numbers so far may have lost digits.
     suspicious: Cell<usize>,
-    /// Which of these are integers that do not fit; known in a second reading alone.
+    /// Which of these are integers that do not fit; only known in a second reading.
     lost_digits: Vec<bool>,
     id: RefCell<Option<Bson>>,
-    /// Where the text stopped to be JSON.
+    /// Where the text stopped being JSON.
     stopped_at: RefCell<Option<String>>,
 }
 
@@ -130,9 +130,9 @@ impl TextReader {
         }
     }
 
-    /// Why the text could not be read to its end.
+    /// Why reading stopped before the end.
     fn stopped(&self, error: &serde_json::Error) -> ReadError {
-        // To the parser a number that no double holds is no JSON; to a client it is a number in the wrong place.
+        // The parser calls a number out of a double's range a syntax error; to a client it is an invalid value.
         if error.to_string().starts_with("number out of range") {
             let place = self.stopped_at.take().unwrap_or_default();
             return ReadError::Invalid(vec![too_large_a_number().at(place)]);
@@ -140,8 +140,8 @@ impl TextReader {
         ReadError::Syntax { line: error.line(), column: error.column() }
     }
 
-    /// Reads the text again if some of its numbers are integers that no 64 bits hold, to say where they stand. Only a text
-    /// in which nothing else was wrong, so that each of its numbers was looked at.
+    /// Reads the text again to locate integers that do not fit in 64 bits. Only for a text without other errors, so
+    /// that all its numbers were examined.
     fn refuse_lost_digits(&self, text: &[u8]) -> Result<(), ReadError> {
         if self.suspicious.get() == 0 {
             return Ok(());
@@ -152,10 +152,10 @@ impl TextReader {
         }
         let again = Self { lost_digits, ..Self::new(self.names) };
         let mut deserializer = serde_json::Deserializer::from_slice(text);
-        // It was read without an error a moment ago.
+        // The first reading succeeded, so this one does too.
         let _read = ValueSeed { reader: &again, depth: 0 }.deserialize(&mut deserializer);
         if again.errors.borrow().is_empty() {
-            // The two readings do not agree on what is a number: rather refuse than store another one.
+            // The two readings disagree on the numbers: better to refuse than to store a wrong one.
             again.refuse(too_large_a_number());
         }
         Err(ReadError::Invalid(again.errors.take()))
@@ -173,26 +173,26 @@ impl TextReader {
         }
     }
 
-    /// Reads something one level further in.
+    /// Reads one level deeper.
     fn inside<T, E>(&self, part: &str, read: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         let outer = self.enter(part);
         let result = read();
         if result.is_err() {
-            // The innermost place is the first to come by.
+            // The innermost place comes first.
             self.stopped_at.borrow_mut().get_or_insert_with(|| self.pointer.borrow().clone());
         }
         self.pointer.borrow_mut().truncate(outer);
         result
     }
 
-    /// Notes that the member of this name is not acceptable.
+    /// Records that the member of this name is not acceptable.
     fn refuse_member(&self, name: &str, why: Invalid) {
         let outer = self.enter(name);
         self.refuse(why);
         self.pointer.borrow_mut().truncate(outer);
     }
 
-    /// Goes one level further in; gives how long the pointer was.
+    /// Goes one level deeper; returns the pointer's previous length.
     fn enter(&self, part: &str) -> usize {
         let mut pointer = self.pointer.borrow_mut();
         let outer = pointer.len();
@@ -201,11 +201,11 @@ impl TextReader {
     }
 }
 
-/// A place where a value is expected.
+/// Reads the value at a place.
 #[derive(Clone, Copy)]
 struct ValueSeed<'r> {
     reader: &'r TextReader,
-    /// How many objects and arrays it stands in.
+    /// How many objects and arrays enclose it.
     depth: usize,
 }
 
@@ -239,7 +239,7 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
     fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<RawBson, E> {
         match i64::try_from(value) {
             Ok(value) => self.visit_i64(value),
-            #[expect(clippy::cast_precision_loss, reason = "it is found again as what it was, and refused")]
+            #[expect(clippy::cast_precision_loss, reason = "the lost integer is found later and refused")]
             Err(_too_large) => self.visit_f64(value as f64),
         }
     }
@@ -305,12 +305,12 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
 }
 
 impl ValueSeed<'_> {
-    /// Whether the object here is a whole document to be stored.
+    /// Whether this object is a whole document to be stored.
     fn is_document(self) -> bool {
         self.depth == 0 && self.reader.names == Names::OfDocuments
     }
 
-    /// Why no field may have this name here.
+    /// Why a field may not have this name here.
     fn refusal_of(self, name: &str) -> Option<Invalid> {
         if name.contains('\0') {
             return Some(Invalid::new("invalid_characters", "a field's name must not contain a NUL character"));
@@ -342,7 +342,7 @@ impl ValueSeed<'_> {
         Ok(())
     }
 
-    /// The value that an object such as `{"$oid": "…"}` stands for; its first key was read.
+    /// The value of an object such as `{"$oid": "…"}`, whose first key was read.
     fn typed_value<'de, A: MapAccess<'de>>(self, first: &str, mut members: A) -> Result<RawBson, A::Error> {
         let mut object = Map::new();
         object.insert(first.to_owned(), members.next_value()?);
@@ -361,8 +361,8 @@ impl ValueSeed<'_> {
     }
 }
 
-/// Whether an object of Extended JSON became a value, and not a document or one with a document in it: nobody would have
-/// looked at the names and the numbers in there.
+/// Whether an object of Extended JSON became a scalar, not a document or a value that holds one: the names and numbers
+/// in there would not have been checked.
 fn is_one_value(value: &Bson) -> bool {
     !matches!(value, Bson::Document(_) | Bson::JavaScriptCodeWithScope(_))
 }
@@ -384,7 +384,7 @@ fn repeated() -> Invalid {
 #[derive(serde::Deserialize)]
 struct Name<'t>(#[serde(borrow)] Cow<'t, str>);
 
-/// The names of one object so far.
+/// The names in one object so far.
 #[derive(Default)]
 struct SeenNames<'de> {
     few: Vec<Cow<'de, str>>,
@@ -396,7 +396,7 @@ impl<'de> SeenNames<'de> {
         self.few.is_empty()
     }
 
-    /// Whether the name is a new one.
+    /// Adds a name; returns whether it is new.
     fn add(&mut self, name: Cow<'de, str>) -> bool {
         if self.few.len() < FEW_NAMES {
             let is_new = !self.few.contains(&name);

@@ -1,4 +1,4 @@
-//! Both directions together.
+//! Tests of both directions together.
 
 use bson::raw::{RawBson, RawDocumentBuf};
 use bson::{Bson, DateTime, Decimal128, Document, Timestamp, doc};
@@ -23,7 +23,7 @@ fn values() -> impl Strategy<Value = Bson> {
         any::<bool>().prop_map(Bson::Boolean),
         Just(Bson::Null),
         any::<[u8; 12]>().prop_map(|bytes| Bson::ObjectId(bson::oid::ObjectId::from_bytes(bytes))),
-        // The library's own writer takes all times after the year 9999 for one.
+        // The library's own writer gives all times after the year 9999 the same text.
         (i64::MIN..253_402_300_800_000).prop_map(|millis| Bson::DateTime(DateTime::from_millis(millis))),
         any::<[u8; 16]>()
             .prop_map(|bytes| Bson::Decimal128(Decimal128::from_bytes(bytes)))
@@ -67,7 +67,7 @@ proptest! {
     fn json_is_read_as_other_readers_read_it(text in "[\\[\\]{}:,\"a0-9eE.+ \\\\-]{0,20}") {
         let ours = read_query(format!("{{\"v\":{text}}}").as_bytes());
         let theirs = serde_json::from_str::<serde_json::Value>(&format!("{{\"v\":{text}}}"));
-        // Beyond JSON itself there are names that stand twice and numbers that do not fit.
+        // Beyond JSON's own rules, we refuse repeated names and numbers that do not fit.
         prop_assert!(!(ours.is_ok() && theirs.is_err()));
         prop_assert_eq!(matches!(ours, Err(ReadError::Syntax { .. })), theirs.is_err());
     }

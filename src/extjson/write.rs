@@ -1,25 +1,25 @@
-//! BSON to text. By hand rather than through `serde`, because of all that an export does this takes the longest.
+//! Writes BSON as text, by hand rather than through `serde`, because this takes most of an export's time.
 
 use bson::raw::{RawArray, RawBsonRef, RawDocument};
 use bson::{Bson, DateTime};
 
 use crate::domain::documents::REVISION_FIELD;
 
-/// The last millisecond of the year 9999, which is as far as RFC 3339 goes.
+/// The last millisecond of the year 9999, where RFC 3339 ends.
 const LAST_RFC3339_MILLIS: i64 = 253_402_300_799_999;
 
-/// Why BSON could not be written as text; the text may have begun by then.
+/// Why BSON could not be written; part of the text may have been.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// It is malformed.
     #[error("the document is malformed BSON")]
     Bson(#[from] bson::error::Error),
-    /// It holds what no JSON can.
+    /// A value has no JSON form.
     #[error("a value cannot be written as JSON")]
     Json(#[from] serde_json::Error),
 }
 
-/// Writes a stored document as it is shown: everything but the server's own field.
+/// Writes a stored document as shown to clients: everything but the server's own field.
 pub fn write_document(out: &mut Vec<u8>, document: &RawDocument) -> Result<(), WriteError> {
     write_members(out, document, |name| name != REVISION_FIELD)
 }
@@ -39,20 +39,20 @@ pub fn write_value(out: &mut Vec<u8>, value: RawBsonRef<'_>) -> Result<(), Write
         RawBsonRef::Array(array) => write_array(out, array)?,
         RawBsonRef::ObjectId(id) => {
             let mut digits = [0; 24];
-            // Twelve bytes are 24 digits, always.
+            // Twelve bytes always make 24 digits.
             let _fits = hex::encode_to_slice(id.bytes(), &mut digits);
             write_typed(out, "$oid", &digits);
         }
         RawBsonRef::DateTime(time) if is_rfc3339(time) => {
             write_typed(out, "$date", time.try_to_rfc3339_string()?.as_bytes());
         }
-        // Not through the library, which takes every later time for the last one of the year 9999.
+        // Not through the library, which would write every later time as the last one of the year 9999.
         RawBsonRef::DateTime(time) => {
             out.extend_from_slice(b"{\"$date\":");
             write_typed(out, "$numberLong", itoa::Buffer::new().format(time.timestamp_millis()).as_bytes());
             out.push(b'}');
         }
-        // What is rare goes through the library's own tree.
+        // Rare types go through the library's own tree.
         rare => serde_json::to_writer(out, &Bson::try_from(rare)?.into_relaxed_extjson())?,
     }
     Ok(())
@@ -91,7 +91,7 @@ fn write_array(out: &mut Vec<u8>, array: &RawArray) -> Result<(), WriteError> {
     Ok(())
 }
 
-/// A text in quotes. Most texts need no escapes, and to see that takes far less time than to look for each.
+/// Writes a quoted text. Most texts need no escapes, and checking that is far faster than looking for each.
 fn write_text(out: &mut Vec<u8>, text: &str) -> Result<(), WriteError> {
     #[expect(clippy::needless_bitwise_bool, reason = "without branches the compiler looks at many bytes at once")]
     let is_plain =
@@ -106,7 +106,7 @@ fn write_text(out: &mut Vec<u8>, text: &str) -> Result<(), WriteError> {
     Ok(())
 }
 
-/// `{"$type":"value"}`, for a value without anything to escape.
+/// Writes `{"$type":"value"}`, for a value that needs no escapes.
 fn write_typed(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(b"{\"");
     out.extend_from_slice(name.as_bytes());

@@ -1,4 +1,4 @@
-//! `_id`: what names a document.
+//! `_id`, which identifies a document.
 
 use bson::Bson;
 
@@ -7,24 +7,24 @@ use crate::domain::{Invalid, new_id};
 /// The longest `_id` that is a string, in characters.
 const ID_MAX_CHARS: usize = 128;
 
-/// What names a document within its collection.
+/// Identifies a document within its collection.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DocumentId(Bson);
 
 impl DocumentId {
-    /// A new one, for a document that came without.
+    /// Generates an id for a document that came without one.
     pub fn generate() -> Self {
         Self(new_id().into())
     }
 
-    /// The `_id` of a document that is to be created: a string of 1 to 128 characters, an integer, or an ObjectId.
+    /// Checks the `_id` of a new document: a string of 1 to 128 characters, an integer, or an ObjectId.
     pub fn of_new(value: Bson) -> Result<Self, Invalid> {
         let refused = match &value {
             Bson::String(text) if text.is_empty() => Some(Invalid::new("too_short", "must not be empty")),
             Bson::String(text) if text.chars().count() > ID_MAX_CHARS => {
                 Some(Invalid::new("too_long", format!("must have at most {ID_MAX_CHARS} characters")))
             }
-            // A path is text without a NUL, so such a document could not be reached again.
+            // A path cannot contain a NUL, so such a document could never be reached.
             Bson::String(text) if text.contains('\0') => {
                 Some(Invalid::new("invalid_characters", "must not contain a NUL character"))
             }
@@ -37,7 +37,7 @@ impl DocumentId {
         refused.map_or(Ok(Self(value)), Err)
     }
 
-    /// The `_id` of a stored document, whatever it is.
+    /// Wraps the `_id` of a stored document, whatever it is.
     pub fn of_stored(value: Bson) -> Self {
         Self(value)
     }

@@ -1,4 +1,4 @@
-//! Tenants' documents: what names them, what tells two states of one apart, and how a patch changes them.
+//! Tenants' documents: their ids, their versions, and how patches change them.
 
 mod id;
 mod patch;
@@ -17,11 +17,11 @@ use super::{Amount, Invalid, new_id};
 /// The largest document that MongoDB stores, in bytes of BSON (`maxBsonObjectSize`).
 pub const MAX_DOCUMENT_BYTES: usize = 16 << 20;
 
-/// The top-level field that is the server's own: it changes with every write of the document and is never shown.
+/// The server's own top-level field: it changes with every write of the document and is never shown.
 pub const REVISION_FIELD: &str = "_rev";
 
-/// MongoDB's names of types (its manual, `$type`); the deprecated ones too, as old documents hold them. `number` stands for
-/// four of them.
+/// MongoDB's type names (its manual, `$type`), including the deprecated ones, which old documents may hold. `number`
+/// stands for four of them.
 #[rustfmt::skip]
 pub(super) const BSON_TYPES: [&str; 22] = [
     "array", "binData", "bool", "date", "dbPointer", "decimal", "double", "int", "javascript", "javascriptWithScope",
@@ -29,22 +29,22 @@ pub(super) const BSON_TYPES: [&str; 22] = [
     "undefined",
 ];
 
-/// [`REVISION_FIELD`] as raw BSON wants a name.
+/// [`REVISION_FIELD`] as a raw BSON key.
 const REVISION_KEY: &CStr = cstr!("_rev");
 
-/// A document as it will be stored: `_id` first, the server's own field last.
+/// A document to be stored: `_id` first, the server's own field last.
 #[derive(Debug, Clone)]
 pub struct NewDocument {
-    /// What names it.
+    /// Its id.
     pub id: DocumentId,
-    /// What this very write is known by: no other write has the same.
+    /// Identifies this write; no other has the same.
     pub revision: ObjectId,
-    /// All of it.
+    /// The complete document.
     pub raw: RawDocumentBuf,
 }
 
 impl NewDocument {
-    /// Puts a document together; it gets a revision of its own.
+    /// Assembles a document with a new revision.
     pub fn new(id: DocumentId, fields: &RawDocument) -> Result<Self, Invalid> {
         let revision = new_id();
         let mut raw = RawDocumentBuf::new();
@@ -60,24 +60,24 @@ impl NewDocument {
         }
     }
 
-    /// What it adds where nothing is in its place.
+    /// What it adds if it replaces nothing.
     pub fn amount(&self) -> Amount {
         Amount::of_document(u64::try_from(self.raw.as_bytes().len()).unwrap_or(u64::MAX))
     }
 
-    /// The tag of this state of the document.
+    /// The tag of this version.
     pub fn tag(&self) -> EntityTag {
         Version::Revision(self.revision).tag()
     }
 }
 
-/// Why a document cannot be stored that is larger than [`MAX_DOCUMENT_BYTES`].
+/// The refusal of a document larger than [`MAX_DOCUMENT_BYTES`].
 pub fn too_large() -> Invalid {
     let why = format!("the document is larger than the {MAX_DOCUMENT_BYTES} bytes of BSON that MongoDB stores");
     Invalid::new("document_too_large", why)
 }
 
-/// A document followed by all members of another one, byte by byte.
+/// Appends all members of another document, as bytes.
 fn with_members(document: RawDocumentBuf, members: &RawDocument) -> bson::error::Result<RawDocumentBuf> {
     let mut bytes = document.into_bytes();
     // A document is its length (4 bytes), its members, and a NUL.
@@ -88,7 +88,7 @@ fn with_members(document: RawDocumentBuf, members: &RawDocument) -> bson::error:
     RawDocumentBuf::from_bytes(bytes)
 }
 
-/// The members of a stored document that are neither its `_id` nor the server's own.
+/// The members of a stored document, without its `_id` and the server's own field.
 pub fn own_members(document: &RawDocument) -> bson::error::Result<bson::Document> {
     let mut own = bson::Document::new();
     for member in document {

@@ -2,26 +2,26 @@
 
 use bson::{Bson, Document};
 
-/// What a patch changes: null removes a member, an object is merged, everything else replaces.
+/// A patch: null removes a member, an object is merged, everything else replaces.
 ///
-/// A value of Extended JSON, such as `{"$date": …}`, is a value and no object.
+/// Extended JSON such as `{"$date": …}` is a value, not an object.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MergePatch(Document);
 
 impl MergePatch {
-    /// The patch that these members are.
+    /// The patch with these members.
     pub fn new(members: Document) -> Self {
         Self(members)
     }
 
-    /// Changes a document.
+    /// Applies the patch to a document.
     pub fn apply(&self, target: &mut Document) {
         merge(target, &self.0);
     }
 }
 
-/// Members keep their places and new ones come last. Built anew, because taking members out one by one moves all that
-/// follow, each time.
+/// Keeps the order of members and appends new ones. Builds a new document, because each removal would move all members
+/// that follow.
 fn merge(target: &mut Document, patch: &Document) {
     let mut merged = Document::new();
     for (name, present) in std::mem::take(target) {
@@ -39,7 +39,7 @@ fn merge(target: &mut Document, patch: &Document) {
     *target = merged;
 }
 
-/// What a member becomes; `None` when it goes.
+/// The new value of a member; `None` removes it.
 fn patched(present: Option<Bson>, patch: &Bson) -> Option<Bson> {
     match (present, patch) {
         (_, Bson::Null) => None,

@@ -1,4 +1,4 @@
-//! What tells two states of one document apart: its entity tag, and what a client expects it to be.
+//! Versions of a document: its entity tag, and what a client expects it to be.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
@@ -8,12 +8,12 @@ use bson::raw::{RawBsonRef, RawDocument};
 
 use crate::domain::documents::REVISION_FIELD;
 
-/// One state of a document.
+/// One version of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Version {
-    /// Made by a write of this server: the write's own mark.
+    /// Written by this server: the revision of the write.
     Revision(ObjectId),
-    /// Made by somebody else, who knows no revisions: what it holds.
+    /// Written by another program, which knows no revisions: its content.
     Content(EntityTag),
 }
 
@@ -21,19 +21,19 @@ pub enum Version {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntityTag(String);
 
-/// What a client says that it knows of a document.
+/// What a client expects of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Precondition {
     /// Nothing.
     None,
     /// It exists (`If-Match: *`).
     Exists,
-    /// It is in one of these states (`If-Match`).
+    /// It has one of these versions (`If-Match`).
     IsOneOf(Vec<EntityTag>),
 }
 
 impl Version {
-    /// The state that a stored document is in.
+    /// The version of a stored document.
     pub fn of(document: &RawDocument) -> Self {
         if let Ok(Some(RawBsonRef::ObjectId(revision))) = document.get(REVISION_FIELD) {
             return Self::Revision(revision);
@@ -52,26 +52,26 @@ impl Version {
 }
 
 impl EntityTag {
-    /// A tag that a client sent, without its quotes.
+    /// Wraps a tag that a client sent, without its quotes.
     pub fn new(text: &str) -> Self {
         Self(text.to_owned())
     }
 
-    /// The revision that it stands for, if it is one.
+    /// The revision that it stands for, if any.
     pub fn revision(&self) -> Option<ObjectId> {
         ObjectId::parse_str(&self.0).ok()
     }
 }
 
 impl std::fmt::Display for EntityTag {
-    /// As it stands in a header, with its quotes.
+    /// Writes it as in a header, with its quotes.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "\"{}\"", self.0)
     }
 }
 
 impl Precondition {
-    /// Whether a document in this state is as expected.
+    /// Whether a document of this version meets the expectation.
     pub fn allows(&self, version: &Version) -> bool {
         match self {
             Self::None | Self::Exists => true,

@@ -1,27 +1,27 @@
-//! The kinds of characters that a pattern tells apart: of each kind, the analysis needs to read one.
+//! The kinds of characters that a pattern distinguishes: the analysis reads only one of each kind.
 
 use std::collections::HashSet;
 
 use super::chars::Chars;
 use super::fuel::{Exhausted, Fuel};
 
-/// Characters that are in the same sets of a pattern.
+/// Characters that belong to the same sets of a pattern.
 #[derive(Debug)]
 pub(super) struct Kind {
     /// One of them.
     pub(super) sample: char,
-    /// Whether they are in each set, by the set's number.
+    /// Whether they belong to each set, by the set's number.
     pub(super) is_in: Vec<bool>,
 }
 
 impl Kind {
-    /// Whether it is the line feed, which is a kind of its own.
+    /// Whether it is the line feed, which is its own kind.
     pub(super) fn is_line_feed(&self) -> bool {
         self.sample == '\n'
     }
 }
 
-/// All kinds of characters of a pattern with these sets.
+/// All kinds of characters that these sets distinguish.
 pub(super) fn kinds(sets: &[Chars], fuel: &mut Fuel) -> Result<Vec<Kind>, Exhausted> {
     let mut known = HashSet::new();
     let mut kinds = Vec::new();
@@ -32,7 +32,7 @@ pub(super) fn kinds(sets: &[Chars], fuel: &mut Fuel) -> Result<Vec<Kind>, Exhaus
         if let Some(is_in) = set.and_then(|set| is_in.get_mut(set)) {
             *is_in = !*is_in;
         }
-        // The others that change here come first.
+        // Wait for the last change at this character.
         if changes.peek().is_some_and(|(next, _)| *next == sample) {
             continue;
         }
@@ -44,7 +44,7 @@ pub(super) fn kinds(sets: &[Chars], fuel: &mut Fuel) -> Result<Vec<Kind>, Exhaus
     Ok(kinds)
 }
 
-/// The characters at which a set begins or ends, with the number of the set, in order.
+/// The characters at which a set begins or ends, with the set's number, in order.
 fn changes(sets: &[Chars]) -> Vec<(char, Option<usize>)> {
     let mut changes = vec![('\0', None), ('\n', None), ('\u{b}', None)];
     for (number, set) in sets.iter().enumerate() {
@@ -57,7 +57,7 @@ fn changes(sets: &[Chars]) -> Vec<(char, Option<usize>)> {
     changes
 }
 
-/// The character after this one.
+/// The next character.
 fn after(c: char) -> Option<char> {
     (c..=char::MAX).nth(1)
 }

@@ -1,9 +1,9 @@
-//! Sets of characters, as PCRE has them in MongoDB: UTF-8 without Unicode properties for `\d`, `\w`, `\s` and `[[:…:]]`,
+//! Character sets as PCRE has them in MongoDB: UTF-8 without Unicode properties for `\d`, `\w`, `\s` and `[[:…:]]`,
 //! which are ASCII, and with Unicode's simple case folding.
 //!
-//! Versions of Unicode differ in details, and so do the names of properties. So a set is known from both sides: what it
-//! *may* hold, and what it *must* hold. The rest of the analysis uses what it may hold: a set that is too large lets the
-//! engine try more than it does, never less.
+//! Unicode versions differ in details, as do property names. So a set has two bounds: what it *may* hold, and what it
+//! *must* hold. The analysis uses what it may hold: a set that is too large lets the engine try more than it really
+//! does, never less.
 
 use regex_syntax::ast::{ClassAsciiKind, ClassPerlKind};
 use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
@@ -11,12 +11,12 @@ use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
 /// The last character that PCRE looks up in a table.
 const LAST_IN_TABLE: char = '\u{ff}';
 
-/// A set, from both sides.
+/// A set, by its two bounds.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Chars {
     may: ClassUnicode,
     must: ClassUnicode,
-    /// How many entries PCRE compares a character with, at most, beside the table of the first 256.
+    /// The most entries that PCRE compares a character with, besides the table of the first 256.
     entries: usize,
 }
 
@@ -31,12 +31,12 @@ impl Chars {
         Self::of_ranges(&[('\0', char::MAX)])
     }
 
-    /// What `.` is without the option s. A MongoDB that was built for another kind of line end leaves out more.
+    /// What `.` matches without the option s. A MongoDB built for other line ends excludes more.
     pub(super) fn all_but_line_feed() -> Self {
         Self::of_ranges(&[('\0', '\t'), ('\u{b}', char::MAX)])
     }
 
-    /// The characters from `first` to `last`, and with the option i those that differ from them in case alone.
+    /// The characters from `first` to `last`; with the option i, also those that differ only in case.
     pub(super) fn range(first: char, last: char, ignores_case: bool) -> Self {
         let plain = class(&[(first, last)]);
         if !ignores_case {
@@ -49,7 +49,7 @@ impl Chars {
         let mut listed = may.clone();
         listed.difference(&plain);
         listed.difference(&class(&[('\0', LAST_IN_TABLE)]));
-        // PCRE may list each of the others for itself.
+        // PCRE may list each of the others separately.
         let entries = count(&listed) + usize::from(last > LAST_IN_TABLE);
         Self { may, must: with_ascii_cases(plain), entries }
     }
@@ -63,7 +63,7 @@ impl Chars {
         })
     }
 
-    /// `[:alpha:]` and the like. With the option i, upper and lower are both.
+    /// `[:alpha:]` and the like. With the option i, upper and lower mean both.
     pub(super) fn posix(kind: &ClassAsciiKind, ignores_case: bool) -> Self {
         const CASED: &[(char, char)] = &[('A', 'Z'), ('a', 'z')];
         Self::of_ranges(match kind {
@@ -85,7 +85,7 @@ impl Chars {
         })
     }
 
-    /// `\p{name}`: exact in ASCII for the general categories that people use, and anything beyond it.
+    /// `\p{name}`: exact in ASCII for the common general categories, and anything beyond ASCII.
     pub(super) fn property(name: &str, ignores_case: bool) -> Self {
         let Some(ascii) = ascii_of_category(name) else {
             return Self { may: class(&[('\0', char::MAX)]), must: ClassUnicode::empty(), entries: 1 };
@@ -104,7 +104,7 @@ impl Chars {
         Self { may, must, entries: self.entries }
     }
 
-    /// Adds the others.
+    /// Adds another set.
     pub(super) fn extend(&mut self, others: &Self) {
         self.may.union(&others.may);
         self.must.union(&others.must);
@@ -116,7 +116,7 @@ impl Chars {
         &self.may
     }
 
-    /// What looking one character up takes, in steps.
+    /// The steps to look up one character.
     pub(super) fn steps(&self) -> u32 {
         u32::try_from(self.entries).unwrap_or(u32::MAX).saturating_add(1)
     }
@@ -139,7 +139,7 @@ fn count(set: &ClassUnicode) -> usize {
     set.ranges().iter().map(ClassUnicodeRange::len).sum()
 }
 
-/// With each letter of ASCII, its other case.
+/// Adds each ASCII letter's other case.
 fn with_ascii_cases(mut set: ClassUnicode) -> ClassUnicode {
     for (first, last, other) in [('A', 'Z', 'a'), ('a', 'z', 'A')] {
         let mut letters = class(&[(first, last)]);
@@ -151,7 +151,7 @@ fn with_ascii_cases(mut set: ClassUnicode) -> ClassUnicode {
     set
 }
 
-/// The characters of ASCII in a general category of Unicode.
+/// The ASCII characters in a Unicode general category.
 fn ascii_of_category(name: &str) -> Option<&'static [(char, char)]> {
     Some(match name {
         "L" | "L&" => &[('A', 'Z'), ('a', 'z')],

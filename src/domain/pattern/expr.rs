@@ -1,48 +1,48 @@
-//! A pattern as the engine walks through it: only what decides which ways it tries.
+//! A pattern as the engine walks through it, reduced to what decides which ways it tries.
 
 use std::ops::Range;
 
 /// A part of a pattern.
 #[derive(Debug, Clone)]
 pub(super) enum Expr {
-    /// Matches without looking at anything.
+    /// Matches the empty text.
     Empty,
-    /// One character out of a set, by its number.
+    /// One character of a set, by the set's number.
     Char(usize),
-    /// Looks at the place, and moves nowhere.
+    /// Checks the position without moving.
     Look(Look),
     /// Alternatives, in the brackets of a group or at the top.
     Group(Vec<Expr>),
-    /// One after the other.
+    /// Parts in sequence.
     Sequence(Vec<Expr>),
     /// A part that is repeated.
     Repeat(Box<Repeat>),
 }
 
-/// What is repeated, and how often.
+/// A repeated part and how often it is repeated.
 #[derive(Debug, Clone)]
 pub(super) struct Repeat {
     pub(super) inner: Expr,
     pub(super) min: u32,
     pub(super) max: Option<u32>,
-    /// Where it stands in the pattern, in bytes, unless it is none of its parts.
+    /// Its byte range in the pattern, or `None` if it does not come from there.
     pub(super) place: Option<Range<usize>>,
-    /// Where a search begins if the pattern begins with this.
+    /// Where a search begins if the pattern begins with this repeat.
     pub(super) starts: Starts,
 }
 
-/// What is asked of a place in the text.
+/// A condition on a position in the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Look {
-    /// That it is the text's beginning.
+    /// At the beginning of the text.
     TextStart,
-    /// That it is a line's beginning.
+    /// At the beginning of a line.
     LineStart,
-    /// Something else, which may be so or not.
+    /// Another condition, which may hold or not.
     Other,
 }
 
-/// Where the engine begins to search.
+/// Where the engine starts searches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Starts {
     /// At each character.
@@ -54,7 +54,7 @@ pub(super) enum Starts {
 }
 
 impl Expr {
-    /// Whether it can match without a character.
+    /// Whether it can match the empty text.
     pub(super) fn can_be_empty(&self) -> bool {
         match self {
             Self::Empty | Self::Look(_) => true,
@@ -65,8 +65,8 @@ impl Expr {
         }
     }
 
-    /// Where PCRE begins a search for it: a pattern that begins with `^` or with `.*` in each alternative is tried at few
-    /// places only (pcrepattern(3) under "Circumflex and dollar", pcreperform(3)).
+    /// Where PCRE starts a search: a pattern with `^` or `.*` at the start of each alternative is tried at few
+    /// positions only (pcrepattern(3) under "Circumflex and dollar", pcreperform(3)).
     pub(super) fn starts(&self) -> Starts {
         match self {
             Self::Look(Look::TextStart) => Starts::Once,

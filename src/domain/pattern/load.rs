@@ -1,8 +1,9 @@
-//! How many ways the engine has under way at once, at worst.
+//! The most ways that the engine can have in progress at once.
 //!
-//! A load says, for one place in a text, how many ways of how many searches have come to each place of the pattern. The
-//! next character makes the next load of it. All loads that a text can make are looked at, the heaviest first; one that
-//! is nowhere heavier than another makes nothing that the other does not make, and is left out.
+//! A load describes one position in a text: for each place of the pattern, how many ways of how many searches have
+//! reached it. The next character turns it into the next load. All loads that a text can produce are examined, the
+//! heaviest first. A load that is nowhere heavier than another produces nothing that the other does not, and is
+//! skipped.
 
 use std::collections::{BTreeMap, BinaryHeap};
 
@@ -11,28 +12,28 @@ use super::expr::Starts;
 use super::fuel::{Exhausted, Fuel};
 use super::machine::{Machine, Ways};
 
-/// What stands in front of the places: the three kinds of starts.
+/// Entries before the places: the three kinds of starts.
 const STARTS: usize = 3;
 
-/// What looking at loads one by one may take of the fuel.
+/// The fuel for examining loads one by one.
 const EACH_FUEL: u32 = 1_000_000;
 
-/// The ways at one place in a text: a number of ways for each place of the pattern that has some, in order.
+/// The ways at one position in a text: how many are at each place of the pattern, for places that have any, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Load {
     counts: Vec<(usize, u32)>,
-    /// The steps that the engine takes from here, up to the next character.
+    /// The steps that the engine takes from here to the next character.
     pub(super) steps: u32,
-    /// A bit for each place that has ways, some sharing one: tells at once that a load is not within another.
+    /// A bit for each place that has ways, some shared: quickly shows that a load is not within another.
     signature: u64,
 }
 
-/// Why looking at the loads came to no good end.
+/// Why the examination of loads failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// This one takes more steps than allowed.
+    /// This load takes more steps than allowed.
     TooHeavy(Load),
-    /// There are too many of them.
+    /// There are too many loads.
     TooMany,
 }
 
@@ -42,7 +43,7 @@ impl From<Exhausted> for Failure {
     }
 }
 
-/// A machine that reads characters of these kinds.
+/// A machine with the kinds of characters that it reads.
 #[derive(Debug)]
 pub(super) struct Walk<'m> {
     machine: &'m Machine,
@@ -60,7 +61,7 @@ impl<'m> Walk<'m> {
         self.load(vec![(0, 1)])
     }
 
-    /// The heaviest load that a text can make, or a bound for it where there are too many to look at each.
+    /// The heaviest load that a text can produce, or an upper bound where there are too many to examine.
     pub(super) fn heaviest(&self, most: u32, fuel: &mut Fuel) -> Result<u32, Failure> {
         let mut part = fuel.lend(EACH_FUEL);
         let found = self.heaviest_of_each(most, &mut part);
@@ -71,7 +72,7 @@ impl<'m> Walk<'m> {
         }
     }
 
-    /// Looks at each load that is not within another.
+    /// Examines each load that is not within another.
     fn heaviest_of_each(&self, most: u32, fuel: &mut Fuel) -> Result<u32, Failure> {
         let first = self.first();
         let mut heaviest = first.allowed(most)?;
@@ -94,7 +95,7 @@ impl<'m> Walk<'m> {
         Ok(heaviest)
     }
 
-    /// Looks at one load for each kind of character: the least that all loads after such a character are within.
+    /// Examines one load per kind of character: the smallest that contains all loads after such a character.
     fn heaviest_of_joined(&self, most: u32, fuel: &mut Fuel) -> Result<u32, Failure> {
         let mut joined = vec![Load::default(); self.kinds.len()];
         let mut open = vec![self.first()];
@@ -113,7 +114,7 @@ impl<'m> Walk<'m> {
         Ok(heaviest)
     }
 
-    /// The least load that both are within.
+    /// The smallest load that contains both.
     fn join(&self, one: &Load, other: &Load) -> Load {
         let mut counts: BTreeMap<usize, u32> = one.counts.iter().copied().collect();
         for &(place, count) in &other.counts {
@@ -123,7 +124,7 @@ impl<'m> Walk<'m> {
         self.load(counts.into_iter().collect())
     }
 
-    /// The load after one more character of this kind.
+    /// The load after another character of this kind.
     pub(super) fn next(&self, load: &Load, kind: &Kind, fuel: &mut Fuel) -> Result<Load, Exhausted> {
         let mut arrived = vec![0_u32; self.machine.places.len()];
         for &(from, count) in &load.counts {
@@ -148,7 +149,7 @@ impl<'m> Walk<'m> {
         Ok(self.load(started.into_iter().chain(there).collect()))
     }
 
-    /// Where most of a load's steps are taken: the place of the pattern.
+    /// The place of the pattern that takes most of a load's steps.
     pub(super) fn worst_place(&self, load: &Load) -> Option<usize> {
         let weight = |(place, count): &(usize, u32)| count.saturating_mul(self.ways(*place).steps);
         load.counts
@@ -158,7 +159,7 @@ impl<'m> Walk<'m> {
             .map(|(place, _)| place - STARTS)
     }
 
-    /// Whether a way has come to a place where the search ends.
+    /// Whether a way has reached a place where the search ends.
     #[cfg(test)]
     pub(super) fn has_end(&self, load: &Load) -> bool {
         load.counts.iter().any(|(place, _)| self.ways(*place).is_end)
@@ -182,16 +183,16 @@ impl<'m> Walk<'m> {
         self.machine.places.get(place).is_some_and(|place| kind.is_in.get(place.set) == Some(&true))
     }
 
-    /// Whether the first way that comes to this place ends the search: more ways than one never do.
+    /// Whether the first way to reach this place ends the search, so there is never more than one.
     fn is_end(&self, place: usize) -> bool {
         self.machine.places.get(place).is_some_and(|place| place.ways.is_end)
     }
 }
 
-/// No way.
+/// No ways.
 static NONE: Ways = Ways { to: Vec::new(), steps: 0, is_end: false };
 
-/// Whether one of the others is nowhere lighter.
+/// Whether it is within one of the others.
 fn is_within_any(load: &Load, others: Option<&[Load]>, fuel: &mut Fuel) -> Result<bool, Exhausted> {
     let others = others.unwrap_or_default();
     fuel.burn(u32::try_from(others.len()).unwrap_or(u32::MAX))?;
@@ -205,12 +206,12 @@ fn is_within_any(load: &Load, others: Option<&[Load]>, fuel: &mut Fuel) -> Resul
 }
 
 impl Load {
-    /// The steps, if they are not more than allowed.
+    /// The steps, unless they exceed the limit.
     fn allowed(&self, most: u32) -> Result<u32, Failure> {
         if self.steps > most { Err(Failure::TooHeavy(self.clone())) } else { Ok(self.steps) }
     }
 
-    /// Whether a first look does not tell that it is not within the other.
+    /// A quick check: false if it is certainly not within the other.
     fn may_be_within(&self, other: &Self) -> bool {
         self.signature & !other.signature == 0 && self.steps <= other.steps
     }

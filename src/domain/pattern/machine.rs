@@ -1,7 +1,7 @@
-//! A pattern as a machine: places between which the engine moves by reading a character, and the ways from each place.
+//! A pattern as a machine: places, between which the engine moves by reading a character, and the ways from each place.
 //!
 //! The engine tries ways in order, and every one of them if the text does not match. So ways are counted, not only
-//! listed: two ways to the same place are tried one after the other, and so is all that comes after them, twice.
+//! listed: two ways to the same place are tried one after the other, and all that follows is tried twice.
 
 use std::iter::Peekable;
 use std::ops::Range;
@@ -11,16 +11,16 @@ use super::chars::Chars;
 use super::expr::{Expr, Look, Repeat, Starts};
 use super::fuel::{Exhausted, Fuel};
 
-/// What a call of the engine's matching function takes, in steps: one for each way but the last where ways part.
+/// The steps of one call of the engine's matching function: one call for each way but the last at a branch.
 const BRANCH: u32 = 5;
 
-/// What looking at a place takes, or leaving a group.
+/// The steps to look at a place, or to leave a group.
 const SMALL: u32 = 2;
 
-/// What building a node takes of the fuel.
+/// The fuel to build a node.
 const NODE_FUEL: u32 = 100;
 
-/// What looking at the ways of a node takes of the fuel, besides one for each.
+/// The fuel to combine the ways of a node, besides one unit for each.
 const COMBINE_FUEL: u32 = 20;
 
 /// The number of a node.
@@ -36,38 +36,38 @@ enum Node {
     Accept,
 }
 
-/// A place: a character of the pattern was read there.
+/// A place, where a character of the pattern has just been read.
 #[derive(Debug)]
 pub(super) struct PatternPlace {
-    /// The number of the set that the character was of.
+    /// The number of the character's set.
     pub(super) set: usize,
-    /// The innermost repeat around it, in bytes of the pattern.
+    /// The innermost repeat around it, as a byte range of the pattern.
     pub(super) repeat: Option<Range<usize>>,
-    /// What goes on from here.
+    /// The ways that continue from here.
     pub(super) ways: Ways,
 }
 
-/// All ways from a place up to the next character.
+/// All ways from a place to the next character.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ways {
-    /// The places of the characters that are tried, and by how many ways.
+    /// The places of the next characters, and how many ways lead to each.
     pub(super) to: Vec<(usize, u32)>,
-    /// The steps that it takes to try them all.
+    /// The steps to try them all.
     pub(super) steps: u32,
-    /// Whether one of the ways ends the search, whatever comes next in the text.
+    /// Whether one of the ways ends the search, whatever follows in the text.
     pub(super) is_end: bool,
 }
 
-/// What is known of the place in the text where ways begin.
+/// What is known about the position where ways begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Context {
-    /// The beginning of the text.
+    /// At the beginning of the text.
     TextStart,
     /// After a line feed, where a search begins.
     LineStart,
     /// Elsewhere, where a search begins.
     Inside,
-    /// After a character of the pattern; whether it was a line feed is not known.
+    /// After a character of the pattern, which may be a line feed.
     After,
 }
 
@@ -75,7 +75,7 @@ enum Context {
 #[derive(Debug)]
 pub(super) struct Machine {
     pub(super) places: Vec<PatternPlace>,
-    /// The ways of a search that begins at the beginning of the text, after a line feed, and elsewhere.
+    /// The ways of a search that begins at the start of the text, after a line feed, and elsewhere.
     pub(super) starts: [Ways; 3],
     /// Where searches begin.
     pub(super) search: Starts,
@@ -94,7 +94,7 @@ impl Machine {
         let ways = graph.ways(Context::After, sets, &after)?;
         let places = graph.places.into_iter().zip(ways);
         let places = places.map(|((set, _, repeat), ways)| PatternPlace { set, repeat, ways }).collect();
-        // What matches at once is searched for at one place only.
+        // A pattern that matches at once is searched for at one position only.
         let search = if starts[0].is_end { Starts::Once } else { expr.starts() };
         Ok(Self { places, starts, search })
     }
@@ -102,7 +102,7 @@ impl Machine {
 
 struct Graph<'f> {
     nodes: Vec<Node>,
-    /// Of each character: its set, what follows, and the innermost repeat around it.
+    /// For each character: its set, the next node, and the innermost repeat around it.
     places: Vec<(usize, NodeId, Option<Range<usize>>)>,
     fuel: &'f mut Fuel,
 }
@@ -114,7 +114,7 @@ impl Graph<'_> {
         Ok(self.nodes.len() - 1)
     }
 
-    /// Adds an expression before `next`; gives where it begins.
+    /// Adds an expression before `next`; returns where it begins.
     fn unfold(&mut self, expr: &Expr, next: NodeId, repeat: Option<&Range<usize>>) -> Result<NodeId, Exhausted> {
         match expr {
             Expr::Empty => Ok(next),
@@ -144,7 +144,7 @@ impl Graph<'_> {
         (0..copies).try_fold(tail, |next, _| self.unfold(&repeat.inner, next, repeat.place.as_ref()))
     }
 
-    /// A repeat without an end: where it begins, and how many copies come before that.
+    /// An unlimited repeat: where it begins, and how many copies precede that.
     fn endless(&mut self, repeat: &Repeat, next: NodeId) -> Result<(NodeId, u32), Exhausted> {
         let fork = self.add(Node::Accept)?;
         let body = self.unfold(&repeat.inner, fork, repeat.place.as_ref())?;
@@ -154,8 +154,8 @@ impl Graph<'_> {
         Ok(if repeat.min == 0 { (fork, 0) } else { (body, repeat.min - 1) })
     }
 
-    /// Copies that may be there or not. PCRE puts each but the first inside of the one before, so that leaving the last
-    /// one means leaving all the others, one by one; those of a single character it counts.
+    /// Optional copies. PCRE nests each but the first in the previous one, so leaving the last one means leaving all
+    /// others, one by one. Copies of a single character are counted instead.
     fn optional(&mut self, repeat: &Repeat, count: u32, next: NodeId) -> Result<NodeId, Exhausted> {
         let is_counted = matches!(repeat.inner, Expr::Char(_));
         let mut exits = vec![next];
@@ -172,7 +172,7 @@ impl Graph<'_> {
         Ok(tail)
     }
 
-    /// The ways from these nodes. They never run in circles: what is repeated without limit takes a character each time.
+    /// The ways from these nodes. There are no cycles: every unlimited repeat takes a character each time.
     fn ways(&mut self, context: Context, sets: &[Chars], from: &[NodeId]) -> Result<Vec<Ways>, Exhausted> {
         let mut known: Vec<Option<Ways>> = vec![None; self.nodes.len()];
         for &node in from {
@@ -193,7 +193,7 @@ impl Graph<'_> {
         Ok(from.iter().map(|node| known.get(*node).cloned().flatten().unwrap_or_default()).collect())
     }
 
-    /// Where the engine can go from a node without a character.
+    /// Where the engine can go from a node without reading a character.
     fn moves(&self, node: NodeId, context: Context) -> &[NodeId] {
         match self.nodes.get(node) {
             Some(Node::Fork { branches, .. }) => branches,
@@ -234,8 +234,8 @@ impl Graph<'_> {
 }
 
 impl Ways {
-    /// Adds the ways of another branch. Both lists are in order. More steps than allowed need no list: whatever comes to
-    /// such a place is too much.
+    /// Adds the ways of another branch. Both lists are in order. Beyond the step limit the list is dropped: whatever
+    /// reaches such a place costs too much.
     fn join(&mut self, others: &Self) {
         self.steps = self.steps.saturating_add(others.steps);
         self.is_end |= others.is_end;
@@ -255,7 +255,7 @@ impl Ways {
     }
 }
 
-/// The lesser of the next two.
+/// The smaller of the next two.
 fn next_in_order<T: Ord>(
     one: &mut Peekable<impl Iterator<Item = T>>,
     other: &mut Peekable<impl Iterator<Item = T>>,
@@ -268,7 +268,7 @@ fn next_in_order<T: Ord>(
 }
 
 impl Look {
-    /// Whether it can be so.
+    /// Whether the condition can hold.
     fn passes(self, context: Context) -> bool {
         match self {
             Self::TextStart => context == Context::TextStart,
@@ -277,7 +277,7 @@ impl Look {
         }
     }
 
-    /// Whether it must be so, if it can be.
+    /// Whether the condition must hold, given that it can.
     fn is_certain(self, context: Context) -> bool {
         match self {
             Self::TextStart => true,

@@ -1,9 +1,9 @@
-//! Regular expressions that clients send for MongoDB to match, and what matching them can take.
+//! Regular expressions that clients send for MongoDB to match, and what matching them costs.
 //!
-//! MongoDB's engine, PCRE, tries one way after the other, and nothing interrupts it within one text. A pattern that has
-//! too many ways holds a thread of MongoDB for minutes. So a pattern is taken only if the ways that it can have under way
-//! at one place of a text are bounded by a small number, which [`Inspector::steps`] finds: the work is then at most that
-//! number for each character. docs/adr/0006-patterns.md has the proof.
+//! MongoDB's engine, PCRE, tries one way after another, and nothing interrupts it within a text. A pattern with too
+//! many ways blocks a MongoDB thread for minutes. So a pattern is accepted only if a small number bounds the ways that
+//! it can have in progress at one position of a text. [`Inspector::steps`] finds that number, and the work is at most
+//! that per character. docs/adr/0006-patterns.md has the proof.
 //!
 //! The codes of refusals: `unsupported_pattern`, `pattern_too_costly`, `pattern_too_complex`, `invalid_value`.
 
@@ -23,23 +23,23 @@ use self::machine::Machine;
 use self::refusal::Refusal;
 use super::Invalid;
 
-/// The most steps for each character of a text, for all patterns together that are matched with it. A step is 1 to 4
-/// nanoseconds, so that a text of a megabyte takes well under a second.
+/// The most steps per character of a text, for all patterns that are matched with it. A step is 1 to 4 nanoseconds, so
+/// a text of a megabyte takes well under a second.
 pub const STEPS_MAX: u32 = 256;
 
-/// How a pattern is read: the options i, m and s.
+/// The options i, m and s of a pattern.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Options {
-    /// i: capital and small letters are the same.
+    /// i: ignores case.
     pub ignores_case: bool,
-    /// m: `^` and `$` match at line feeds too.
+    /// m: `^` and `$` also match at line feeds.
     pub has_lines: bool,
-    /// s: `.` matches a line feed too.
+    /// s: `.` also matches a line feed.
     pub dot_is_all: bool,
 }
 
 impl Options {
-    /// Reads the letters of `$options`.
+    /// Parses the letters of `$options`.
     pub fn parse(letters: &str) -> Result<Self, Invalid> {
         let mut options = Self::default();
         for letter in letters.chars() {
@@ -61,13 +61,13 @@ impl Options {
 /// How MongoDB uses a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Use {
-    /// As it is.
+    /// As is.
     Plain,
-    /// Behind something else that tries it at each place of the text, whatever it begins with.
+    /// After something that tries it at each position of the text, whatever it begins with.
     Behind,
 }
 
-/// Looks at patterns, all those of one request.
+/// Inspects all patterns of one request.
 #[derive(Debug)]
 pub struct Inspector {
     fuel: Fuel,
@@ -107,7 +107,7 @@ fn too_complex(Exhausted: Exhausted) -> Invalid {
     Invalid::new("pattern_too_complex", why)
 }
 
-/// What to do about a pattern that takes too long. `fits_once` tells that it would not if it were tried at one place.
+/// How to fix a pattern that takes too long. `fits_once` says that it would not if tried at one position only.
 fn advice(pattern: &str, usage: Use, fits_once: bool) -> &'static str {
     if usage == Use::Behind && pattern.starts_with(".*") {
         "takes too long in a long name: leave out .* at the beginning, a pattern matches anywhere"

@@ -1,7 +1,7 @@
-//! Reads a pattern as PCRE reads it, or refuses it.
+//! Parses a pattern as PCRE does, or refuses it.
 //!
-//! The parser is that of another language of patterns. What it knows and PCRE reads otherwise is refused here, one by
-//! one; what it does not know is refused by it. So nothing is taken whose meaning was not looked at.
+//! The parser is for another dialect. Whatever PCRE reads differently is refused here, case by case; whatever the
+//! parser does not know, it refuses itself. So no construct is accepted unless its meaning was checked.
 
 use std::ops::Range;
 
@@ -19,22 +19,22 @@ use super::refusal::Refusal;
 use super::{Options, Use, too_complex};
 use crate::domain::Invalid;
 
-/// How deep groups may lie in each other.
+/// How deep groups may be nested.
 const NEST_MAX: u32 = 50;
 
 /// About how many characters have two cases.
 const CASED_MAX: u32 = 3_000;
 
-/// A pattern that was read.
+/// A parsed pattern.
 #[derive(Debug)]
 pub(super) struct Read {
     pub(super) expr: Expr,
-    /// The sets of characters that the expression names by number.
+    /// The character sets that the expression refers to by number.
     pub(super) sets: Vec<Chars>,
 }
 
 impl Read {
-    /// What MongoDB matches for such a use of the pattern.
+    /// What MongoDB matches when it uses the pattern this way.
     pub(super) fn used(mut self, usage: Use) -> Self {
         if usage == Use::Behind {
             self.sets.push(Chars::any());
@@ -61,7 +61,7 @@ pub(super) fn read(refusal: Refusal<'_>, options: Options, fuel: &mut Fuel) -> R
 
 struct PatternReader<'p> {
     refusal: Refusal<'p>,
-    /// Those that hold at this place of the pattern.
+    /// The options in effect at this place of the pattern.
     options: Options,
     sets: Vec<Chars>,
     fuel: &'p mut Fuel,
@@ -99,7 +99,7 @@ impl PatternReader<'_> {
         })))
     }
 
-    /// What a group sets ends with the group.
+    /// Options set within a group end with it.
     fn group(&mut self, group: &Group) -> Result<Expr, Invalid> {
         let around = self.options;
         if let GroupKind::NonCapturing(flags) = &group.kind {
@@ -121,7 +121,7 @@ impl PatternReader<'_> {
                 FlagsItemKind::Flag(Flag::CaseInsensitive) => self.options.ignores_case = value,
                 FlagsItemKind::Flag(Flag::MultiLine) => self.options.has_lines = value,
                 FlagsItemKind::Flag(Flag::DotMatchesNewLine) => self.options.dot_is_all = value,
-                // It is never on.
+                // This option is never on.
                 FlagsItemKind::Flag(Flag::IgnoreWhitespace) if !value => {}
                 FlagsItemKind::Flag(_) => return Err(self.refusal.option(range(&item.span))),
             }
@@ -152,7 +152,7 @@ impl PatternReader<'_> {
 
     fn repeat(&mut self, repetition: &Repetition) -> Result<Expr, Invalid> {
         let operator = range(&repetition.op.span);
-        // The parser lets spaces stand among the digits, where PCRE takes it all for plain text.
+        // The parser allows spaces among the digits, where PCRE reads plain text.
         if self.refusal.pattern.get(operator.clone()).is_none_or(|text| text.contains(char::is_whitespace)) {
             return Err(self.refusal.unsupported(operator, "has a space in it: write {2}, {2,} or {2,5}"));
         }
@@ -195,7 +195,7 @@ impl PatternReader<'_> {
         self.chars(literal.c, literal.c)
     }
 
-    /// The characters from one to another. Finding all cases of a large alphabet takes milliseconds.
+    /// A range of characters. Finding all cases of a large alphabet takes milliseconds.
     fn chars(&mut self, first: char, last: char) -> Result<Chars, Invalid> {
         if self.options.ignores_case {
             let folded = u32::from(last).saturating_sub(u32::from(first)).min(CASED_MAX);
@@ -209,7 +209,7 @@ impl PatternReader<'_> {
         let name = match &class.kind {
             ClassUnicodeKind::OneLetter(name) => name.encode_utf8(&mut letter),
             ClassUnicodeKind::Named(name) => name.as_str(),
-            // PCRE 8 does not know these; any character will do.
+            // PCRE 8 does not know these; treat them as any character.
             ClassUnicodeKind::NamedValue { .. } => "",
         };
         let set = Chars::property(name, self.options.ignores_case);
@@ -236,8 +236,8 @@ impl PatternReader<'_> {
         Ok(if class.negated { set.negated() } else { set })
     }
 
-    /// A bare hyphen stands for itself in both languages where it comes first, last, or after a range. Two of them are a
-    /// range in one and not in the other.
+    /// A bare hyphen is literal in both dialects when it comes first, last, or after a range. Two hyphens are a range
+    /// in only one of them.
     fn check_hyphen(&self, item: &ClassSetItem, opening: usize, is_after_range: bool) -> Result<(), Invalid> {
         let ClassSetItem::Literal(Literal { kind: LiteralKind::Verbatim, c: '-', span }) = item else {
             return Ok(());

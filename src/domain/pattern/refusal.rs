@@ -1,4 +1,4 @@
-//! What is told of a pattern that is not taken: what, where, and how to write it instead.
+//! Explains why a pattern is refused: what, where, and what to write instead.
 
 use std::ops::Range;
 
@@ -6,10 +6,10 @@ use regex_syntax::ast::{Error, ErrorKind};
 
 use crate::domain::Invalid;
 
-/// The most characters of a pattern that a refusal repeats.
+/// The most characters of a pattern that a refusal quotes.
 const QUOTED_MAX: usize = 40;
 
-/// What begins a construct that is not taken, and what to do about it.
+/// The beginnings of unsupported constructs, and what to use instead.
 const CONSTRUCTS: [(&str, &str); 18] = [
     ("(?=", "looks ahead, which is not supported: ask for several things with several patterns ($and, allOf)"),
     ("(?!", "looks ahead, which is not supported: exclude a match with a pattern of its own ($not, not)"),
@@ -31,7 +31,7 @@ const CONSTRUCTS: [(&str, &str); 18] = [
     ("\\>", "is not supported: write \\b for a word's edge, and > for the character"),
 ];
 
-/// What to do about an escape, by its letter.
+/// What to use instead of an escape, by its letter.
 fn advice_on_escape(letter: char) -> &'static str {
     match letter {
         '0'..='9' | 'g' | 'k' => {
@@ -46,14 +46,14 @@ fn advice_on_escape(letter: char) -> &'static str {
     }
 }
 
-/// Points into one pattern.
+/// Refers to parts of one pattern.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Refusal<'p> {
     pub(super) pattern: &'p str,
 }
 
 impl Refusal<'_> {
-    /// A construct that is not taken.
+    /// An unsupported construct.
     pub(super) fn unsupported(&self, place: Range<usize>, why: &str) -> Invalid {
         Invalid::new("unsupported_pattern", format!("{} {why}", self.part(place)))
     }
@@ -63,13 +63,13 @@ impl Refusal<'_> {
         Invalid::new("pattern_too_costly", format!("{} {why}", self.part(place)))
     }
 
-    /// An escape that is not taken.
+    /// An unsupported escape.
     pub(super) fn escape(&self, place: Range<usize>) -> Invalid {
         let letter = self.pattern.get(place.clone()).and_then(|text| text.chars().nth(1));
         self.unsupported(place, letter.map_or("is not supported", advice_on_escape))
     }
 
-    /// An option that is not taken; what looks like one may begin another construct.
+    /// An unsupported option, or another construct that begins like one.
     pub(super) fn option(&self, place: Range<usize>) -> Invalid {
         match self.construct_at(place.start) {
             Some((construct, why)) => self.unsupported(construct, why),
@@ -77,7 +77,7 @@ impl Refusal<'_> {
         }
     }
 
-    /// What the parser could not read.
+    /// A syntax error of the parser.
     pub(super) fn syntax(&self, error: &Error) -> Invalid {
         let place = error.span().start.offset..error.span().end.offset;
         if let Some((construct, why)) = self.construct_at(place.start) {
@@ -102,7 +102,7 @@ impl Refusal<'_> {
         }
     }
 
-    /// The construct that stands where the parser gave up; it may have read up to three bytes of it.
+    /// The construct where the parser stopped; it may have read up to three bytes of it.
     fn construct_at(&self, offset: usize) -> Option<(Range<usize>, &'static str)> {
         (offset.saturating_sub(3)..=offset).find_map(|start| {
             let rest = self.pattern.get(start..)?;
@@ -113,7 +113,7 @@ impl Refusal<'_> {
 
     /// A part with its place: `"[a-z]+" (character 3)`.
     fn part(&self, place: Range<usize>) -> String {
-        // The parser points between two characters at the one that it does not expect.
+        // The parser may point between two characters, before the unexpected one.
         let end = place.end.max(self.pattern.ceil_char_boundary(place.start + 1));
         let text = self.pattern.get(place.start..end).unwrap_or_default();
         let (quoted, dots) = match text.char_indices().nth(QUOTED_MAX) {
@@ -123,7 +123,7 @@ impl Refusal<'_> {
         format!("\"{quoted}{dots}\" (character {})", self.number(place.start))
     }
 
-    /// Which character of the pattern begins at this byte, from 1 on.
+    /// The number of the character that begins at this byte, from 1.
     fn number(&self, offset: usize) -> usize {
         self.pattern.char_indices().take_while(|(at, _)| *at < offset).count() + 1
     }

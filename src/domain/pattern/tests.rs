@@ -1,4 +1,4 @@
-//! What is taken and what is not, and that what is taken keeps to its steps: counted by a small engine of this kind.
+//! Which patterns are accepted, and that they stay within their steps, as counted by a small engine of the same kind.
 
 use proptest::prelude::*;
 
@@ -67,7 +67,7 @@ fn what_takes_too_long_is_refused_with_the_part_that_does() {
         ("[^,]*,", "\"[^,]*\" (character 1)"),
         ("[a-z]{1,100}1", "\"[a-z]{1,100}\" (character 1)"),
         ("(?:a|b){1,20}1", "\"(?:a|b){1,20}\" (character 1)"),
-        // Anchored, and quadratic or cubic all the same.
+        // Anchored, but still quadratic or cubic.
         ("^.+@.+$", "\".+\" (character 5)"),
         ("^.*foo.*bar", "\".*\" (character 7)"),
         ("^(.*a){3}", "(character 3)"),
@@ -84,7 +84,7 @@ fn what_takes_too_long_is_refused_with_the_part_that_does() {
         (r"^(https?://)?([\da-z.-]+)\.([a-z.]{2,6})([/\w .-]*)*/?$", r#""([/\w .-]*)*" (character 41)"#),
         ("^(a*)*$", "\"(a*)*\" (character 2)"),
         ("(|a)+", "\"(|a)+\" (character 1)"),
-        // Nothing is unbounded in these.
+        // These have no unbounded repeat.
         ("^(a?){20}a{20}$", "(character 1)"),
         ("(?:a|a)(?:a|a)(?:a|a)(?:a|a)(?:a|a)c", "(character 1)"),
         ("[ab]{1,30}[bc]{1,30}[cd]{1,30}1", "\"[cd]{1,30}\""),
@@ -178,7 +178,7 @@ fn what_the_two_languages_read_otherwise_is_refused_with_its_place() {
 
 #[test]
 fn options_tell_what_a_pattern_means() {
-    // Whether the two repeats overlap depends on case, and on what . is.
+    // Whether the two repeats overlap depends on case, and on what `.` matches.
     for (pattern, letters) in [("^a*b*A*x$", "i"), ("^.*\\n.*x$", "s")] {
         let inline = format!("(?{letters}){pattern}");
         let grouped = format!("(?{letters}:{pattern})");
@@ -220,12 +220,12 @@ fn many_patterns_together_are_not_looked_at_for_long() {
     }
 }
 
-/// An engine that tries one way after the other, as PCRE does without its optimizations, and counts its steps.
+/// An engine that tries one way after another, as PCRE does without its optimizations, and counts its steps.
 struct Engine<'t> {
     sets: &'t [Chars],
     text: &'t [char],
     is_lazy: bool,
-    /// Whether looks at a place that are neither `^` nor `\A` find what they look for.
+    /// The result of checks other than `^` and `\A`.
     looks: fn(usize, usize) -> bool,
     steps: u64,
     most: u64,
@@ -306,7 +306,7 @@ impl<'t> Engine<'t> {
             || (!is_lazy && self.leave(repeat, turns, at, after))
     }
 
-    /// Counted groups lie in each other, and are left one by one.
+    /// Nested counted groups are left one by one.
     fn leave(&mut self, repeat: &Repeat, turns: u32, at: usize, after: After<'_, 't>) -> bool {
         let is_nested = repeat.max.is_some() && !matches!(repeat.inner, Expr::Char(_));
         self.count(if is_nested { 2 * u64::from(turns - repeat.min) } else { 0 });
@@ -318,7 +318,7 @@ fn holds(set: &Chars, c: char) -> bool {
     set.may_hold().ranges().iter().any(|range| range.start() <= c && c <= range.end())
 }
 
-/// A pattern that was read, for counting.
+/// A parsed pattern, for counting.
 struct Subject {
     read: Read,
     kinds: Vec<Kind>,
@@ -335,7 +335,7 @@ impl Subject {
         Some(Self { read, kinds, steps })
     }
 
-    /// The steps that the engine counts, for each of its manners.
+    /// The steps that the engine counts, for each of its modes.
     fn counted(&self, text: &[char], most: u64) -> u64 {
         let looks: [fn(usize, usize) -> bool; 4] =
             [|at, length| at == length, |_, _| true, |_, _| false, |at, _| at % 3 != 1];
@@ -348,7 +348,7 @@ impl Subject {
         counted.max().expect("eight")
     }
 
-    /// A text that makes much work: each character is the one that makes the heaviest load and does not end the search.
+    /// A text that causes much work: each character produces the heaviest load without ending the search.
     fn hard_text(&self, length: usize) -> Vec<char> {
         let mut fuel = Fuel::full();
         let machine = Machine::build(&self.read.expr, &self.read.sets, &mut fuel).expect("small");

@@ -1,4 +1,4 @@
-//! Which parts of each document a caller wants to see.
+//! The parts of each document that a caller wants to see.
 
 use std::collections::BTreeMap;
 
@@ -7,30 +7,30 @@ use bson::{RawArray, RawArrayBuf, RawBson, RawBsonRef, RawDocument, RawDocumentB
 use super::path::FieldPath;
 use crate::domain::Invalid;
 
-/// The most paths that a caller may name.
+/// The most paths a caller may name.
 pub const FIELDS_MAX: usize = 100;
 
-/// The parts to show of each document: what MongoDB's inclusion projection of the same paths would leave, and always
-/// the `_id`. The server's own field is never among them.
+/// The parts to show of each document: those of MongoDB's inclusion projection with the same paths, and always the
+/// `_id`. The server's own field is never shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fields(Level);
 
-/// The names that are wanted of one object.
+/// The wanted names of one object.
 type Level = BTreeMap<String, Wanted>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Wanted {
-    /// All that is there.
+    /// The whole value.
     Whole,
-    /// Only what is named inside.
+    /// Only these parts of it.
     Inside(Level),
 }
 
 impl Fields {
-    /// Reads `a,b.c`: paths, separated by commas. One that lies inside another is wanted with it.
+    /// Parses `a,b.c`: paths separated by commas. A path within another one adds nothing.
     ///
     /// # Errors
-    /// No or too many paths; a path that is none; the server's own field.
+    /// No paths or too many; an invalid path; the server's own field.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         if text.split(',').count() > FIELDS_MAX {
             return Err(Invalid::new("too_many", format!("must name at most {FIELDS_MAX} fields")));
@@ -43,7 +43,7 @@ impl Fields {
         Ok(Self(wanted))
     }
 
-    /// The wanted parts of a document, in the document's own order.
+    /// Returns the wanted parts of a document, in the document's order.
     pub fn pick(&self, document: &RawDocument) -> Result<RawDocumentBuf, bson::error::Error> {
         pick_of_document(&self.0, document)
     }
@@ -77,7 +77,7 @@ fn pick_of_document(level: &Level, document: &RawDocument) -> Result<RawDocument
     Ok(picked)
 }
 
-/// What is wanted inside a value; `None` when it has no inside.
+/// The wanted parts of a value; `None` when it is neither an object nor an array.
 fn pick_of_value(level: &Level, value: RawBsonRef<'_>) -> Result<Option<RawBson>, bson::error::Error> {
     Ok(match value {
         RawBsonRef::Document(document) => Some(RawBson::Document(pick_of_document(level, document)?)),
@@ -86,7 +86,7 @@ fn pick_of_value(level: &Level, value: RawBsonRef<'_>) -> Result<Option<RawBson>
     })
 }
 
-/// The same of each element of an array, also of arrays in it; elements without an inside are left out.
+/// The same for each element of an array, including nested arrays; scalar elements are left out.
 fn pick_of_array(level: &Level, array: &RawArray) -> Result<RawArrayBuf, bson::error::Error> {
     let mut picked = RawArrayBuf::new();
     for element in array {

@@ -1,4 +1,4 @@
-//! A filter for MongoDB's `find`, made of the operators that we allow.
+//! A filter for MongoDB's `find`, restricted to allowed operators.
 
 use bson::Document;
 
@@ -8,27 +8,27 @@ use super::place::FilterPlace;
 use super::reader::FilterReader;
 use crate::domain::{FieldError, Invalid};
 
-/// A filter that MongoDB can run on behalf of a client: it holds no code, no expression and no text search, is bounded
-/// in size, and does not ask for the server's own field. The default is every document.
+/// A filter that MongoDB can run for a client: it has no code, expressions or text search, is bounded in size, and does
+/// not mention the server's own field. The default matches every document.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Filter {
     document: Document,
-    /// The document's BSON, made when it was read: there is none that cannot be encoded.
+    /// The document's BSON, encoded while parsing, so every filter can be encoded.
     bytes: Vec<u8>,
 }
 
 impl Filter {
-    /// Reads the filter of a listing, in which extended JSON (`{"$oid": …}`, `{"$date": …}`) is BSON already.
+    /// Parses a listing's filter, in which extended JSON (`{"$oid": …}`, `{"$date": …}`) is BSON already.
     ///
     /// # Errors
-    /// Everything that is wrong, up to [`super::ERRORS_MAX`] refusals, each with a JSON Pointer into the filter.
+    /// All refusals, up to [`super::ERRORS_MAX`], each with a JSON Pointer into the filter.
     pub fn parse(filter: &Document) -> Result<Self, Vec<FieldError>> {
         let mut reader = FilterReader::new(Dialect::Find);
         reader.read_top(filter);
         Self::accept(filter, reader.into_errors())
     }
 
-    /// Reads the filter of a partial index, for which MongoDB 6.0 takes fewer operators, and those not nested as deep.
+    /// Parses a partial index's filter, for which MongoDB 6.0 allows fewer operators and less nesting.
     pub fn parse_partial(filter: &Document) -> Result<Self, Vec<FieldError>> {
         let mut reader = FilterReader::new(Dialect::PartialIndex);
         reader.read_top(filter);
@@ -39,12 +39,12 @@ impl Filter {
         Self::accept(filter, errors)
     }
 
-    /// What goes to MongoDB.
+    /// The filter for MongoDB.
     pub fn as_document(&self) -> &Document {
         &self.document
     }
 
-    /// What goes to MongoDB.
+    /// The filter for MongoDB.
     pub fn into_document(self) -> Document {
         self.document
     }
@@ -54,7 +54,7 @@ impl Filter {
         &self.bytes
     }
 
-    /// Whether it lets every document through because it asks for nothing.
+    /// Whether it has no conditions, and so matches every document.
     pub fn is_empty(&self) -> bool {
         self.document.is_empty()
     }
@@ -75,7 +75,7 @@ impl Filter {
 
 impl Default for Filter {
     fn default() -> Self {
-        /// The BSON of an empty document: its length, and the byte that ends it.
+        /// The BSON of an empty document: its length and the final byte.
         const EMPTY: [u8; 5] = [5, 0, 0, 0, 0];
         Self { document: Document::new(), bytes: EMPTY.to_vec() }
     }
@@ -103,7 +103,7 @@ mod tests {
         (pointer.to_owned(), code)
     }
 
-    /// One filter for each form that is allowed.
+    /// One filter for each allowed form.
     fn allowed() -> Vec<Document> {
         vec![
             doc! {},
@@ -311,7 +311,7 @@ mod tests {
         assert_eq!(code(&doc! { "$or": [nested(2, doc! { "a": 1 })], "c": 1 }), Some("too_deep"));
     }
 
-    /// Values in which operators, good and bad, stand anywhere.
+    /// Values with operators anywhere, valid or not.
     fn anything() -> impl Strategy<Value = Bson> {
         #[rustfmt::skip]
         let name = prop::sample::select(vec![

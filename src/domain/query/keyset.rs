@@ -1,5 +1,5 @@
-//! Goes on with a listing after a document: by the values it was sorted by, and never by counting, so that what others
-//! write in between neither hides a document nor shows one twice.
+//! Continues a listing after a document, by its sort values and never by counting. Concurrent writes neither hide a
+//! document nor show one twice.
 
 use bson::{Bson, Document, RawBsonRef, RawDocument, doc};
 
@@ -8,23 +8,23 @@ use super::path::FieldPath;
 use super::sort::{Direction, Sort, SortKey};
 use crate::domain::Invalid;
 
-/// Where a document stands in an order: one value for each of the order's fields, `null` for what is missing.
+/// A document's place in an order: one value per sort field, `null` for missing ones.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Position(Vec<Bson>);
 
-/// A document that has no one place in an order.
+/// A document without a definite place in an order.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a document's field {field} holds an array, or a value of a type that cannot be sorted by")]
 pub struct Unsortable {
-    /// The path that was to be sorted by.
+    /// The path of the sort field.
     pub field: String,
 }
 
 impl Position {
-    /// Reads the values that a cursor carried.
+    /// Checks a cursor's values.
     ///
     /// # Errors
-    /// Not one value for each field of the order, or one that [`Sort::position_of`] never gives.
+    /// The values are not one per sort field, or [`Sort::position_of`] never returns one of them.
     pub fn from_values(sort: &Sort, values: Vec<Bson>) -> Result<Self, Invalid> {
         if values.len() != sort.keys().len() {
             return Err(Invalid::new("invalid_value", "must hold one value for each field of the order"));
@@ -35,18 +35,18 @@ impl Position {
         Ok(Self(values))
     }
 
-    /// The values, for a cursor to carry.
+    /// The values to store in a cursor.
     pub fn values(&self) -> &[Bson] {
         &self.0
     }
 }
 
 impl Sort {
-    /// Where a document stands in this order.
+    /// Returns a document's place in this order.
     ///
     /// # Errors
-    /// There is an array on the way to one of the fields, or the field's value is an array, a regular expression, code,
-    /// or of a type that BSON gave up; or its BSON is broken. The listing ends here, as nobody can say what comes next.
+    /// The path to a field leads through an array, or the field's value is an array, a regular expression, code, or of
+    /// a deprecated BSON type; or the BSON is malformed. The listing ends here, because what comes next is undefined.
     pub fn position_of(&self, document: &RawDocument) -> Result<Position, Unsortable> {
         let value = |key: &SortKey| {
             value_at(document, &key.path).ok_or_else(|| Unsortable { field: key.path.as_str().to_owned() })
@@ -54,27 +54,26 @@ impl Sort {
         self.keys().iter().map(value).collect::<Result<_, _>>().map(Position)
     }
 
-    /// A filter for MongoDB: the documents that come after this position.
+    /// A filter for the documents after this position.
     ///
-    /// Of the documents that have a place in this order, it finds exactly those. Of the documents without one it finds
-    /// all that were not due on an earlier page, and maybe others: so a listing that asks for the position of *each*
-    /// document it shows, and not only of the last one, shows everything once and in order, or fails.
+    /// Of the documents with a place in this order, it finds exactly those. Of the documents without one, it finds all
+    /// that were not due on an earlier page, and maybe others. So a listing that determines the position of *each*
+    /// document it shows, not only of the last one, shows everything once and in order, or fails.
     ///
-    /// For each field there is one branch of an `$or`: equal in all fields before, and later in this one. MongoDB
-    /// reads each branch from an index on the order, if there is one, and merges them without sorting. While it
-    /// merges, MongoDB 6.0 takes a missing field for less than `null`, though it sorts them as equal. Therefore no two
-    /// branches hold documents that are equal up to a `null`.
+    /// There is one branch of an `$or` per field: equal in all earlier fields, and later in this one. MongoDB reads
+    /// each branch from an index on the order, if there is one, and merges them without sorting. While merging, MongoDB
+    /// 6.0 treats a missing field as less than `null`, though it sorts them as equal. Therefore no two branches hold
+    /// documents that are equal up to a `null`.
     pub fn after(&self, position: &Position) -> Document {
         let reached: Vec<Reached<'_>> = self.keys().iter().zip(&position.0).collect();
         doc! { "$or": after_all(&[], &reached) }
     }
 }
 
-/// One field of an order, and the value at which the listing is.
+/// A sort field, and the listing's value in it.
 type Reached<'a> = (&'a SortKey, &'a Bson);
 
-/// The conditions of which one holds for each document that comes later by the fields that are left, when it is equal
-/// in those that are done.
+/// Alternative conditions for documents that are equal in the `done` fields and later by the `left` ones.
 fn after_all<'a>(done: &[Reached<'a>], left: &[Reached<'a>]) -> Vec<Document> {
     let Some(((key, value), rest)) = left.split_first() else {
         return Vec::new();
@@ -91,8 +90,9 @@ fn after_all<'a>(done: &[Reached<'a>], left: &[Reached<'a>]) -> Vec<Document> {
     branches
 }
 
-/// The same as the `$or` of these conditions, but read from the index in one go. That its first field does not come
-/// before is in each of the conditions, and said again because it is all that MongoDB finds in an index here.
+/// Equivalent to the `$or` of these conditions, but read from the index in a single scan. Each condition already
+/// implies that its first field does not come earlier; that is repeated because it is all that MongoDB can look up in
+/// an index here.
 fn in_one_scan(conditions: Vec<Document>, done: &[Reached<'_>], left: &[Reached<'_>]) -> Document {
     let next =
         left.first().filter(|(key, _)| done.iter().all(|(earlier, _)| earlier.path.common_with(&key.path).is_none()));
@@ -101,13 +101,13 @@ fn in_one_scan(conditions: Vec<Document>, done: &[Reached<'_>], left: &[Reached<
     doc! { "$and": all }
 }
 
-/// An `$or` that MongoDB does not take apart into scans of their own: it is a double negation.
+/// An `$or` as a double negation, which MongoDB does not split into separate scans.
 fn any_unscanned(conditions: Vec<Document>) -> Document {
     doc! { "$nor": [{ "$nor": conditions }] }
 }
 
-/// Of an array that several of the order's fields lead through, MongoDB sorts by one element, and a condition speaks
-/// of all: so documents with such an array are found in any case, and refused when their turn comes.
+/// When several sort fields lead through the same array, MongoDB sorts by one element, but a condition covers all of
+/// them. So documents with such an array are always found, and refused when their turn comes.
 fn or_array_in_common(done: &[Reached<'_>], key: &SortKey, condition: Document) -> Document {
     let in_common = done.iter().filter_map(|(earlier, _)| earlier.path.common_with(&key.path));
     let mut conditions: Vec<Document> = in_common.map(|path| is_array_on_the_way(&path)).collect();
@@ -129,7 +129,7 @@ fn is_array_on_the_way(path: &FieldPath) -> Document {
     doc! { "$or": ways }
 }
 
-/// A field's value as it is sorted by; `None` when it cannot be.
+/// A field's value for sorting; `None` when it cannot be sorted by.
 fn value_at(document: &RawDocument, path: &FieldPath) -> Option<Bson> {
     let mut value = RawBsonRef::Document(document);
     for segment in path.segments() {
@@ -143,22 +143,22 @@ fn value_at(document: &RawDocument, path: &FieldPath) -> Option<Bson> {
     Class::of(&value).map(|_| value)
 }
 
-/// The conditions that together say that a document comes later by this field alone, or, if so asked, is equal in it; or
-/// has no place in the order.
+/// Alternative conditions for documents that come later by this field alone, or are equal in it with `or_equal`, or
+/// have no place in the order.
 fn later(key: &SortKey, value: &Bson, or_equal: bool) -> Vec<Document> {
     let mut all = passed_classes_left_out(key, value);
     all.extend(later_in_class(key, value, or_equal));
     all
 }
 
-/// The condition for `undefined`, which has no place in the order but comes after `null` on the way down. MongoDB 6.0
-/// also finds it as `null`, so [`later`] leaves it out there. An identifier is never `undefined`.
+/// The condition for `undefined`, which has no place in the order but follows `null` in descending order. MongoDB 6.0
+/// also matches it as `null`, so [`later`] excludes it there. An identifier is never `undefined`.
 fn undefined_after_null(key: &SortKey, value: &Bson) -> Option<Document> {
     let is_next = key.direction == Direction::Descending && *value == Bson::Null && !key.is_id();
     is_next.then(|| doc! { key.path.as_str(): { "$type": "undefined" } })
 }
 
-/// The conditions that together leave out all classes that come before a value's own.
+/// Conditions that together exclude all classes before the value's own.
 fn passed_classes_left_out(key: &SortKey, value: &Bson) -> Vec<Document> {
     let class = Class::of(value);
     let passed = Class::ALL.into_iter().filter(|other| match key.direction {
@@ -168,8 +168,8 @@ fn passed_classes_left_out(key: &SortKey, value: &Bson) -> Vec<Document> {
     passed.map(|class| class.left_out(&key.path)).collect()
 }
 
-/// The condition that no value of the same class comes before or, unless it may, is equal; `None` when there is none that
-/// could. NaN comes before all other numbers, and `$gte` and `$lte` know it as equal to itself, and as nothing else.
+/// The condition that no value of the same class comes earlier or, unless `or_equal`, is equal; `None` when no such
+/// value can exist. NaN comes before all other numbers, and `$gte` and `$lte` match it only with itself.
 fn later_in_class(key: &SortKey, value: &Bson, or_equal: bool) -> Option<Document> {
     let condition = match key.direction {
         _ if *value == Bson::Null => return (!or_equal).then(|| Class::Null.left_out(&key.path)),
@@ -188,8 +188,8 @@ fn later_in_class(key: &SortKey, value: &Bson, or_equal: bool) -> Option<Documen
     Some(doc! { key.path.as_str(): condition })
 }
 
-/// The condition that a document is equal in this field. Equality with `null` also finds what is missing; but not what
-/// is missing beyond an array, which has no place in the order and which [`later`] finds.
+/// The condition that a document is equal in this field. Equality with `null` also matches a missing field, but not one
+/// that is missing beyond an array. That has no place in the order, and [`later`] finds it.
 fn same(path: &FieldPath, value: &Bson) -> Document {
     doc! { path.as_str(): { "$eq": value } }
 }

@@ -1,9 +1,9 @@
-//! What a caller may ask of the documents of one tenant: which (`filter`), in which order (`sort`), from where on
-//! (`keyset`), and which parts of each (`fields`).
+//! Queries on one tenant's documents: which (`filter`), in which order (`sort`), starting where (`keyset`), and which
+//! parts of each (`fields`).
 //!
-//! All of it is text and BSON to values and back, without a database. What is read here goes into MongoDB's `find` as
-//! it is, so a value that exists holds only operators of our own choice, in shapes that MongoDB does not refuse. The
-//! one thing that only MongoDB can judge is a detail of a `$regex`, such as the name of a property (its error 51091).
+//! Everything here parses text and BSON into values and back, without a database. The results go into MongoDB's `find`
+//! as they are, so a parsed value holds only operators that we allow, in forms that MongoDB accepts. Only details of a
+//! `$regex`, such as a property's name, are left for MongoDB to judge (its error 51091).
 //!
 //! The codes of refusals: `unsupported_operator`, `wrong_type`, `invalid_value`, `invalid_characters`, `too_short`,
 //! `too_long`, `too_many`, `too_deep`, `repeated`, `reserved_field`, and those of [`super::pattern`].
@@ -28,8 +28,8 @@ pub use path::{FieldPath, SEGMENTS_MAX};
 pub use reader::{CONDITIONS_MAX, DEPTH_MAX, ERRORS_MAX, VALUES_MAX};
 pub use sort::{Direction, SORT_KEYS_MAX, Sort};
 
-/// The bytes that say which listing a filter and a sort make, for binding a cursor to it: the same question always has
-/// the same bytes, and two different ones never do (the filter is BSON, which begins with its own length).
+/// Bytes that identify a listing's filter and sort, to bind a cursor to it. The same query always gives the same bytes,
+/// and different queries never do (the filter is BSON, which begins with its own length).
 pub fn fingerprint_source(filter: &Filter, sort: &Sort) -> Vec<u8> {
     let mut source = filter.as_bytes().to_vec();
     source.extend_from_slice(sort.to_string().as_bytes());

@@ -1,4 +1,4 @@
-//! Which operators there are, and what each takes, so that MongoDB never has to refuse it.
+//! The operators and their operands, checked so that MongoDB never has to refuse one.
 
 use bson::{Bson, Document};
 
@@ -9,7 +9,7 @@ use crate::domain::pattern::Options;
 /// The longest pattern of a `$regex`, in bytes.
 pub const REGEX_MAX_BYTES: usize = 256;
 
-/// What a filter is for, which says what it may hold.
+/// The use of a filter, which decides what it may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialect {
     /// MongoDB's `find`.
@@ -19,7 +19,7 @@ pub(super) enum Dialect {
 }
 
 impl Dialect {
-    /// Whether an operator may stand in such a filter. Those of a partial index are what MongoDB 6.0 takes.
+    /// Whether a filter may use this operator. For partial indexes, these are what MongoDB 6.0 accepts.
     pub(super) fn allows(self, operator: &str) -> bool {
         match operator {
             "$eq" | "$gt" | "$gte" | "$lt" | "$lte" | "$in" | "$exists" | "$type" | "$and" | "$or" => true,
@@ -31,7 +31,7 @@ impl Dialect {
     }
 }
 
-/// A value that may be compared with: not one that is a pattern or code, and not one of the types that BSON gave up.
+/// A value that may be compared with: no pattern, no code, and no deprecated BSON type.
 pub(super) fn comparable(value: &Bson) -> Result<(), Invalid> {
     let refused = match value {
         Bson::RegularExpression(_) => "a regular expression; use \"$regex\"",
@@ -44,7 +44,7 @@ pub(super) fn comparable(value: &Bson) -> Result<(), Invalid> {
     Err(Invalid::new("wrong_type", format!("must not be {refused}")))
 }
 
-/// `$exists`: true or false; an index can only be limited to what is there.
+/// `$exists`: true or false; an index can only be limited to existing fields.
 pub(super) fn exists(operand: &Bson, dialect: Dialect) -> Result<(), Invalid> {
     match operand {
         Bson::Boolean(false) if dialect == Dialect::PartialIndex => {
@@ -55,7 +55,7 @@ pub(super) fn exists(operand: &Bson, dialect: Dialect) -> Result<(), Invalid> {
     }
 }
 
-/// `$type`: a type's name or number, or some of them.
+/// `$type`: a type's name or number, or a list of them.
 pub(super) fn types(operand: &Bson) -> Result<(), Invalid> {
     match operand {
         Bson::Array(types) if types.is_empty() => Err(Invalid::new("too_short", "must hold at least one type")),
@@ -76,7 +76,7 @@ fn one_type(operand: &Bson) -> Result<(), Invalid> {
     if is_known { Ok(()) } else { Err(Invalid::new("invalid_value", "must be the name or the number of a BSON type")) }
 }
 
-/// `$size`: how many elements, as far as MongoDB counts them here (32 bits).
+/// `$size`: a number of elements in MongoDB's range (32 bits).
 pub(super) fn size(operand: &Bson) -> Result<(), Invalid> {
     let size = integer(operand).ok_or_else(|| Invalid::new("wrong_type", "must be an integer"))?;
     if (0..=i64::from(i32::MAX)).contains(&size) {
@@ -99,7 +99,7 @@ pub(super) fn modulo(operand: &Bson) -> Result<(), Invalid> {
     }
 }
 
-/// `$regex`: a pattern, with the options that it is read by.
+/// `$regex`: a pattern with its options.
 pub(super) fn regex<'o>(operand: &'o Bson, beside: &Document) -> Result<(&'o str, Options), Invalid> {
     match operand {
         Bson::String(pattern) if pattern.len() > REGEX_MAX_BYTES => {
@@ -108,7 +108,7 @@ pub(super) fn regex<'o>(operand: &'o Bson, beside: &Document) -> Result<(&'o str
         Bson::String(pattern) if pattern.contains('\0') => {
             Err(Invalid::new("invalid_characters", "must not contain a NUL character"))
         }
-        // Options that are wrong are refused where they stand.
+        // Invalid options are refused at their own place.
         Bson::String(pattern) => {
             Ok((pattern, beside.get("$options").and_then(|o| options(o).ok()).unwrap_or_default()))
         }
@@ -116,7 +116,7 @@ pub(super) fn regex<'o>(operand: &'o Bson, beside: &Document) -> Result<(&'o str
     }
 }
 
-/// `$options`: how a `$regex` beside it is read.
+/// `$options` of a `$regex` beside it.
 pub(super) fn regex_options(operand: &Bson, beside: &Document) -> Result<(), Invalid> {
     if !beside.contains_key("$regex") {
         return Err(Invalid::new("invalid_value", "must stand beside \"$regex\""));

@@ -1,22 +1,21 @@
-//! The order of BSON types in MongoDB's sort, and conditions that leave a part of it out.
+//! The order of BSON types in MongoDB's sort, and conditions that exclude parts of it.
 //!
 //! MongoDB compares values of one class with `$gt` and `$lt`, and sorts the classes one after another (MongoDB manual,
-//! "Comparison/Sort Order"; verified on 6.0). A condition that spans classes is therefore made of what its values are
-//! *not*: that is one condition, which MongoDB turns into ranges of an index. A list of types would need others beside
-//! it, for what is missing and for arrays, and to look for arrays by their type makes MongoDB read the whole index.
+//! "Comparison/Sort Order"; verified on 6.0). A condition across classes therefore says what its values are *not*: that
+//! is one condition, which MongoDB turns into index ranges. A list of types would need further conditions for missing
+//! fields and for arrays, and matching arrays by type makes MongoDB read the whole index.
 
 use bson::{Binary, Bson, DateTime, Decimal128, Document, Timestamp, doc, oid::ObjectId, spec::BinarySubtype};
 
 use super::path::FieldPath;
 
-/// A class of values that MongoDB compares with each other, in the order of the classes. They are those that a listing
-/// can go on from; arrays have no one place in an order, and patterns, code, and what BSON gave up are nothing to sort
-/// by.
+/// A class of values that MongoDB compares with each other, in sort order. A listing can continue from these only:
+/// arrays have no definite place in an order, and patterns, code and deprecated types cannot be sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Class {
-    /// `null`, and also what is not there.
+    /// `null` and missing fields.
     Null,
-    /// All kinds of numbers, of which NaN is the smallest.
+    /// All numeric types; NaN is the smallest.
     Number,
     Text,
     Object,
@@ -28,14 +27,14 @@ pub(super) enum Class {
 }
 
 impl Class {
-    /// All of them, in their order.
+    /// All classes, in order.
     #[rustfmt::skip]
     pub(super) const ALL: [Self; 9] = [
         Self::Null, Self::Number, Self::Text, Self::Object, Self::Binary, Self::ObjectId, Self::Boolean, Self::Date,
         Self::Timestamp,
     ];
 
-    /// The class of a value; `None` when no listing can go on from it.
+    /// The class of a value; `None` when no listing can continue from it.
     pub(super) fn of(value: &Bson) -> Option<Self> {
         match value {
             Bson::Null => Some(Self::Null),
@@ -70,7 +69,7 @@ impl Class {
     }
 }
 
-/// Whether a number is NaN, which MongoDB sorts before all other numbers and compares with none.
+/// Whether a number is NaN, which MongoDB sorts before all other numbers but compares with none.
 pub(super) fn is_nan(value: &Bson) -> bool {
     match value {
         Bson::Double(number) => number.is_nan(),
@@ -79,7 +78,7 @@ pub(super) fn is_nan(value: &Bson) -> bool {
     }
 }
 
-/// Five set bits after the sign make a decimal NaN (IEEE 754-2008, 3.5.2); the sign is in the last byte of BSON's
+/// Five set bits after the sign make a decimal NaN (IEEE 754-2008, 3.5.2); the sign is in the last byte of its BSON
 /// form.
 fn is_decimal_nan(number: Decimal128) -> bool {
     const NAN: u8 = 0b0111_1100;

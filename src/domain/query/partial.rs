@@ -1,15 +1,15 @@
-//! How deep the filter of a partial index is, as MongoDB counts it.
+//! The depth of a partial index's filter, as MongoDB counts it.
 
 use bson::{Bson, Document};
 
 use crate::domain::Invalid;
 
-/// The deepest tree of conditions that MongoDB 6.0 takes for a partial index (its error 67, "depth may not exceed 4"):
-/// a condition is one level, and each `$and` and `$or` around it another, also the `$and` that nobody writes around
-/// several conditions side by side.
+/// The deepest tree of conditions in a partial index on MongoDB 6.0 (its error 67, "depth may not exceed 4"). A
+/// condition is one level, and each `$and` and `$or` around it another, including the implicit `$and` around several
+/// conditions side by side.
 const LEVELS_MAX: usize = 4;
 
-/// Checks a filter that is otherwise one for a partial index.
+/// Checks the depth of a filter that is otherwise valid for a partial index.
 pub(super) fn check_depth(filter: &Document) -> Result<(), Invalid> {
     if levels(filter) > LEVELS_MAX {
         let why = format!("must not nest conditions deeper than {LEVELS_MAX} levels in a partial index");

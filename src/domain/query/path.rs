@@ -1,4 +1,4 @@
-//! The path of a field: names joined by dots, as MongoDB reads them.
+//! Field paths: names joined by dots, as MongoDB reads them.
 
 use crate::domain::Invalid;
 use crate::domain::documents::REVISION_FIELD;
@@ -6,12 +6,12 @@ use crate::domain::documents::REVISION_FIELD;
 /// The most names in one path. MongoDB refuses 200 in a filter and 201 in a sort, and stores no document that deep.
 pub const SEGMENTS_MAX: usize = 100;
 
-/// A path that MongoDB takes for a field: no empty name, none that begins with `$`, no NUL.
+/// A valid path in MongoDB: no empty name, none that begins with `$`, no NUL.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FieldPath(String);
 
 impl FieldPath {
-    /// Reads a path below a value, where every name is the client's own.
+    /// Parses a path within a value, where all names are the client's own.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         if text.is_empty() {
             return Err(Invalid::new("too_short", "must name a field"));
@@ -31,7 +31,7 @@ impl FieldPath {
         Ok(Self(text.to_owned()))
     }
 
-    /// Reads a path from the top of a document, where [`REVISION_FIELD`] is not to be asked for.
+    /// Parses a path from the top of a document, where [`REVISION_FIELD`] is refused.
     pub fn parse_from_top(text: &str) -> Result<Self, Invalid> {
         let path = Self::parse(text)?;
         if path.segments().next() == Some(REVISION_FIELD) {
@@ -53,12 +53,12 @@ impl FieldPath {
         &self.0
     }
 
-    /// Its names, from the outside in.
+    /// Its names, outermost first.
     pub fn segments(&self) -> impl Iterator<Item = &str> {
         self.0.split('.')
     }
 
-    /// The path that both go together; `None` when they part at the top.
+    /// The common prefix of two paths; `None` when they differ in the first name.
     pub(super) fn common_with(&self, other: &Self) -> Option<Self> {
         let both = self.segments().zip(other.segments()).take_while(|(one, other)| one == other);
         let common: Vec<&str> = both.map(|(segment, _)| segment).collect();

@@ -1,4 +1,4 @@
-//! The patterns of one filter, which are matched with the same document one after the other.
+//! The patterns of one filter, which are matched with the same document one after another.
 
 use std::collections::HashMap;
 
@@ -8,16 +8,16 @@ use crate::domain::Invalid;
 use crate::domain::pattern::{Inspector, STEPS_MAX, Use};
 use bson::{Bson, Document};
 
-/// What the patterns of a filter take together.
+/// The total cost of a filter's patterns.
 #[derive(Debug, Default)]
 pub(super) struct Patterns {
     inspector: Inspector,
-    /// The steps of all patterns for a field, by its path. The texts of different fields are different parts of a document.
+    /// The steps of all patterns for a field, by its path. Different fields hold different texts.
     steps: HashMap<String, u32>,
 }
 
 impl Patterns {
-    /// Takes a `$regex` and the options beside it, if MongoDB can match it, and all before it, in time.
+    /// Accepts a `$regex` and its options if MongoDB can match it, with all earlier ones, in time.
     pub(super) fn take(&mut self, operand: &Bson, beside: &Document, place: &FilterPlace<'_>) -> Result<(), Invalid> {
         let (pattern, options) = operands::regex(operand, beside)?;
         let steps = self.inspector.steps(pattern, options, Use::Plain)?;

@@ -1,8 +1,8 @@
-//! Where a reader of nested values is, kept on the stack and only written out for a refusal.
+//! The current place in a nested value, kept on the stack and only written out for a refusal.
 
 use crate::domain::pointer_into;
 
-/// A place in a nested value: the key or the index by which it was entered, and the place it was entered from.
+/// A place in a nested value: the key or index that leads to it, and its parent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FilterPlace<'a> {
     step: Option<(&'a FilterPlace<'a>, Step<'a>)>,
@@ -29,7 +29,7 @@ impl<'a> FilterPlace<'a> {
         self.below(Step::Index(index))
     }
 
-    /// How many objects and arrays are around it.
+    /// How many objects and arrays enclose it.
     pub(super) fn depth(&self) -> usize {
         self.depth
     }
@@ -45,8 +45,8 @@ impl<'a> FilterPlace<'a> {
         }
     }
 
-    /// The path of the field here, without operators and the positions of elements: the texts of fields whose paths
-    /// differ are different parts of a document.
+    /// The path of the field here, without operators and element positions: fields with different paths hold different
+    /// texts of a document.
     pub(super) fn path(&self) -> String {
         let Some((parent, step)) = self.step else {
             return String::new();

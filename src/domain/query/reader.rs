@@ -1,7 +1,7 @@
-//! Walks through a filter and notes all that MongoDB must not get to see.
+//! Walks a filter and reports everything that must not reach MongoDB.
 //!
-//! It keeps apart what looks alike: an object below a field is either operators, or a plain value to compare with, in
-//! which a `$` has no business at any depth. What an operator takes is in `operands`.
+//! It distinguishes forms that look alike: an object below a field is either a set of operators, or a plain value to
+//! compare with, which must not contain a `$` name at any depth. What an operator takes is in `operands`.
 
 use bson::{Bson, Document};
 
@@ -11,28 +11,28 @@ use super::patterns::Patterns;
 use super::place::FilterPlace;
 use crate::domain::{FieldError, Invalid};
 
-/// How deep objects and arrays may be nested in a filter, the filter itself included.
+/// The deepest nesting of objects and arrays in a filter, including the filter itself.
 pub const DEPTH_MAX: usize = 20;
 
-/// The most conditions in a filter: each operator is one, and so is each plain value.
+/// The most conditions in a filter; each operator is one, and so is each plain value.
 pub const CONDITIONS_MAX: usize = 200;
 
 /// The most values in one `$in`, `$nin` or `$all`.
 pub const VALUES_MAX: usize = 1_000;
 
-/// The most refusals that are reported for one filter.
+/// The most refusals to report for one filter.
 pub const ERRORS_MAX: usize = 50;
 
-/// Whose names stand in a filter object.
+/// Where the names in a filter object come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scope {
-    /// Those of the document: the server's own field is among them.
+    /// The document, which has the server's own field.
     Top,
-    /// Those of an array's element.
+    /// An element of an array.
     Element,
 }
 
-/// Reads one filter.
+/// Reads one filter and collects its errors.
 #[derive(Debug)]
 pub(super) struct FilterReader {
     dialect: Dialect,
@@ -42,7 +42,7 @@ pub(super) struct FilterReader {
 }
 
 impl FilterReader {
-    /// A reader that has seen nothing.
+    /// A reader that has read nothing yet.
     pub(super) fn new(dialect: Dialect) -> Self {
         Self { dialect, conditions: 0, patterns: Patterns::default(), errors: Vec::new() }
     }
@@ -52,7 +52,7 @@ impl FilterReader {
         self.read_filter(filter, &FilterPlace::ROOT, Scope::Top);
     }
 
-    /// All that was wrong.
+    /// All errors found.
     pub(super) fn into_errors(self) -> Vec<FieldError> {
         self.errors
     }
@@ -63,14 +63,14 @@ impl FilterReader {
         }
     }
 
-    /// Notes a refusal, if it is one.
+    /// Records a refusal, if it is one.
     fn check(&mut self, verdict: Result<(), Invalid>, place: &FilterPlace<'_>) {
         if let Err(why) = verdict {
             self.refuse(why, place);
         }
     }
 
-    /// Counts one condition; the first that is too many is reported, and the others go with it.
+    /// Counts one condition; only the first one over the limit is reported.
     fn count(&mut self, place: &FilterPlace<'_>) {
         self.conditions += 1;
         if self.conditions == CONDITIONS_MAX + 1 {
@@ -79,7 +79,7 @@ impl FilterReader {
         }
     }
 
-    /// Whether the object or array at this place may be entered. This also bounds the recursion of everything below.
+    /// Whether to enter the object or array at this place. This also bounds the recursion of everything below.
     fn enter(&mut self, place: &FilterPlace<'_>) -> bool {
         let may_enter = place.depth() < DEPTH_MAX;
         if !may_enter {
@@ -188,8 +188,8 @@ impl FilterReader {
         }
     }
 
-    /// An element is described either by operators on itself, or by a filter on its fields. `$and`, `$or` and `$nor`
-    /// alone make a filter, as MongoDB has it.
+    /// An element is described either by operators on itself, or by a filter on its fields. Like MongoDB, treats
+    /// `$and`, `$or` and `$nor` alone as a filter.
     fn read_element(&mut self, operand: &Bson, place: &FilterPlace<'_>) {
         match operand {
             Bson::Document(element) if element.keys().any(|key| key.starts_with('$') && !is_logical(key)) => {
@@ -219,7 +219,7 @@ impl FilterReader {
         }
     }
 
-    /// A value to compare with, in which nothing is an operator.
+    /// Reads a value to compare with, in which nothing is an operator.
     fn read_value(&mut self, value: &Bson, place: &FilterPlace<'_>) {
         match value {
             Bson::Document(object) => self.read_object(object, place),

@@ -1,4 +1,4 @@
-//! The order of a listing: some fields, and the identifier as the last word, so that no two documents are equal.
+//! The order of a listing: sort fields, with the identifier as the final tie-breaker.
 
 use std::fmt;
 
@@ -7,18 +7,18 @@ use bson::Document;
 use super::path::FieldPath;
 use crate::domain::Invalid;
 
-/// The most fields that a caller may sort by, `_id` not counted: it is there in any case.
+/// The most fields a caller may sort by, not counting `_id`, which is always included.
 pub const SORT_KEYS_MAX: usize = 8;
 
-/// The field that is unique, and therefore the last of each order.
+/// The unique field, and therefore the last of each order.
 pub(super) const ID: &str = "_id";
 
-/// Which way a field is sorted.
+/// The direction of a sort field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
-    /// The smallest first.
+    /// Smallest first.
     Ascending,
-    /// The largest first.
+    /// Largest first.
     Descending,
 }
 
@@ -36,11 +36,11 @@ pub struct Sort {
 }
 
 impl Sort {
-    /// Reads `-created,name`: paths, separated by commas, a `-` before those that go down.
+    /// Parses `-created,name`: paths separated by commas, with a `-` for descending ones.
     ///
     /// # Errors
-    /// No or too many fields; one twice; one that comes after `_id`; a path that is none, or has an index in it (the
-    /// elements of an array have no place of their own in an order); the server's own field.
+    /// No fields or too many; a repeated field; a field after `_id`; a path that is invalid or has an index (an array's
+    /// elements have no place of their own in an order); the server's own field.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let mut sort = Self { keys: Vec::new() };
         for part in text.split(',') {
@@ -49,7 +49,7 @@ impl Sort {
         Ok(sort.with_id_last())
     }
 
-    /// What goes to MongoDB.
+    /// The sort for MongoDB.
     pub fn to_document(&self) -> Document {
         self.keys.iter().map(|key| (key.path.to_string(), key.direction.number().into())).collect()
     }

@@ -21,7 +21,7 @@ impl Translation {
         self.conditions(schema, place, rules);
     }
 
-    /// A list of one schema or more, each at the place that `applied` makes of the item's.
+    /// A non-empty list of schemas, each at the place that `applied` derives from the item's.
     pub(super) fn schemas(
         &mut self,
         value: &Bson,
@@ -33,14 +33,14 @@ impl Translation {
         schemas.iter().enumerate().map(translate).collect()
     }
 
-    /// What matches `if` must match `then`, and what does not must match `else`. Without `if` the others say nothing,
-    /// and without them it says nothing; they are read all the same, so that what is wrong in them is told.
+    /// A value that matches `if` must match `then`, and any other must match `else`. Without `if` they mean nothing,
+    /// and vice versa; they are read anyway, so that errors in them are reported.
     fn conditions(&mut self, schema: &Document, place: &SchemaPlace, rules: &mut Rules) {
         let mut translated = |keyword: &str| {
             schema.get(keyword).map(|value| {
                 let before = self.subschemas;
                 let schema = self.subschema(value, &place.at(keyword).same_value());
-                // A kilobyte of it counts as one more: a list of values is no schema, and is repeated all the same.
+                // Each kilobyte counts as another schema: a list of values is no schema, but is repeated anyway.
                 let bytes = schema.to_vec().map(|bytes| bytes.len()).unwrap_or_default();
                 (schema, self.subschemas - before + bytes / 1_024)
             })

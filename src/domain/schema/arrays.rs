@@ -1,4 +1,4 @@
-//! Items of lists.
+//! List items.
 
 use bson::{Bson, Document, doc};
 
@@ -8,7 +8,7 @@ use super::translate::Translation;
 use super::{Invalid, values};
 
 impl Translation {
-    /// All keywords about lists.
+    /// All list keywords.
     pub(super) fn arrays(&mut self, schema: &Document, place: &SchemaPlace, rules: &mut Rules) {
         self.counts(schema, ["minItems", "maxItems"], place, rules);
         if let Some(unique) = self.read(schema, "uniqueItems", place, values::boolean) {
@@ -18,8 +18,8 @@ impl Translation {
         self.contains(schema, place, rules);
     }
 
-    /// `items`, `prefixItems` and `additionalItems`. A list of schemas for the first items is `prefixItems` since
-    /// draft 2020-12 and `items` before; `items` and `additionalItems` are what follows them.
+    /// `items`, `prefixItems` and `additionalItems`. A list of schemas for the first items is `prefixItems` since draft
+    /// 2020-12 and `items` before; `items` and `additionalItems` apply to the rest.
     fn items(&mut self, schema: &Document, place: &SchemaPlace, rules: &mut Rules) {
         let items = schema.get("items");
         let others = schema.get("additionalItems").map(|others| ("additionalItems", others));
@@ -37,7 +37,7 @@ impl Translation {
                 let translated = self.subschema(items, &place.at("items").inner_value());
                 rules.put("items", translated);
             }
-            // Without a list there is nothing that could be additional.
+            // Without a list, no item is additional.
             if let Some((name, others)) = others {
                 self.subschema(others, &place.at(name).inner_value());
             }
@@ -60,10 +60,11 @@ impl Translation {
         rules.put_together(group);
     }
 
-    /// A list has an item that matches unless all its items match the opposite. The empty list, all of whose items
-    /// match anything, has none, and what is not a list needs none.
+    /// A list contains a match unless all its items match the opposite. The empty list has none, although all its items
+    /// match anything; values other than lists need none.
     ///
-    /// `oneOf` around a single schema changes nothing; by it the reading of refusals knows this rule (`violations.rs`).
+    /// `oneOf` around a single schema changes nothing; it only lets the reader of refusals recognize this rule
+    /// (`violations.rs`).
     fn contains(&mut self, schema: &Document, place: &SchemaPlace, rules: &mut Rules) {
         if let Some(wanted) = schema.get("contains") {
             let wanted = self.subschema(wanted, &place.at("contains").inner_value());

@@ -1,11 +1,11 @@
-//! The keywords of JSON Schema: which are translated, which say nothing about a document, and what to write instead of
+//! The keywords of JSON Schema: which are translated, which have no effect on documents, and what to use instead of
 //! those that MongoDB cannot check.
 
 use bson::Bson;
 
 use super::{Invalid, values};
 
-/// The keywords that the translation reads, each where it belongs.
+/// The keywords that are translated.
 #[rustfmt::skip]
 const TRANSLATED: [&str; 37] = [
     "additionalItems", "additionalProperties", "allOf", "anyOf", "bsonType", "const", "contains", "dependencies",
@@ -13,11 +13,11 @@ const TRANSLATED: [&str; 37] = [
     "maxItems", "maxLength", "maxProperties", "maximum", "minItems", "minLength", "minProperties", "minimum",
     "multipleOf", "not", "oneOf", "pattern", "patternProperties", "prefixItems", "properties", "required", "then",
     "type", "uniqueItems",
-    // Nothing can refer to what lies there, as `$ref` is refused.
+    // Nothing can refer to their contents, because `$ref` is refused.
     "$defs", "definitions",
 ];
 
-/// The drafts whose keywords are understood, without `http://` and a last `#`.
+/// The supported drafts, without `http://` and a final `#`.
 const DRAFTS: [&str; 5] = [
     "json-schema.org/draft-04/schema",
     "json-schema.org/draft-06/schema",
@@ -26,8 +26,8 @@ const DRAFTS: [&str; 5] = [
     "json-schema.org/draft/2020-12/schema",
 ];
 
-/// Looks at a keyword and at the values of those that are not enforced: they speak to people and to forms, and
-/// MongoDB would copy some of them into each refusal.
+/// Checks a keyword, and the value if it is not enforced: such values are for people and forms, and MongoDB would copy
+/// some of them into each refusal.
 pub(super) fn keyword(name: &str, value: &Bson) -> Result<(), Invalid> {
     match name {
         "$schema" => draft(value),

@@ -1,9 +1,8 @@
-//! JSON Schema for an organization's documents, in the dialect that MongoDB's `$jsonSchema` speaks.
+//! JSON Schema for an organization's documents, in the dialect of MongoDB's `$jsonSchema`.
 //!
-//! MongoDB checks every write itself, so that no way into a collection goes around the schema. Its dialect is draft 4
-//! with gaps; a client's schema is translated where its meaning stays and refused, with the place, where it would not.
-//! Nothing here talks to a database: the service sets what [`CollectionSchema::enforced`] gives, and reads MongoDB's
-//! refusals back with [`violations()`].
+//! MongoDB checks every write itself, so nothing can bypass the schema. Its dialect is draft 4 with gaps: a client's
+//! schema is translated where its meaning is preserved, and otherwise refused with the place. Nothing here talks to a
+//! database: the service sets [`CollectionSchema::enforced`], and parses MongoDB's refusals with [`violations()`].
 
 mod applicators;
 mod arrays;
@@ -30,21 +29,21 @@ pub use violations::violations;
 /// of it, and none may refuse a document for it.
 const REVISION: &str = crate::domain::documents::REVISION_FIELD;
 
-/// How many places are told that cannot be translated.
+/// How many untranslatable places to report.
 const MAX_ERRORS: usize = 100;
 
-/// How deep schemas may lie in each other, the whole being the first level.
+/// How deep schemas may be nested, the whole being the first level.
 const MAX_LEVELS: usize = 30;
 
-/// How many schemas a schema may hold, those counted again that the translation has to repeat: a nested `if` would
-/// double with each level.
+/// How many schemas a schema may hold, counting those that the translation repeats: nested `if`s would double with each
+/// level.
 const MAX_SUBSCHEMAS: usize = 1_000;
 
-/// How deep the translation's BSON may be. MongoDB's account of a refusal is about twice as deep as the rule it tells
-/// of, and MongoDB reads no BSON of more than 200 levels: beyond that a refused write would break instead.
+/// How deep the translated BSON may be. MongoDB's account of a refusal is about twice as deep as the broken rule, and
+/// MongoDB reads no BSON of more than 200 levels: beyond that, a refused write would fail with another error.
 const MAX_BSON_LEVELS: usize = 80;
 
-/// A JSON Schema in MongoDB's dialect, with the server's own fields allowed.
+/// A JSON Schema in MongoDB's dialect that allows the server's own fields.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CollectionSchema {
     enforced: Document,
@@ -69,7 +68,7 @@ impl CollectionSchema {
         if translation.errors.is_empty() { Ok(Self { enforced }) } else { Err(translation.errors) }
     }
 
-    /// What goes under `$jsonSchema`.
+    /// The value for `$jsonSchema`.
     pub fn enforced(&self) -> &Document {
         &self.enforced
     }

@@ -1,4 +1,4 @@
-//! Properties of objects, and how they depend on each other.
+//! Object properties and their dependencies.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use super::translate::Translation;
 use super::{Invalid, REVISION, values};
 
 impl Translation {
-    /// All keywords about objects.
+    /// All object keywords.
     pub(super) fn objects(&mut self, schema: &Document, place: &SchemaPlace, rules: &mut Rules) {
         self.properties(schema, place, rules);
         self.required(schema, place, rules);
@@ -20,7 +20,7 @@ impl Translation {
         self.dependencies(schema, "dependentSchemas", [false, true], place, rules);
     }
 
-    /// `properties`, `patternProperties` and `additionalProperties`, which have their meaning from each other.
+    /// `properties`, `patternProperties` and `additionalProperties`, which depend on each other.
     fn properties(&mut self, schema: &Document, place: &SchemaPlace, rules: &mut Rules) {
         let mut group = Document::new();
         if let Some(members) = self.read(schema, "properties", place, values::object) {
@@ -65,7 +65,7 @@ impl Translation {
         translated
     }
 
-    /// A schema where MongoDB also takes `false`, and then says which properties or items are too many.
+    /// A schema or `false`, where MongoDB accepts that too and then reports which properties or items are too many.
     pub(super) fn or_false(&mut self, schema: &Bson, place: &SchemaPlace) -> Bson {
         if matches!(schema, Bson::Boolean(false)) { Bson::Boolean(false) } else { self.subschema(schema, place).into() }
     }
@@ -79,7 +79,7 @@ impl Translation {
         }
     }
 
-    /// The names of properties that a list holds.
+    /// The property names in a list.
     fn names(&mut self, listed: &[Bson], place: &SchemaPlace) -> Vec<String> {
         let (mut names, mut known) = (Vec::new(), HashSet::new());
         for (index, name) in listed.iter().enumerate() {
@@ -95,8 +95,8 @@ impl Translation {
         names
     }
 
-    /// What must be there, or must match, when a property is there. `takes` tells whether lists of names may be given,
-    /// and whether schemas may.
+    /// What must be present, or must match, when a property is present. `takes` says whether lists of names are
+    /// allowed, and whether schemas are.
     fn dependencies(
         &mut self,
         schema: &Document,
@@ -117,7 +117,7 @@ impl Translation {
                 (Bson::Array(_), [true, _]) | (_, [true, false]) => {
                     let listed = self.accept(&dependency, values::list(value, "names")).unwrap_or_default();
                     let names = self.names(listed, &dependency);
-                    // An empty list asks for nothing, and MongoDB does not take it.
+                    // An empty list requires nothing, and MongoDB refuses it.
                     if !names.is_empty() {
                         translated.insert(name, names);
                     }
@@ -133,8 +133,8 @@ impl Translation {
     }
 }
 
-/// Reads the name of a property in `place`. MongoDB reads a dot as a path, and aborts when it has to explain a rule
-/// about a property whose name is empty.
+/// Checks a property name. MongoDB reads a dot as a path, and aborts when it must explain a rule about a property with
+/// an empty name.
 fn property_name(name: &str, place: &SchemaPlace) -> Result<(), Invalid> {
     let refuse = |detail| Err(Invalid::new("unsupported_name", detail));
     if place.is_root && name == REVISION {
@@ -152,7 +152,7 @@ fn property_name(name: &str, place: &SchemaPlace) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// Lets a document have what each document has: its identifier, unless the client says more of it, and the revision.
+/// Allows every document's own fields: the identifier, unless the client restricts it, and the revision.
 fn allow_own_fields(group: &mut Document) {
     let mut properties = group.get_document("properties").cloned().unwrap_or_default();
     for own in ["_id", REVISION] {

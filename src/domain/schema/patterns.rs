@@ -1,4 +1,4 @@
-//! The patterns of one schema, and what they take together.
+//! The patterns of one schema and their total cost.
 
 use std::collections::HashMap;
 
@@ -10,24 +10,24 @@ use crate::domain::pattern::{Inspector, Options, STEPS_MAX, Use};
 /// The longest pattern, in bytes.
 const MAX_BYTES: usize = 500;
 
-/// The patterns that were read so far.
+/// The patterns read so far.
 #[derive(Debug, Default)]
 pub(super) struct Patterns {
     inspector: Inspector,
-    /// The steps of each, by the text that MongoDB has of it.
+    /// The steps of each, by MongoDB's text of it.
     steps: HashMap<String, u32>,
 }
 
 impl Patterns {
-    /// Reads a pattern for texts, or for the names of an object's members; gives MongoDB's.
+    /// Translates a pattern for texts or member names; returns MongoDB's.
     pub(super) fn read(&mut self, text: &str) -> Result<String, Invalid> {
         self.admit(text, text.to_owned(), Use::Plain)
     }
 
-    /// Reads a pattern for the names of the whole document's members, made never to match the server's own field.
+    /// Translates a pattern for the top-level member names, so that it never matches the server's own field.
     ///
-    /// The pattern still matches anywhere in a name: what comes before is skipped as shortly as possible, and its own
-    /// anchors see the whole name. Its groups are closed, or it would not have been read: none can end the one around it.
+    /// The pattern still matches anywhere in a name: a lazy prefix skips what comes before, and its anchors see the
+    /// whole name. Its groups are closed, or it would have been refused, so none can end the group around it.
     pub(super) fn read_sparing_revision(&mut self, text: &str) -> Result<String, Invalid> {
         self.admit(text, format!(r"\A(?!{REVISION}\z)(?s:.*?)(?:{text})"), Use::Behind)
     }
@@ -44,7 +44,7 @@ impl Patterns {
         Ok(enforced)
     }
 
-    /// Checks a translated schema, which holds these patterns.
+    /// Checks a translated schema that holds these patterns.
     ///
     /// # Errors
     /// `pattern_too_costly`, when too many patterns are matched with the same text.
@@ -56,8 +56,8 @@ impl Patterns {
         Ok(())
     }
 
-    /// The most steps for a character of a value that a schema is about. Texts in different members are different texts;
-    /// what several schemas say of one value is all matched with the same.
+    /// The most steps per character of a value that a schema describes. Different members hold different texts, but all
+    /// schemas for one value are matched with the same text.
     fn for_value(&self, schema: &Document) -> u32 {
         let of = |pattern: &str| self.steps.get(pattern).copied().unwrap_or_default();
         let text = schema.get_str("pattern").map_or(0, of);
@@ -73,7 +73,7 @@ impl Patterns {
         self.for_same_value(schema).fold(here, u32::saturating_add)
     }
 
-    /// What the schemas take that are about the same value as the one around them.
+    /// The cost of the subschemas that describe the same value.
     fn for_same_value<'s>(&'s self, schema: &'s Document) -> impl Iterator<Item = u32> + 's {
         let lists = ["allOf", "anyOf", "oneOf"].iter().filter_map(|keyword| schema.get_array(*keyword).ok());
         let dependent = schema.get_document("dependencies").into_iter().flat_map(Document::values);
@@ -81,7 +81,7 @@ impl Patterns {
         schemas.map(|schema| self.for_any(schema))
     }
 
-    /// A schema, or the costliest of some that are about different values.
+    /// The cost of a schema, or of the costliest one among schemas for different values.
     fn for_any(&self, schemas: &Bson) -> u32 {
         match schemas {
             Bson::Document(schema) => self.for_value(schema),

@@ -1,14 +1,14 @@
-//! Where in a client's schema the translation is.
+//! The current place in a client's schema.
 
 use crate::domain::pointer_into;
 
-/// A place in the schema, and whether what is said there is said of the whole document.
+/// A place in the schema, and whether it describes the whole document.
 #[derive(Debug, Clone)]
 pub(super) struct SchemaPlace {
     pointer: String,
-    /// How many schemas lie around this place, itself counted.
+    /// How deep the place is nested, itself included.
     pub(super) level: usize,
-    /// Whether the schema here applies to the whole document, which has the server's fields.
+    /// Whether the schema here describes the whole document, which has the server's fields.
     pub(super) is_root: bool,
 }
 
@@ -23,22 +23,22 @@ impl SchemaPlace {
         &self.pointer
     }
 
-    /// A member or an item of what is here.
+    /// A member or item of this place.
     pub(super) fn at(&self, segment: &str) -> Self {
         Self { pointer: pointer_into(&self.pointer, segment), ..*self }
     }
 
-    /// An item of the list that is here.
+    /// An item of the list at this place.
     pub(super) fn item(&self, index: usize) -> Self {
         self.at(&index.to_string())
     }
 
-    /// This place, seen as a schema for the same value as the schema around it.
+    /// This place, as a schema for the same value as its parent.
     pub(super) fn same_value(&self) -> Self {
         Self { level: self.level + 1, ..self.clone() }
     }
 
-    /// This place, seen as a schema for a property or an item of the value that the schema around it is about.
+    /// This place, as a schema for a property or item of its parent's value.
     pub(super) fn inner_value(&self) -> Self {
         Self { is_root: false, ..self.same_value() }
     }

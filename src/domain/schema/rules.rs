@@ -2,7 +2,7 @@
 
 use bson::{Bson, Document, doc};
 
-/// Rules that all hold: keywords beside each other, and further schemas for those that would collide.
+/// Rules that must all hold: keywords side by side, and further schemas for keywords that would collide.
 #[derive(Debug, Default)]
 pub(super) struct Rules {
     keywords: Document,
@@ -10,13 +10,12 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    /// Adds one keyword that stands alone.
+    /// Adds an independent keyword.
     pub(super) fn put(&mut self, keyword: &str, value: impl Into<Bson>) {
         self.put_together(doc! { keyword: value.into() });
     }
 
-    /// Adds keywords that have their meaning from each other. When one of them is already there, they become a schema
-    /// of their own under `allOf`.
+    /// Adds keywords that depend on each other. If one is already present, they become their own schema under `allOf`.
     pub(super) fn put_together(&mut self, group: Document) {
         if group.keys().any(|keyword| self.keywords.contains_key(keyword)) {
             self.others.push(group);
@@ -25,7 +24,7 @@ impl Rules {
         }
     }
 
-    /// Adds `type` or `bsonType`: MongoDB refuses the two beside each other.
+    /// Adds `type` or `bsonType`, which MongoDB refuses side by side.
     pub(super) fn put_type(&mut self, keyword: &str, types: impl Into<Bson>) {
         let group = doc! { keyword: types.into() };
         if self.keywords.contains_key("type") || self.keywords.contains_key("bsonType") {
@@ -35,14 +34,14 @@ impl Rules {
         }
     }
 
-    /// Adds that the value must match `consequence` when it matches `condition`.
+    /// Requires `consequence` of values that match `condition`.
     ///
-    /// The form `anyOf: [{ not: … }, …]` is one that the reading of refusals knows (`violations.rs`).
+    /// The reader of refusals recognizes the form `anyOf: [{ not: … }, …]` (`violations.rs`).
     pub(super) fn put_implication(&mut self, condition: Document, consequence: Document) {
         self.others.push(doc! { "anyOf": [{ "not": condition }, consequence] });
     }
 
-    /// Adds that nothing matches.
+    /// Adds a rule that nothing matches.
     pub(super) fn put_nothing_matches(&mut self) {
         self.others.push(nothing());
     }

@@ -1,4 +1,4 @@
-//! Types, numbers, texts, and comparisons with values.
+//! Types, numbers, texts and comparisons.
 
 use std::collections::HashSet;
 
@@ -14,7 +14,7 @@ use crate::domain::documents::BSON_TYPES;
 const TYPES: [&str; 7] = ["array", "boolean", "integer", "null", "number", "object", "string"];
 
 impl Translation {
-    /// `type` and `bsonType`. Tells whether numbers must be integers, which the rules for numbers have to say.
+    /// `type` and `bsonType`. Returns whether numbers must be integers, which the number rules must enforce.
     pub(super) fn types(&mut self, schema: &Document, place: &SchemaPlace, rules: &mut Rules) -> bool {
         let mut is_integer = false;
         if let Some(names) = self.type_names(schema, "type", &TYPES, place) {
@@ -32,7 +32,7 @@ impl Translation {
         self.limit(schema, "minimum", "exclusiveMinimum", place, rules);
         self.limit(schema, "maximum", "exclusiveMaximum", place, rules);
         let step = self.read(schema, "multipleOf", place, values::positive_number);
-        // The type is an integer in the sense of draft 6, in which 1.0 is one: a number without a fraction.
+        // An integer in the sense of draft 6, which includes 1.0: a number without a fraction.
         if is_integer && !step.as_ref().is_some_and(values::is_whole) {
             rules.put("multipleOf", 1);
         }
@@ -52,9 +52,9 @@ impl Translation {
         }
     }
 
-    /// Keywords that are counts and that MongoDB has under the same name. The whole document has one property more than
-    /// its users see, the revision, so that one more is allowed and asked for. Only a document that was written past this
-    /// server has no revision: it is taken for one property poorer than it is.
+    /// Counts that MongoDB has under the same name. The whole document has one property more than its users see, the
+    /// revision, so the limits grow by one. A document written without this server has no revision, and counts as one
+    /// property fewer than it has.
     pub(super) fn counts(&mut self, schema: &Document, names: [&str; 2], place: &SchemaPlace, rules: &mut Rules) {
         for name in names {
             if let Some(count) = self.read(schema, name, place, values::count) {
@@ -129,7 +129,7 @@ impl Translation {
     }
 }
 
-/// The whole document is always an object: a rule about its type says nothing, or lets nothing pass.
+/// The whole document is always an object: a rule about its type either has no effect or allows nothing.
 fn put_types(rules: &mut Rules, keyword: &str, types: Bson, place: &SchemaPlace) {
     let names_object = |types: &Bson| match types {
         Bson::Array(names) => names.iter().any(|name| name.as_str() == Some("object")),
@@ -142,10 +142,10 @@ fn put_types(rules: &mut Rules, keyword: &str, types: Bson, place: &SchemaPlace)
     }
 }
 
-/// The types without `integer`, which MongoDB does not know: `number` stands for it, and `multipleOf` says the rest.
+/// The types without `integer`, which MongoDB does not know: `number` replaces it, and `multipleOf` adds the rest.
 ///
-/// A `number` that stands for `integer` comes first in a list, and one that was asked for never does: so the reading
-/// of refusals can name the type that was asked for (`sentences.rs`).
+/// A `number` that replaces `integer` comes first in a list, and a requested one never does, so the reader of refusals
+/// can name the requested type (`sentences.rs`).
 fn types_for_mongodb(names: &[&str], is_integer: bool) -> Bson {
     let mut types: Vec<&str> = names.iter().copied().filter(|name| !matches!(*name, "integer" | "number")).collect();
     if is_integer {
@@ -158,7 +158,7 @@ fn types_for_mongodb(names: &[&str], is_integer: bool) -> Bson {
     if let [only] = types.as_slice() { Bson::from(*only) } else { Bson::from(types) }
 }
 
-/// The values that a value may have, each once, as MongoDB asks.
+/// The allowed values without duplicates, as MongoDB requires.
 fn comparison(allowed: Vec<Bson>, place: &SchemaPlace) -> Result<Vec<Bson>, Invalid> {
     if place.is_root {
         let detail = "cannot be used for the whole document, which has a field of the server's own: use properties";

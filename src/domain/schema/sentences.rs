@@ -1,14 +1,14 @@
-//! Says in words which rule a document breaks, from the rule alone.
+//! Describes the rule that a document breaks, from the rule alone.
 
 use bson::{Bson, Document};
 
 use super::{Invalid, values};
 
-/// How many values, and how long a text with them, a sentence may list.
+/// The most values, and the longest text of them, that a sentence lists.
 const MAX_LISTED: usize = 20;
 const MAX_LISTED_BYTES: usize = 300;
 
-/// A property is missing; `condition` is the property that asks for it, if one does.
+/// A property is missing; `condition` is the property that requires it, if any.
 pub(super) fn required(condition: Option<&str>) -> Invalid {
     match condition {
         None => Invalid::new("required", "is required"),
@@ -32,21 +32,21 @@ pub(super) fn one_of(several_match: bool) -> Invalid {
     Invalid::new("one_of", format!("{detail} {}", if several_match { "more" } else { "none" }))
 }
 
-/// A list lacks the item that the schema asks for.
+/// A list lacks the required item.
 pub(super) fn contains() -> Invalid {
     Invalid::new("contains", "must contain an item that matches the schema")
 }
 
-/// Something is wrong, and nothing more is known.
+/// An unknown violation.
 pub(super) fn unknown() -> Invalid {
     Invalid::new("schema", "does not match the schema")
 }
 
-/// A rule on a single value. `specified` is the rule as MongoDB has it, which MongoDB leaves out of long accounts.
+/// A rule on a single value. `specified` is MongoDB's form of the rule, which it omits from long accounts.
 pub(super) fn rule(operator: &str, specified: Option<&Document>, is_root: bool) -> Invalid {
     let value = specified.and_then(|specified| specified.get(operator));
     let is_exclusive = |name| specified.is_some_and(|specified| specified.get_bool(name).is_ok_and(|given| given));
-    // The whole document has the server's revision besides what its users see.
+    // The whole document also holds the server's revision, which users do not see.
     let size = value.and_then(|value| values::count(value).ok()).map(|count| count - i64::from(is_root));
     match operator {
         "type" => Invalid::new("type", types(value, true)),
@@ -77,7 +77,7 @@ pub(super) fn rule(operator: &str, specified: Option<&Document>, is_root: bool) 
     }
 }
 
-/// The translation lets `number` come first in `type` where the schema says `integer` (`scalars.rs`).
+/// The translation puts `number` first in `type` for the schema's `integer` (`scalars.rs`).
 fn types(value: Option<&Bson>, first_number_is_integer: bool) -> String {
     match value {
         Some(Bson::String(name)) => format!("must be of type {name}"),
@@ -110,7 +110,7 @@ fn count(code: &'static str, bound: &str, [one, many]: [&str; 2], size: Option<i
     Invalid::new(code, detail)
 }
 
-/// Names the values that are allowed, when they are few and short.
+/// Lists the allowed values if they are few and short.
 fn listed(value: Option<&Bson>) -> String {
     let simple = |value: &Bson| match value {
         Bson::Null | Bson::Boolean(_) | Bson::Int32(_) | Bson::Int64(_) | Bson::Double(_) | Bson::String(_) => {

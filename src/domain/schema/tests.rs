@@ -1,4 +1,4 @@
-//! What the translation makes of each keyword, and what it refuses.
+//! How each keyword is translated, and what is refused.
 
 use bson::{Document, doc};
 
@@ -8,12 +8,12 @@ fn enforced(schema: &Document) -> Document {
     CollectionSchema::parse(schema).expect("a schema that can be translated").enforced().clone()
 }
 
-/// A schema for a property, so that nothing of it is about the whole document.
+/// A schema for a property, so that nothing in it describes the whole document.
 fn property(schema: Document) -> Document {
     doc! { "properties": { "x": schema } }
 }
 
-/// The pointers and codes of what is refused.
+/// The pointers and codes of the refusals.
 fn refused(schema: &Document) -> Vec<(String, &'static str)> {
     let errors = CollectionSchema::parse(schema).expect_err("a schema that cannot be translated");
     errors.into_iter().map(|error| (error.pointer, error.code)).collect()

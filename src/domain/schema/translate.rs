@@ -1,4 +1,4 @@
-//! Walks through a client's schema and writes MongoDB's; the files beside it know the groups of keywords.
+//! Walks a client's schema and writes MongoDB's; the neighbouring files handle the groups of keywords.
 
 use bson::{Bson, Document};
 
@@ -7,10 +7,10 @@ use super::place::SchemaPlace;
 use super::rules::{Rules, nothing};
 use super::{FieldError, Invalid, MAX_ERRORS, MAX_LEVELS, MAX_SUBSCHEMAS, keywords};
 
-/// A translation under way: what was wrong so far, and how many schemas were read.
+/// A translation in progress: the errors so far, and how many schemas were read.
 #[derive(Debug, Default)]
 pub(super) struct Translation {
-    /// Each place that could not be translated.
+    /// The untranslatable places.
     pub(super) errors: Vec<FieldError>,
     /// How many schemas the translation has.
     pub(super) subschemas: usize,
@@ -19,19 +19,19 @@ pub(super) struct Translation {
 }
 
 impl Translation {
-    /// Notes that a place cannot be translated.
+    /// Records an untranslatable place.
     pub(super) fn refuse(&mut self, place: &SchemaPlace, why: Invalid) {
         if self.errors.len() < MAX_ERRORS {
             self.errors.push(why.at(place.pointer()));
         }
     }
 
-    /// The value, or a note why it is not acceptable here.
+    /// Returns the value, or records why it is not acceptable here.
     pub(super) fn accept<T>(&mut self, place: &SchemaPlace, read: Result<T, Invalid>) -> Option<T> {
         read.map_err(|why| self.refuse(place, why)).ok()
     }
 
-    /// The value of a keyword; `None` when it is not there, or not acceptable.
+    /// The value of a keyword; `None` when it is missing or not acceptable.
     pub(super) fn read<'s, T>(
         &mut self,
         schema: &'s Document,
@@ -42,7 +42,7 @@ impl Translation {
         schema.get(keyword).and_then(|value| self.accept(&place.at(keyword), read(value)))
     }
 
-    /// Translates what stands where a schema is expected: an object, or `true` or `false`.
+    /// Translates the value of a schema: an object, `true` or `false`.
     pub(super) fn subschema(&mut self, value: &Bson, place: &SchemaPlace) -> Document {
         if !self.has_room(place) {
             return Document::new();
@@ -58,7 +58,7 @@ impl Translation {
         }
     }
 
-    /// Translates an object that is a schema.
+    /// Translates a schema object.
     pub(super) fn schema(&mut self, schema: &Document, place: &SchemaPlace) -> Document {
         for (name, value) in schema {
             self.accept(&place.at(name), keywords::keyword(name, value));
@@ -69,8 +69,8 @@ impl Translation {
         self.objects(schema, place, &mut rules);
         self.applicators(schema, place, &mut rules);
 
-        // A document is an object: what is said of numbers, texts and lists does not concern it. MongoDB would take
-        // some of it badly there: it aborts when it has to explain certain rules about the whole document.
+        // A document is an object: rules for numbers, texts and lists do not apply to it. MongoDB aborts when it must
+        // explain some of them for the whole document.
         let mut of_no_object = Rules::default();
         let values = if place.is_root { &mut of_no_object } else { &mut rules };
         self.numbers(schema, place, integer, values);
@@ -79,8 +79,8 @@ impl Translation {
         rules.into_schema()
     }
 
-    /// Counts schemas that the translation repeats, and tells whether there is room for them. They must not be written
-    /// when there is none: conditions in conditions would double without end.
+    /// Counts schemas that the translation repeats, and returns whether they fit. They must not be written otherwise:
+    /// nested conditions would double without end.
     pub(super) fn repeat(&mut self, count: usize, place: &SchemaPlace) -> bool {
         if self.subschemas <= MAX_SUBSCHEMAS {
             self.subschemas += count;
@@ -103,7 +103,7 @@ impl Translation {
         self.subschemas <= MAX_SUBSCHEMAS
     }
 
-    /// Says so once, where the limit is passed: what comes after is not read any more.
+    /// Reports the limit once, when it is exceeded; nothing after that is read.
     fn refuse_too_many(&mut self, place: &SchemaPlace) {
         if self.subschemas > MAX_SUBSCHEMAS {
             let detail = format!("exceeds the {MAX_SUBSCHEMAS} schemas that are allowed");

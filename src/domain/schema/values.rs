@@ -1,4 +1,4 @@
-//! Reads the values of keywords: numbers, counts, and values to compare with.
+//! Parses keyword values: numbers, counts, and values to compare with.
 
 use bson::{Bson, Document};
 
@@ -14,12 +14,12 @@ pub(super) fn text(value: &Bson) -> Result<&str, Invalid> {
     value.as_str().ok_or_else(|| Invalid::new("wrong_type", "must be a string"))
 }
 
-/// A list; `of` says what it holds.
+/// A list; `of` describes its items.
 pub(super) fn list<'a>(value: &'a Bson, of: &str) -> Result<&'a [Bson], Invalid> {
     value.as_array().map(Vec::as_slice).ok_or_else(|| Invalid::new("wrong_type", format!("must be a list of {of}")))
 }
 
-/// A list that holds something.
+/// A non-empty list.
 pub(super) fn filled_list<'a>(value: &'a Bson, of: &str) -> Result<&'a [Bson], Invalid> {
     let items = list(value, of)?;
     if items.is_empty() { Err(Invalid::new("invalid_value", "must not be empty")) } else { Ok(items) }
@@ -30,7 +30,7 @@ pub(super) fn object(value: &Bson) -> Result<&Document, Invalid> {
     value.as_document().ok_or_else(|| Invalid::new("wrong_type", "must be an object"))
 }
 
-/// A finite number, kept in its BSON type so that no digit is lost.
+/// A finite number in its BSON type, so that no digit is lost.
 pub(super) fn number(value: &Bson) -> Result<Bson, Invalid> {
     let read = as_f64(value).ok_or_else(|| Invalid::new("wrong_type", "must be a number"))?;
     if read.is_finite() { Ok(value.clone()) } else { Err(Invalid::new("invalid_value", "must be a finite number")) }
@@ -46,7 +46,7 @@ pub(super) fn positive_number(value: &Bson) -> Result<Bson, Invalid> {
     }
 }
 
-/// A count: a whole number from zero up, also when it was written as `3.0`.
+/// A count: a whole number from zero up, even if written as `3.0`.
 pub(super) fn count(value: &Bson) -> Result<i64, Invalid> {
     let whole = match value {
         Bson::Int32(number) => Some(i64::from(*number)),
@@ -59,7 +59,7 @@ pub(super) fn count(value: &Bson) -> Result<i64, Invalid> {
         .ok_or_else(|| Invalid::new("invalid_value", "must be a whole number that is not negative"))
 }
 
-/// Whether each multiple of this number is an integer.
+/// Whether every multiple of this number is an integer.
 pub(super) fn is_whole(value: &Bson) -> bool {
     match value {
         Bson::Int32(_) | Bson::Int64(_) => true,
@@ -68,8 +68,8 @@ pub(super) fn is_whole(value: &Bson) -> bool {
     }
 }
 
-/// A text that equals another's when MongoDB holds the two values to be the same in `enum`: numbers by their value
-/// whatever their type, members of a document in any order.
+/// A text that is equal for values that MongoDB's `enum` treats as equal: numbers by value, whatever their type, and a
+/// document's members in any order.
 pub(super) fn comparable(value: &Bson) -> String {
     match value {
         Bson::Int32(_) | Bson::Int64(_) | Bson::Double(_) | Bson::Decimal128(_) => comparable_number(value),
@@ -84,7 +84,7 @@ pub(super) fn comparable(value: &Bson) -> String {
     }
 }
 
-/// Whether BSON can hold the value: names and regular expressions end at a NUL there.
+/// Whether the value has a NUL where BSON would end a name or a regular expression.
 pub(super) fn has_nul(value: &Bson) -> bool {
     match value {
         Bson::Array(items) => items.iter().any(has_nul),
@@ -110,14 +110,14 @@ fn comparable_number(value: &Bson) -> String {
     integer.map_or_else(|| value.to_string(), |number| number.to_string())
 }
 
-/// The whole number that a float is exactly, when 64-bit floats can tell it from its neighbours.
+/// The exact whole number of a float, if 64-bit floats can distinguish it from its neighbours.
 #[expect(clippy::cast_possible_truncation, reason = "the range is checked, and the fraction is zero")]
 fn whole(number: f64) -> Option<i64> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "used to tell signs and infinities, which rounding keeps")]
+#[expect(clippy::cast_precision_loss, reason = "only the sign and infinity matter, and rounding keeps both")]
 fn as_f64(value: &Bson) -> Option<f64> {
     match value {
         Bson::Int32(number) => Some(f64::from(*number)),

@@ -1,7 +1,6 @@
-//! Reads what MongoDB says of a document that its validator refused.
+//! Parses MongoDB's account of a document that its validator refused.
 //!
-//! MongoDB's account is a tree like the schema's. It quotes the document; what is made of it here never does, except
-//! for the names of properties.
+//! The account is a tree like the schema, and quotes the document; the result never does, except for property names.
 
 use bson::{Bson, Document};
 
@@ -18,9 +17,8 @@ const PARTS: [&str; 6] = [
     "failingDependencies",
 ];
 
-/// The paths of a document that a validator refused, from the `errInfo` of a write error 121
-/// (`DocumentValidationFailure`): at most 100, and never none. What is not understood is told as one violation of the
-/// whole, with the code `schema`.
+/// The violations in the `errInfo` of a write error 121 (`DocumentValidationFailure`): at most 100, and never none.
+/// What is not understood becomes one violation of the whole document, with the code `schema`.
 pub fn violations(err_info: &Document) -> Vec<FieldError> {
     let mut found = Vec::new();
     if let Some(details) = err_info.get("details") {
@@ -58,7 +56,7 @@ fn read_one(account: &Document, pointer: &str, found: &mut Vec<FieldError>) {
     }
 }
 
-/// Where the thing is that an account is about: a property or an item of what is at `pointer`, or that itself.
+/// The place that an account describes: a property or item of the value at `pointer`, or that value.
 fn place_of(account: &Document, pointer: &str) -> String {
     let name = account.get_str("propertyName").or_else(|_| account.get_str("failingProperty"));
     let index = account.get("itemIndex").and_then(|index| values::count(index).ok());
@@ -69,7 +67,7 @@ fn place_of(account: &Document, pointer: &str) -> String {
     }
 }
 
-/// Properties that are missing, or that are there and should not be. Tells whether there were any.
+/// Reads missing properties and those that are not allowed. Returns whether there were any.
 fn read_names(account: &Document, pointer: &str, found: &mut Vec<FieldError>) -> bool {
     let condition = account.get_str("conditionalProperty").ok();
     let mut any = false;
@@ -85,7 +83,7 @@ fn read_names(account: &Document, pointer: &str, found: &mut Vec<FieldError>) ->
     any
 }
 
-/// Goes into the parts of an account; tells whether it has any.
+/// Reads the parts of an account; returns whether it has any.
 fn read_parts(account: &Document, pointer: &str, found: &mut Vec<FieldError>) -> bool {
     let mut any = false;
     for parts in PARTS.iter().filter_map(|name| account.get(name)) {
@@ -95,8 +93,8 @@ fn read_parts(account: &Document, pointer: &str, found: &mut Vec<FieldError>) ->
     any
 }
 
-/// The account of what must hold when a condition does: the translation writes that as `anyOf: [{ not: … }, …]`
-/// (`rules.rs`), and people do too.
+/// The consequence in an account of a condition: the translation writes that as `anyOf: [{ not: … }, …]` (`rules.rs`),
+/// and people do too.
 fn consequence(account: &Document) -> Option<&Document> {
     match account.get_array("schemasNotSatisfied").ok()?.as_slice() {
         [Bson::Document(condition), Bson::Document(consequence)] if is_bare_not(condition) => Some(consequence),
@@ -104,7 +102,7 @@ fn consequence(account: &Document) -> Option<&Document> {
     }
 }
 
-/// Whether this tells of `contains`, as the translation writes it (`arrays.rs`).
+/// Whether it describes `contains`, as the translation writes it (`arrays.rs`).
 fn is_lacking_item(account: &Document) -> bool {
     let branches = account.get_array("schemasNotSatisfied").map_or(&[][..], Vec::as_slice);
     matches!(branches, [Bson::Document(branch)] if is_bare_not(branch))
@@ -115,7 +113,7 @@ fn is_bare_not(branch: &Document) -> bool {
     matches!(details, [Bson::Document(only)] if only.get_str("operatorName").is_ok_and(|name| name == "not"))
 }
 
-/// Two rules may say the same of one place, which is then told once.
+/// Notes a violation once, even if two rules report the same place.
 fn note(found: &mut Vec<FieldError>, pointer: &str, why: Invalid) {
     let violation = why.at(pointer);
     if found.len() < MAX_VIOLATIONS && !found.contains(&violation) {

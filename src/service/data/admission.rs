@@ -1,7 +1,7 @@
-//! Whether a write may add what it adds: every write of documents asks here before it is sent, for room on MongoDB's disk and
-//! within its organization's quotas. What removes always may, and never asks.
+//! Admission of writes. Every document write asks here before it is sent: is there room on MongoDB's disk, and within
+//! the organization's quotas? Deletions are always allowed and never ask.
 //!
-//! Without quotas, and while there is room, that is two atomic operations and no command.
+//! Without quotas, and while there is room, this costs two atomic operations and no command.
 
 use std::iter::once;
 
@@ -15,14 +15,14 @@ use crate::domain::documents::{NewDocument, Precondition};
 use crate::domain::{Amount, OrgId, Quotas, Tenant};
 use crate::service::storage::{LetIn, Storage, StorageLow};
 
-/// Lets writes in.
+/// Admits writes.
 #[derive(Debug, Clone)]
 pub struct Admission {
     storage: Storage,
     quotas: QuotaKeeper,
 }
 
-/// A write that was let in. Dropped without a word, it was not made.
+/// An admitted write. Dropping it unsettled means that it was not made.
 #[derive(Debug)]
 pub(super) struct Admitted<'a> {
     on_disk: LetIn<'a>,
@@ -30,17 +30,17 @@ pub(super) struct Admitted<'a> {
 }
 
 impl Admission {
-    /// Lets in what the disk and these quotas have room for.
+    /// Admits what fits on the disk and within these quotas.
     pub fn new(storage: Storage, quotas: Quotas, clock: SharedClock) -> Self {
         Self { storage, quotas: QuotaKeeper::new(quotas, clock) }
     }
 
-    /// Notes that an organization keeps so much less.
+    /// Notes that an organization freed this amount.
     pub(super) fn give_back(&self, org_id: OrgId, amount: Amount) {
         self.quotas.give_back(org_id, amount);
     }
 
-    /// Lets in something that adds nobody knows how much, such as an index.
+    /// Admits an operation that adds an unknown amount, such as an index build.
     pub(super) fn let_begin(&self) -> Result<(), StorageLow> {
         self.storage.let_begin()
     }
@@ -87,8 +87,7 @@ impl DataService {
         if let Some(present_bytes) = present_bytes {
             return self.admit_rewrite(&tenant, document, present_bytes).await;
         }
-        // Mostly there is room for all of it, and then it does not matter. What it really adds, the next look at the quotas
-        // sees.
+        // Usually all of it fits, and the old size does not matter. The next look at the quotas sees the real growth.
         match self.admit_rewrite(&tenant, document, 0).await {
             Ok(mut admitted) => {
                 admitted.reserved = None;
@@ -108,7 +107,7 @@ impl DataService {
         coming: impl Iterator<Item = Amount>,
     ) -> Result<Option<Reserved>, DataError> {
         let look = async || {
-            // Without a turn: the write that asks may have one already, and all writes share this look.
+            // Takes no turn: the caller may hold one already, and all writes share this look.
             let stats = self.measure(&mut self.locate(tenant)).await?;
             Ok(Amount { documents: stats.documents, bytes: stats.bytes })
         };
@@ -116,13 +115,13 @@ impl DataService {
     }
 }
 
-/// How many bytes of BSON a stored document has.
+/// The size of a stored document in bytes of BSON.
 pub(super) fn bytes_of(document: &RawDocument) -> u64 {
     u64::try_from(document.as_bytes().len()).unwrap_or(u64::MAX)
 }
 
 impl Admitted<'_> {
-    /// The write was made, or nobody knows whether it was: it counts. One that failed does not.
+    /// Counts the write if it was made or its outcome is unknown, but not if it failed.
     pub(super) fn settle(self, written: Result<bool, &DataError>) {
         if matches!(written, Ok(true) | Err(DataError::OutcomeUnknown(_))) {
             self.on_disk.keep();
@@ -132,7 +131,7 @@ impl Admitted<'_> {
         }
     }
 
-    /// These documents were not written.
+    /// Notes that these documents were not written.
     pub(super) fn return_documents<'d>(&mut self, documents: impl Iterator<Item = &'d NewDocument>) {
         let part = documents.fold(Amount::default(), |sum, document| sum.plus(document.amount()));
         self.on_disk.return_part(part.bytes);

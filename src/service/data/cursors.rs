@@ -1,5 +1,5 @@
-//! Cursors: where a page ended, in the client's hands. Encrypted, because they hold values of documents and stand in URLs, and
-//! bound to the organization and the query, so that no other can be continued with them.
+//! Page cursors that clients hold. They contain document values and appear in URLs, so they are encrypted, and bound to
+//! one organization and query.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,32 +9,32 @@ use secrecy::SecretString;
 use crate::domain::OrgId;
 use crate::service::sealer::Sealer;
 
-/// The longest cursor, in characters: it has to fit in a URL with the rest of the query.
+/// The longest cursor, in characters; it must fit in a URL with the rest of the query.
 const MAX_CHARS: usize = 3_000;
 
-/// What the key is for, so that it is no other's key.
+/// Separates this key from keys derived for other purposes.
 const KEY_INFO: &[u8] = b"tenantry document cursor v1";
 
-/// Makes cursors and opens them.
+/// Creates and opens cursors.
 #[derive(Debug, Clone)]
 pub struct CursorSealer {
     sealer: Sealer,
 }
 
 impl CursorSealer {
-    /// A sealer whose cursors every server with this secret can open.
+    /// A sealer whose cursors any server with this secret can open.
     pub fn new(secret: &SecretString) -> Result<Self, aws_lc_rs::error::Unspecified> {
         Ok(Self { sealer: Sealer::new(secret, KEY_INFO)? })
     }
 
-    /// A cursor with these values, for this organization and purpose; `None` when it would be too long.
+    /// Seals these values for one organization and purpose; `None` when the cursor would be too long.
     pub fn seal(&self, org: OrgId, purpose: &[u8], values: &[Bson]) -> Option<String> {
         let sealed = self.sealer.seal(&bound_to(org, purpose), doc! { "v": values }.to_vec().ok()?)?;
         let text = URL_SAFE_NO_PAD.encode(sealed);
         (text.len() <= MAX_CHARS).then_some(text)
     }
 
-    /// The values of a cursor; `None` when it was not made for this organization and purpose, or was altered.
+    /// Opens a cursor; `None` when it belongs to another organization or purpose, or was altered.
     pub fn open(&self, org: OrgId, purpose: &[u8], cursor: &str) -> Option<Vec<Bson>> {
         let opened = self.sealer.open(&bound_to(org, purpose), URL_SAFE_NO_PAD.decode(cursor).ok()?)?;
         let mut document = Document::from_reader(&*opened).ok()?;

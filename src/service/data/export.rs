@@ -1,5 +1,5 @@
-//! All documents of a tenant, in the order of their `_id`, for as long as it takes. When the collection is renamed, MongoDB
-//! ends the cursor; another one goes on after the last document that was handed out.
+//! Exports all documents of a tenant in the order of their `_id`, with no time limit. When the collection is renamed,
+//! MongoDB closes the cursor; a new one resumes after the last document returned.
 
 use super::located::{Located, Sent};
 use super::reads::continued;
@@ -8,15 +8,15 @@ use crate::domain::query::{Filter, Position, Sort};
 use crate::domain::{Invalid, Tenant, TenantCollection};
 use crate::repo::data::{DocumentBatch, DocumentCursor, Find};
 
-/// About how many bytes a batch has. MongoDB would fill 16 MiB, which several copies of then stand in memory here, whereas so
-/// many bytes cost hardly more round trips.
+/// Target size of a batch. MongoDB would fill 16 MiB, and several copies of that would be in memory here; this size
+/// costs hardly more round trips.
 const BATCH_BYTES: u64 = 512 << 10;
-/// How many documents a batch has at most, however small they are.
+/// The most documents in a batch, however small they are.
 const MAX_BATCH_DOCUMENTS: usize = 10_000;
-/// How many bytes a batch may have where one document is far larger than the others.
+/// The most bytes in a batch when one document is far larger than the others.
 const LARGEST_BATCH_BYTES: usize = 1 << 20;
 
-/// How many documents a batch has at least, so that one large document does not make all others come one by one.
+/// The fewest documents in a batch, so that one large document does not make the rest arrive one by one.
 const FEWEST_DOCUMENTS: usize = 8;
 
 /// An export in progress.
@@ -28,21 +28,21 @@ pub struct Export {
     sort: Sort,
     after: Option<Position>,
     cursor: Option<DocumentCursor>,
-    /// How many documents are about right for a batch on average, and how many one has.
+    /// Documents per batch by average size, and at present.
     by_average: usize,
     batch_documents: u32,
-    /// How many bytes a batch may be, as far as is known.
+    /// Upper bound of a batch in bytes, as far as is known.
     batch_bound: usize,
 }
 
 impl DataService {
-    /// Begins an export; of MongoDB only the collection's size is asked yet.
+    /// Begins an export. Only the collection's size is read yet.
     pub async fn export(&self, tenant: &Tenant, filter: Filter) -> Result<Export, DataError> {
         let stats = self.stats(tenant).await?;
         let average = stats.bytes.checked_div(stats.documents).unwrap_or_default().max(1);
         let by_average = usize::try_from(BATCH_BYTES / average).unwrap_or(usize::MAX).clamp(1, MAX_BATCH_DOCUMENTS);
         let batch = self.batch_of_export(tenant, by_average);
-        // No batch is larger than the collection.
+        // A batch is never larger than the collection.
         let size = usize::try_from(stats.bytes).unwrap_or(usize::MAX);
         let batch_bound = self.reply_bound(tenant, batch).min(size);
         let batch_documents = u32::try_from(batch).unwrap_or(u32::MAX);
@@ -51,14 +51,14 @@ impl DataService {
         Ok(Export { service, located, filter, sort, after, cursor, by_average, batch_documents, batch_bound })
     }
 
-    /// How many documents a batch has: as many as are about right on average, but few where they may be large.
+    /// Documents per batch: by average size, but few where documents may be large.
     fn batch_of_export(&self, tenant: &Tenant, by_average: usize) -> usize {
         by_average.min(self.documents_in(tenant, LARGEST_BATCH_BYTES).max(FEWEST_DOCUMENTS))
     }
 }
 
 impl Export {
-    /// How many bytes a batch may be, as far as is known.
+    /// Upper bound of a batch in bytes, as far as is known.
     pub fn batch_bound(&self) -> usize {
         self.batch_bound
     }
@@ -87,7 +87,7 @@ impl Export {
         Ok(batch)
     }
 
-    /// Goes on with larger or smaller batches, where the documents are far from what they were taken for.
+    /// Adjusts the batch size when documents differ much from the estimate.
     fn fit_batch(&mut self) {
         let fitting =
             u32::try_from(self.service.batch_of_export(&self.located.tenant, self.by_average)).unwrap_or(u32::MAX);

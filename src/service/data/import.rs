@@ -1,7 +1,7 @@
-//! Many new documents at once, in batches; each document stands or falls alone.
+//! Imports many new documents in batches; each document succeeds or fails on its own.
 //!
-//! MongoDB answers a batch as a whole, and where it has too much to say of what it refuses it says nothing at all. So a batch
-//! that nobody heard the end of is halved and sent again. What an attempt before has added is known by its revision.
+//! MongoDB answers a batch as a whole, and does not answer when its account of the refusals is too large. So a batch
+//! without an answer is halved and sent again. Revisions show what an earlier attempt added.
 
 use std::collections::HashSet;
 
@@ -17,8 +17,8 @@ use crate::domain::documents::NewDocument;
 use crate::repo::data::Validator;
 use crate::repo::{Effect, RepoError};
 
-/// How many bytes of refusals a batch may come to, as far as the schema tells: MongoDB's account of a refusal quotes the rules
-/// that were broken. Its reply can have 16 MiB; the rest is room for the documents, which it quotes too, and it is all in this
+/// Limit for one batch's refusals in bytes, estimated from the schema: MongoDB's account of a refusal quotes the broken
+/// rules. Its reply holds at most 16 MiB; the rest is room for the documents, which it quotes too. All of it is in this
 /// server's memory for a moment.
 const REFUSAL_BYTES: usize = 4 << 20;
 
@@ -27,24 +27,24 @@ const REFUSAL_BYTES: usize = 4 << 20;
 pub struct Import {
     service: DataService,
     located: Located,
-    /// How many documents go into one command now.
+    /// Documents per command at present.
     batch: usize,
-    /// How many do at most.
+    /// The most documents per command.
     largest_batch: usize,
 }
 
-/// What became of documents that were to be added. Of those that are in none of this nobody knows.
+/// The outcome of an import. What became of documents that it does not mention is unknown.
 #[derive(Debug, Default)]
 pub struct Imported {
     /// How many were added.
     pub inserted: usize,
-    /// Those that were refused, by their places.
+    /// The refused documents, by their positions.
     pub refused: Vec<(usize, DataError)>,
-    /// Why the import cannot go on: the organization is gone, or MongoDB is away.
+    /// Why the import cannot continue: the organization is gone, or MongoDB is unreachable.
     pub cut: Option<DataError>,
 }
 
-/// Documents that are to be sent together, with their places.
+/// Documents to send together, with their positions.
 #[derive(Debug)]
 struct Part<'d> {
     documents: Vec<(usize, &'d NewDocument)>,
@@ -58,9 +58,9 @@ impl DataService {
         Import { service: self.clone(), located: self.locate(tenant), batch: largest_batch, largest_batch }
     }
 
-    /// How many documents can be refused at once, if each breaks every rule of the schema.
+    /// How many documents can be refused at once if each breaks every rule of the schema.
     async fn largest_batch(&self, tenant: &Tenant) -> usize {
-        // What keeps the schema from being read is met by the first batch too, and told then.
+        // If the schema cannot be read, the first batch fails for the same reason and reports it.
         let Ok(Some(Validator::Schema(schema))) = self.repo.validator(tenant.collection()).await else {
             return usize::MAX;
         };
@@ -70,7 +70,7 @@ impl DataService {
 }
 
 impl Import {
-    /// Adds documents: all for which there is room, from the first on. Says what became of each as far as anybody can know.
+    /// Adds as many of the documents as there is room for, in order, and reports what is known of each.
     pub async fn insert(&mut self, documents: &[NewDocument]) -> Imported {
         let largest = documents.iter().map(|document| document.raw.as_bytes().len()).max().unwrap_or_default();
         self.service.sizes.note(self.located.tenant.org_id(), largest);
@@ -79,7 +79,7 @@ impl Import {
         while let Some(rest @ [_, ..]) = all.get(tried..)
             && done.cut.is_none()
         {
-            // Once some of them were refused, there may be room for more.
+            // Refused documents leave room for more.
             match self.insert_some(rest, &mut done).await {
                 Ok(count) => tried += count,
                 Err(error) => done.cut = Some(error),
@@ -88,7 +88,7 @@ impl Import {
         done
     }
 
-    /// Adds as many documents as there is room for; gives how many those were.
+    /// Adds as many documents as there is room for; returns how many.
     async fn insert_some(
         &mut self,
         documents: &[(usize, &NewDocument)],
@@ -102,12 +102,12 @@ impl Import {
         let first = documents.first().map_or(0, |(place, _)| *place);
         let refused = done.refused.iter().skip(refused_before);
         admitted.return_documents(refused.filter_map(|(place, _)| coming.get(place - first).copied()));
-        // Where the import was cut, some may be there. What is not, the next look at the quotas sees.
+        // After a cut, some may be stored. The next look at the quotas corrects the rest.
         admitted.settle(Ok(true));
         Ok(count)
     }
 
-    /// Adds documents that there is room for.
+    /// Adds documents that were admitted.
     async fn add(&mut self, documents: Vec<(usize, &NewDocument)>, done: &mut Imported) {
         let mut parts = vec![Part { documents, before: Effect::Nothing }];
         while let Some(mut part) = parts.pop() {
@@ -126,13 +126,13 @@ impl Import {
         }
     }
 
-    /// Sends a part; what is left in it is to be sent again.
+    /// Sends a part; what remains in it must be sent again.
     async fn send(&mut self, part: &mut Part<'_>, done: &mut Imported) -> Result<(), DataError> {
         let batch: Vec<&NewDocument> = part.documents.iter().map(|(_, document)| *document).collect();
         match self.service.repo.insert_many(&self.located.collection, &batch).await {
             Ok(errors) => self.sort(part, errors, done).await,
             Err(RepoError::BatchBroken { summary }) => {
-                info!(summary, documents = batch.len(), "nobody knows what became of a batch; sending half of it");
+                info!(summary, documents = batch.len(), "the outcome of a batch is unknown; sending half of it");
                 part.before = Effect::Unknown;
                 self.batch = (batch.len() / 2).max(1);
                 Ok(())
@@ -141,7 +141,7 @@ impl Import {
         }
     }
 
-    /// Counts what a reply says of a part, and leaves in it those whose error is not about them.
+    /// Records a part's reply, and keeps in the part the documents whose error is not their own.
     async fn sort(
         &mut self,
         part: &mut Part<'_>,
@@ -150,7 +150,7 @@ impl Import {
     ) -> Result<(), DataError> {
         let mine = self.mine_among(part, &errors).await?;
         if errors.is_empty() {
-            // Only then: where much is refused, the next larger batch would break as well.
+            // Grow only now: where much is refused, the next larger batch would fail as well.
             self.batch = self.batch.saturating_mul(2).min(self.largest_batch);
         }
         done.inserted += part.documents.len();
@@ -176,20 +176,20 @@ impl Import {
         }
     }
 
-    /// Of the documents that were refused: the revisions of those that an attempt whose answer was lost has added.
+    /// Of the refused documents, the revisions that an earlier attempt with a lost answer added.
     async fn mine_among(
         &mut self,
         part: &Part<'_>,
         errors: &[(usize, RepoError)],
     ) -> Result<HashSet<ObjectId>, DataError> {
-        // Whatever refuses a document now, an attempt before may have added it.
+        // Whatever refuses a document now, an earlier attempt may have added it.
         let there = errors.iter().filter(|(_, error)| part.before == Effect::Unknown && !is_passing(error));
         let there: Vec<&NewDocument> =
             there.filter_map(|(index, _)| part.documents.get(*index).map(|(_, document)| *document)).collect();
         self.mine(&there).await
     }
 
-    /// How many of the documents whose import is cut were added all the same.
+    /// Counts the documents that were added although their import was cut.
     async fn count_mine(&mut self, parts: &[Part<'_>]) -> usize {
         let uncertain = parts.iter().filter(|part| part.before == Effect::Unknown);
         let uncertain: Vec<&NewDocument> =
@@ -197,7 +197,7 @@ impl Import {
         self.mine(&uncertain).await.map_or(0, |mine| mine.len())
     }
 
-    /// The revisions of those documents that are stored as this import has made them.
+    /// The revisions of the documents stored exactly as this import made them.
     async fn mine(&mut self, documents: &[&NewDocument]) -> Result<HashSet<ObjectId>, DataError> {
         if documents.is_empty() {
             return Ok(HashSet::new());

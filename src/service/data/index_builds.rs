@@ -1,5 +1,5 @@
-//! Whose indexes are being built. A build holds one of the few connections to MongoDB for as long as it takes, so an
-//! organization has one at a time, and all together have few: nobody's builds keep the others from their data.
+//! Index builds in progress. A build holds one of the few connections to MongoDB until it ends, so an organization may
+//! run one at a time and the server only a few: builds never keep others from their data.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use super::DataError;
 use crate::domain::OrgId;
 
 /// How many indexes this server builds at once. MongoDB itself builds three at a time by default
-/// (`maxNumActiveUserIndexBuilds`); the others wait there.
+/// (`maxNumActiveUserIndexBuilds`) and queues the rest.
 const MAX_BUILDS: usize = 8;
 
-/// The organizations whose builds are on their way.
+/// The organizations with a build in progress.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Builds(Arc<Mutex<HashSet<OrgId>>>);
 
-/// The right to build, until it is dropped.
+/// The right to build, held until dropped.
 #[derive(Debug)]
 pub(super) struct Turn {
     builds: Builds,

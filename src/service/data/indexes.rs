@@ -11,21 +11,21 @@ use crate::domain::{Org, Tenant, TenantCollection};
 use crate::repo::data::StoredIndex;
 use crate::repo::{Effect, RepoError};
 
-/// The most indexes of one organization, the one over `_id` included: each is a file that MongoDB keeps open.
+/// The most indexes per organization, including the one over `_id`: MongoDB keeps a file open for each.
 pub const MAX_INDEXES: usize = 20;
 
-/// How often the collection is looked for while its organization is being changed, before the call is given up.
+/// How often to look for the collection while its organization is changing before failing the call.
 const MAX_LOOKS: u8 = 50;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 impl DataService {
-    /// The indexes of a tenant's collection, those in the making included.
+    /// The indexes of a tenant's collection, including those being built.
     ///
     /// # Errors
-    /// [`DataError::Moving`] while a change of the organization goes on for too long, or what every read meets.
+    /// [`DataError::Moving`] while a change of the organization takes too long, or the errors of any read.
     pub async fn indexes(&self, tenant: &Tenant) -> Result<Vec<StoredIndex>, DataError> {
-        // MongoDB lists the indexes of a name and knows no UUID there. A name means one collection for as long as its
-        // organization is of one generation and at rest, so the list is the tenant's if it is so before and after.
+        // MongoDB lists indexes by name and checks no UUID. A name means one collection while its organization is at
+        // rest in one generation, so the list is the tenant's if both hold before and after.
         let _turn = self.turn(tenant).await?;
         for _ in 0..MAX_LOOKS {
             let Some(before) = self.at_rest(tenant).await? else {
@@ -34,7 +34,7 @@ impl DataService {
             };
             let collection = collection_of(&before, tenant);
             let listed = self.repo.list_indexes_by_name(&collection).await;
-            // Not only the organization's word for it: somebody may have replaced the collection by hand.
+            // Check the collection too: an operator may have replaced it by hand.
             let is_there = self.repo.is_at(&collection).await?;
             let after = self.at_rest(tenant).await?;
             if after.is_none_or(|after| after.generation != before.generation) {
@@ -54,7 +54,7 @@ impl DataService {
         self.admission.let_begin()?;
         let _turn = self.builds.begin(tenant.org_id())?;
         let present = self.indexes(tenant).await?;
-        // Two servers may pass this together; it protects MongoDB's file handles and is no account.
+        // Two servers may pass this at once; the limit protects MongoDB's file handles and need not be exact.
         if present.len() >= MAX_INDEXES && !present.iter().any(|present| present.index.name == index.name) {
             return Err(DataError::TooManyIndexes);
         }

@@ -1,5 +1,5 @@
-//! Follows a tenant's collection while it moves: a command that came too late for a name did nothing, and is sent again
-//! to where the collection is now. Clients notice nothing of a rename.
+//! Follows a tenant's collection while it moves. A command sent to an old name did nothing, and is sent again to the
+//! new one. Clients notice nothing of a rename.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use crate::domain::{Invalid, Org, OrgId, Tenant, TenantCollection};
 use crate::repo::{Effect, OrgRepo, RepoError};
 use crate::shares::Share;
 
-/// How often in a row a collection may have moved away from under a command. Each move takes the server that moves it
-/// several writes, so even the second in a row is rare.
+/// How often in a row a collection may move before a command reaches it. Each move takes the moving server several
+/// writes, so even a second one in a row is rare.
 const MAX_MOVES: u8 = 20;
 
-/// How often a command is repeated whose answer was lost, or whose server was not the one to ask (any more).
+/// How often to repeat a command whose answer was lost, or whose server was not the right one to ask (any more).
 const MAX_LOSSES: u8 = 2;
 
-/// How long MongoDB goes on with a command whose connection is gone: half a second (measured on 6.0.5), and some room.
+/// How long MongoDB continues a command after its connection closes: half a second (measured on 6.0.5), plus some room.
 const NOTICED_AFTER: Duration = Duration::from_secs(1);
 
 /// A tenant's collection, followed wherever it moves.
@@ -27,19 +27,19 @@ const NOTICED_AFTER: Duration = Duration::from_secs(1);
 pub(super) struct Located {
     orgs: OrgRepo,
     pub(super) tenant: Tenant,
-    /// The collection, by the name that it was last seen under.
+    /// The collection, under its last known name.
     pub(super) collection: TenantCollection,
     moves: u8,
     losses: u8,
-    /// The organization's turn, for as long as somebody works here.
+    /// The organization's turn, held while work is in progress here.
     turn: Option<Share<OrgId>>,
-    /// Whether a command is on its way that may be given up.
+    /// Whether a command is in flight that may be cancelled.
     is_at_work: bool,
 }
 
 impl Drop for Located {
-    /// Keeps the turn of a command that is given up for as long as MongoDB goes on with it: else an organization could have many
-    /// more at work than its turns.
+    /// Holds the turn of a cancelled command for as long as MongoDB may continue it. Otherwise an organization could
+    /// run far more commands than it has turns.
     fn drop(&mut self) {
         if let (true, Some(turn), Ok(runtime)) = (self.is_at_work, self.turn.take(), Handle::try_current()) {
             runtime.spawn(async move {
@@ -50,7 +50,7 @@ impl Drop for Located {
     }
 }
 
-/// What a command holds of the client's, which MongoDB may not accept.
+/// What a command carries from the client that MongoDB may refuse.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Sent {
     Document,
@@ -60,7 +60,7 @@ pub(super) enum Sent {
 }
 
 impl DataService {
-    /// Where the caller's organization said that its collection is. Commands there wait for no turn.
+    /// Starts where the caller's organization was last seen. Commands there wait for no turn.
     pub(super) fn locate(&self, tenant: &Tenant) -> Located {
         Located {
             orgs: self.orgs.clone(),
@@ -73,7 +73,7 @@ impl DataService {
         }
     }
 
-    /// The same, for whoever has a turn, which ends when the work there does.
+    /// The same, for a caller that takes a turn, which ends with the work there.
     pub(super) async fn enter(&self, tenant: &Tenant) -> Result<Located, DataError> {
         let turn = Some(self.turn(tenant).await?);
         let mut located = self.locate(tenant);
@@ -81,14 +81,14 @@ impl DataService {
         Ok(located)
     }
 
-    /// The tenant's organization as it is now, when no change of it is in progress.
+    /// The tenant's current organization, if it is not being changed.
     pub(super) async fn at_rest(&self, tenant: &Tenant) -> Result<Option<Org>, DataError> {
         let org = still_there(&self.orgs, tenant).await?;
         Ok(org.state.is_at_rest().then_some(org))
     }
 }
 
-/// The tenant's organization, while it has the collection that it had.
+/// The tenant's organization, if it still has the same collection.
 async fn still_there(orgs: &OrgRepo, tenant: &Tenant) -> Result<Org, DataError> {
     let org = orgs.find(tenant.org_id()).await?;
     let org = org.filter(|org| org.state.is_visible()).ok_or(DataError::Gone)?;
@@ -96,7 +96,7 @@ async fn still_there(orgs: &OrgRepo, tenant: &Tenant) -> Result<Org, DataError> 
 }
 
 impl Located {
-    /// Reads, as often as it takes: from its beginning, because a cursor ends when its collection is renamed.
+    /// Reads, retrying from the beginning as often as needed, because a rename closes the cursor.
     pub(super) async fn read<T, F: Future<Output = Result<T, RepoError>>>(
         &mut self,
         sent: Sent,
@@ -117,7 +117,7 @@ impl Located {
         }
     }
 
-    /// Makes a change that is no harm if it is made twice. The command is told what the attempts before it came to.
+    /// Makes an idempotent change. The command learns what the earlier attempts did.
     pub(super) async fn change<T, F: Future<Output = Result<T, RepoError>>>(
         &mut self,
         sent: Sent,
@@ -140,7 +140,7 @@ impl Located {
         (self.moves, self.losses) = (0, 0);
     }
 
-    /// What to do after a command failed: `Ok` is to repeat it where the collection is now; gives what the failed one did.
+    /// Handles a failed command: `Ok` means to repeat it where the collection is now; returns what the failed one did.
     pub(super) async fn after_failure(&mut self, sent: Sent, error: RepoError) -> Result<Effect, DataError> {
         let effect = error.effect();
         match error {
@@ -150,12 +150,12 @@ impl Located {
         Ok(effect)
     }
 
-    /// Goes after a collection that was not where the command looked for it.
+    /// Follows a collection that was not where the command looked.
     async fn follow(&mut self, sent: Sent, error: RepoError) -> Result<(), DataError> {
         let actual = match error {
             RepoError::CollectionMismatch { actual } => actual,
-            // It moved while the command ran. Where to, the next attempt will hear. (`$collStats` says of a collection that
-            // moved between its parts that there is none, measured on MongoDB 6.0.5.)
+            // It moved while the command ran; the next attempt learns where to. (When a collection moves between the
+            // parts of `$collStats`, that reports none, measured on MongoDB 6.0.5.)
             RepoError::QueryEnded { .. } | RepoError::NamespaceNotFound => Some(self.collection.name.clone()),
             error => return Err(sent.refusal(error)),
         };
@@ -164,14 +164,14 @@ impl Located {
         }
         self.moves += 1;
         still_there(&self.orgs, &self.tenant).await?;
-        // The UUID exists under no name at all, though the organization is there.
+        // The UUID exists under no name, though the organization exists.
         self.collection.name = actual.ok_or(DataError::Replaced)?;
         Ok(())
     }
 }
 
 impl Sent {
-    /// What MongoDB's not accepting it means to the client.
+    /// What a refusal by MongoDB means to the client.
     fn not_accepted(self) -> DataError {
         let (code, why, pointer) = match self {
             Self::Document => (
@@ -192,7 +192,7 @@ impl Sent {
         DataError::invalid(Invalid::new(code, why), pointer)
     }
 
-    /// What a refusal of MongoDB means to somebody who sent this.
+    /// Translates MongoDB's refusal for the client that sent this.
     pub(super) fn refusal(self, error: RepoError) -> DataError {
         match error {
             RepoError::Duplicate { index } if index == "_id_" => DataError::Exists,
@@ -202,8 +202,8 @@ impl Sent {
             RepoError::IndexExists => DataError::IndexExists,
             RepoError::IndexNotFound => DataError::IndexNotFound,
             RepoError::NotAccepted { summary } => {
-                // A client can have one refused as often as it likes.
-                debug!(summary, sent = ?self, "MongoDB does not accept something");
+                // Only `debug`, because clients can cause this as often as they like.
+                debug!(summary, sent = ?self, "MongoDB refused what a client sent");
                 self.not_accepted()
             }
             RepoError::CollectionBusy { .. } => DataError::Moving,

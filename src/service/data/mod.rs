@@ -1,5 +1,5 @@
-//! Tenants' documents, indexes and schemas. Every call begins with a [`crate::domain::Tenant`], which only an authorized
-//! caller yields.
+//! Tenants' documents, indexes and schemas. Every call takes a [`crate::domain::Tenant`], which only an authorized
+//! caller can obtain.
 
 mod admission;
 mod cursors;
@@ -34,13 +34,13 @@ use crate::repo::{DataRepo, OrgRepo, RepoError, Repos};
 use crate::service::storage::StorageLow;
 use crate::shares::{PATIENCE, Refused, Share, Shares};
 
-/// Why a call on a tenant's data did not give its answer.
+/// Why a call on a tenant's data failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    /// There is no document of this id.
+    /// No document has this id.
     #[error("the document does not exist")]
     NotFound,
-    /// There is a document of this id already.
+    /// A document with this id exists already.
     #[error("the document exists already")]
     Exists,
     /// A unique index has the value already.
@@ -52,55 +52,55 @@ pub enum DataError {
     /// The document is not in the state that the caller expects.
     #[error("the document is not as the caller expects it")]
     PreconditionFailed,
-    /// The document is written by so many at once that this write never met it as it had read it.
+    /// So many clients write the document at once that this write never met it as it had read it.
     #[error("the document is changed by too many at once")]
     DocumentBusy,
-    /// What was sent is not acceptable.
+    /// The input is not acceptable.
     #[error("something that was sent is not acceptable")]
     Invalid(Vec<FieldError>),
     /// The collection's schema refuses the document.
     #[error("the schema refuses the document")]
     SchemaViolation(Vec<FieldError>),
-    /// The organization works with its data as much as it may while others do too, or everybody does as much as there can be.
+    /// The organization uses its full share of concurrent work, or the server is at its limit.
     #[error(transparent)]
     Busy(#[from] Refused),
-    /// The organization keeps as much as it may.
+    /// The organization has reached a quota.
     #[error("the organization keeps as much as it may")]
     QuotaReached(QuotaReached),
     /// MongoDB's disk has no room for what the write would add.
     #[error("MongoDB's disk is nearly full")]
     StorageLow,
-    /// The query took longer than a query may.
+    /// The query exceeded its time limit.
     #[error("the query took too long")]
     TooSlow,
-    /// The organization has as many indexes as it may.
+    /// The organization has the most indexes allowed.
     #[error("the organization has as many indexes as it may")]
     TooManyIndexes,
     /// Another index of the organization is being built.
     #[error("another index of the organization is being built")]
     IndexBuilding,
-    /// The server builds as many indexes as it may.
+    /// The server is building the most indexes allowed.
     #[error("the server builds as many indexes as it may")]
     TooManyBuilds,
-    /// There is another index of that name or of these keys.
+    /// Another index has this name or these keys.
     #[error("there is another such index")]
     IndexExists,
-    /// There is no index of that name.
+    /// No index has this name.
     #[error("the index does not exist")]
     IndexNotFound,
-    /// There is no schema.
+    /// The collection has no schema.
     #[error("there is no schema")]
     SchemaNotFound,
     /// The collection has a validator that this server did not make.
     #[error("the collection has a validator of somebody else")]
     ForeignValidator,
-    /// The organization was deleted meanwhile.
+    /// The organization was deleted in the meantime.
     #[error("the organization is gone")]
     Gone,
-    /// The collection moves on faster than it can be followed, or is held by something else.
+    /// The collection moves faster than it can be followed, or something else holds it.
     #[error("the collection cannot be reached while it is being changed")]
     Moving,
-    /// The collection is gone or another one stands in its place, and no change of ours did it.
+    /// The collection is missing or was replaced, and not by a change of ours.
     #[error("the collection was replaced by hand")]
     Replaced,
     /// The write may or may not have happened.
@@ -124,7 +124,7 @@ impl From<StorageLow> for DataError {
 }
 
 impl DataError {
-    /// Whether it is the request's own doing, or will be over soon by itself: nothing that an operator must look into.
+    /// Whether the request caused it, or it will soon pass by itself: no operator need look into it.
     pub fn is_ordinary(&self) -> bool {
         match self {
             Self::Repo(error) => matches!(error, RepoError::GivenUp { .. }),
@@ -138,7 +138,7 @@ impl DataError {
             | Self::SchemaViolation(_)
             | Self::Busy(_)
             | Self::QuotaReached(_)
-            // Whoever watches the disk says so once.
+            // The disk monitor logs this once.
             | Self::StorageLow
             | Self::TooSlow
             | Self::TooManyIndexes
@@ -153,7 +153,7 @@ impl DataError {
         }
     }
 
-    /// One thing that is not acceptable, with its place.
+    /// A single unacceptable value, with its place.
     fn invalid(why: Invalid, pointer: &str) -> Self {
         Self::Invalid(vec![why.at(pointer)])
     }
@@ -172,8 +172,8 @@ pub struct DataService {
 }
 
 impl DataService {
-    /// Serves the data of these repositories; `max_running` calls at once. Imports, exports and index builds are not among
-    /// them.
+    /// Serves the data of these repositories, with `max_running` calls at once. Imports, exports and index builds do
+    /// not count.
     pub fn new(repos: &Repos, cursors: CursorSealer, admission: Admission, max_running: usize) -> Self {
         Self {
             repo: repos.data.clone(),
@@ -186,7 +186,7 @@ impl DataService {
         }
     }
 
-    /// The organization's turn to have a command at work in MongoDB.
+    /// Acquires the organization's turn to run a command in MongoDB.
     async fn turn(&self, tenant: &Tenant) -> Result<Share<OrgId>, DataError> {
         Ok(self.turns.take(tenant.org_id(), 1, PATIENCE).await?)
     }

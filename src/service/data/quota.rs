@@ -1,9 +1,9 @@
-//! How much each organization keeps, counted without a command for each write.
+//! Counts what each organization stores without a command for each write.
 //!
-//! One look at the collection's own numbers (`$collStats`) serves all writes of ten seconds, which count themselves on top
-//! of it. So a quota can be passed by what was on its way during a look, by what other servers and other programs write
-//! within ten seconds, and by how wrong MongoDB's numbers are after a crash: it is a protection and no account. Nobody is
-//! refused for what was given back, except while a look and a deletion meet, for as long.
+//! One look at the collection's statistics (`$collStats`) serves all writes of ten seconds, which add themselves to it.
+//! A quota can therefore be exceeded by writes in flight during a look, by what other servers and programs write within
+//! ten seconds, and by errors in MongoDB's statistics after a crash: it is a protection, not an exact account. Freed
+//! space is never held against an organization, except while a look and a deletion overlap.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,36 +16,36 @@ use super::DataError;
 use crate::clock::SharedClock;
 use crate::domain::{Amount, OrgId, QuotaReached, Quotas};
 
-/// How long a look is good for.
+/// How long a look stays valid.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// How long after a look that failed the next is made; until then writes go on by what is known.
+/// How soon to retry a failed look; until then, writes go by the last known numbers.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// Counts what organizations keep.
+/// Counts what organizations store.
 #[derive(Debug, Clone)]
 pub(super) struct QuotaKeeper(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// The same for all organizations. Those of one alone would come with its [`crate::domain::Tenant`], for which
+    /// Shared by all organizations. Quotas of a single one would come with its [`crate::domain::Tenant`], for which
     /// [`QuotaKeeper::reserve`] is called.
     quotas: Quotas,
     clock: SharedClock,
-    /// Those that wrote within the time that a look is good for: older numbers are worth nothing.
+    /// Organizations that wrote while their look was valid; older numbers are worthless.
     usages: Mutex<HashMap<OrgId, Arc<Usage>>>,
 }
 
-/// How much one organization keeps.
+/// What one organization stores.
 #[derive(Debug, Default)]
 struct Usage {
     counted: Mutex<Counted>,
-    /// Held by whoever looks: the others wait and use what was found.
+    /// Held during a look; the others wait and use its result.
     looking: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
 struct Counted {
-    /// `None` before the first look that succeeded.
+    /// `None` before the first successful look.
     used: Option<Amount>,
     /// When the next look is due, by the clock.
     due: Duration,
@@ -53,12 +53,12 @@ struct Counted {
     looks: u64,
 }
 
-/// What a write may add, counted already.
+/// What a write may add, already counted.
 #[derive(Debug)]
 pub(super) struct Reserved {
     usage: Arc<Usage>,
     looks: u64,
-    /// How many of the documents it is for.
+    /// How many documents it covers.
     pub(super) count: usize,
     amount: Amount,
 }
@@ -85,14 +85,14 @@ impl QuotaKeeper {
         usage.take(self.0.quotas, coming).map(Some)
     }
 
-    /// Notes that an organization keeps so much less.
+    /// Notes that an organization freed this amount.
     pub(super) fn give_back(&self, org_id: OrgId, amount: Amount) {
         if let Some(usage) = self.0.usages.lock().get(&org_id) {
             usage.counted.lock().give_back(amount);
         }
     }
 
-    /// Looks, if the last look is too long ago. Whoever comes meanwhile waits for this look and makes none.
+    /// Looks if the last look has expired. Concurrent callers wait for this look and make none.
     async fn refresh<F: Future<Output = Result<Amount, DataError>>>(&self, usage: &Usage, look: impl FnOnce() -> F) {
         if !usage.is_due(self.0.clock.elapsed()) {
             return;
@@ -109,8 +109,8 @@ impl QuotaKeeper {
                 *counted = Counted { used: Some(used), due: now + LOOK_EVERY, looks: counted.looks + 1 };
             }
             Err(error) => {
-                // What keeps MongoDB from telling keeps the write from happening, or is over soon.
-                warn!(%error, "cannot find out how much an organization keeps");
+                // Whatever keeps MongoDB from answering also stops the write, or soon passes.
+                warn!(%error, "cannot measure what an organization stores");
                 counted.due = now + LOOK_AGAIN_AFTER;
             }
         }
@@ -138,7 +138,7 @@ impl Usage {
         let (mut count, mut total) = (0, Amount::default());
         for one in coming {
             let together = total.plus(one);
-            // What nobody could count cannot be too much.
+            // An unknown amount is never too much.
             match counted.used.map_or(Ok(()), |used| quotas.check(used.plus(total), one)) {
                 Ok(()) => (count, total) = (count + 1, together),
                 Err(reached) if count == 0 => return Err(reached),
@@ -157,19 +157,19 @@ impl Counted {
 }
 
 impl Reserved {
-    /// What was counted was added, or may have been.
+    /// Keeps the whole reservation: the write was made, or may have been.
     pub(super) fn keep(mut self) {
         self.amount = Amount::default();
     }
 
-    /// So much of it was not added.
+    /// Returns the part that was not added.
     pub(super) fn return_part(&mut self, part: Amount) {
         if part.is_nothing() {
             return;
         }
         self.amount = self.amount.minus(part);
         let mut counted = self.usage.counted.lock();
-        // A look since then saw by itself what there is.
+        // A later look saw the real amount by itself.
         if counted.looks == self.looks {
             counted.give_back(part);
         }
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
     use crate::clock::ManualClock;
 
-    /// A keeper that allows ten documents, with the clock that it goes by.
+    /// A keeper that allows ten documents, and its clock.
     fn keeper() -> (QuotaKeeper, Arc<ManualClock>) {
         let clock = Arc::new(ManualClock::at_present());
         (QuotaKeeper::new(Quotas::new(10, 0), clock.clone()), clock)
@@ -203,7 +203,7 @@ mod tests {
         Amount { documents: count, bytes: 0 }
     }
 
-    /// One document more, of an organization in which a look would find so many.
+    /// Reserves one more document for an organization where a look would find this many.
     async fn one_more(keeper: &QuotaKeeper, org_id: OrgId, there: u64) -> Result<Reserved, QuotaReached> {
         let look = async || Ok(documents(there));
         keeper.reserve(org_id, once(documents(1)), look).await.map(|reserved| reserved.expect("a quota"))

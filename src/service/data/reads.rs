@@ -1,4 +1,4 @@
-//! Reading documents: one, a page, how many, how large.
+//! Reads documents: one, a page, their number, their size.
 
 use bson::raw::{RawDocument, RawDocumentBuf};
 use bson::{Document, doc};
@@ -11,22 +11,22 @@ use crate::domain::{Invalid, Tenant, TenantCollection};
 use crate::repo::RepoError;
 use crate::repo::data::{CollectionStats, DocumentBatch, Find};
 
-/// How many bytes of BSON a page has at most, but for one document that is larger: so few that nobody waits for others' pages,
-/// and so many that few pages end early.
+/// The most bytes of BSON on a page, unless a single document is larger: small enough that nobody waits for another's
+/// page, and large enough that few pages end early.
 pub const PAGE_BYTES: usize = 1 << 20;
 
-/// Which page of documents somebody asks for.
+/// A request for a page of documents.
 #[derive(Debug, Clone)]
 pub struct ListDocuments {
     /// Which documents.
     pub filter: Filter,
     /// In which order.
     pub sort: Sort,
-    /// At most how many.
+    /// The most documents to return.
     pub limit: u32,
-    /// Where the page before ended; the first page has none.
+    /// Where the previous page ended; the first page has none.
     pub cursor: Option<String>,
-    /// Whether to count all that match.
+    /// Whether to count all matches.
     pub is_counted: bool,
 }
 
@@ -34,13 +34,13 @@ pub struct ListDocuments {
 #[derive(Debug)]
 pub struct Page {
     batches: Vec<DocumentBatch>,
-    /// How many of the batches' documents are on the page; more may have been asked for to see whether there are any.
+    /// How many of the batches' documents are on the page; more may have been read to see if any follow.
     length: usize,
-    /// How many bytes of BSON they are.
+    /// Their size in bytes of BSON.
     pub bytes: usize,
     /// Where the next page begins; `None` on the last.
     pub next: Option<String>,
-    /// How many documents match, if it was asked.
+    /// How many documents match, if requested.
     pub total: Option<u64>,
 }
 
@@ -52,7 +52,7 @@ impl Page {
     }
 }
 
-/// What was read of a page.
+/// What was read of a page so far.
 #[derive(Debug, Default)]
 struct Reading {
     batches: Vec<DocumentBatch>,
@@ -62,16 +62,16 @@ struct Reading {
 }
 
 impl DataService {
-    /// The document of this id.
+    /// Returns the document with this id.
     pub async fn get(&self, tenant: &Tenant, id: &DocumentId) -> Result<RawDocumentBuf, DataError> {
         self.find(&mut self.enter(tenant).await?, id).await?.ok_or(DataError::NotFound)
     }
 
-    /// A page of documents.
+    /// Returns a page of documents.
     ///
     /// # Errors
-    /// [`DataError::Invalid`] for a cursor that is not of this query, or an order that the documents do not have;
-    /// [`DataError::TooSlow`], or what every read meets.
+    /// [`DataError::Invalid`] for another query's cursor, or an order in which the documents have no place;
+    /// [`DataError::TooSlow`], or the errors of any read.
     pub async fn list(&self, tenant: &Tenant, query: &ListDocuments) -> Result<Page, DataError> {
         let purpose = fingerprint_source(&query.filter, &query.sort);
         let position = match &query.cursor {
@@ -99,11 +99,11 @@ impl DataService {
         Ok(page)
     }
 
-    /// How many bytes of replies a page of so many documents may take, as far as is known.
+    /// Upper bound of a page's replies in bytes, as far as is known.
     pub fn page_bound(&self, tenant: &Tenant, limit: u32) -> usize {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(1);
         let batch = self.reply_bound(tenant, self.documents_in(tenant, PAGE_BYTES).min(limit));
-        // What came before, and the batch with which the page becomes too large.
+        // All earlier batches, and the one that exceeds the page.
         self.reply_bound(tenant, limit).min(PAGE_BYTES + batch)
     }
 
@@ -126,12 +126,12 @@ impl DataService {
         Ok(read)
     }
 
-    /// How large a tenant's collection is.
+    /// The size of a tenant's collection.
     pub async fn stats(&self, tenant: &Tenant) -> Result<CollectionStats, DataError> {
         self.measure(&mut self.enter(tenant).await?).await
     }
 
-    /// How large the collection is that is here.
+    /// The size of the collection located here.
     pub(super) async fn measure(&self, located: &mut Located) -> Result<CollectionStats, DataError> {
         located.read(Sent::Query, |at| async move { self.repo.stats(&at).await }).await
     }
@@ -152,7 +152,7 @@ impl DataService {
     }
 }
 
-/// The filter, and after the position.
+/// The filter, limited to what follows the position.
 pub(super) fn continued(filter: &Filter, sort: &Sort, after: Option<&Position>) -> Document {
     match after {
         None => filter.as_document().clone(),
@@ -160,8 +160,8 @@ pub(super) fn continued(filter: &Filter, sort: &Sort, after: Option<&Position>) 
     }
 }
 
-/// Where the last document of a page stands. Each of them is asked, not only the last: one without a place would come again or
-/// never on the next page.
+/// Where the page's last document stands. Every document is checked, not only the last: one without a place could
+/// appear twice or never.
 fn last_position(page: &Page, sort: &Sort) -> Result<Option<Position>, DataError> {
     let mut last = None;
     for document in page.documents()? {
@@ -174,7 +174,7 @@ fn last_position(page: &Page, sort: &Sort) -> Result<Option<Position>, DataError
 }
 
 impl Reading {
-    /// Takes as many of a batch's documents as the page has room for. Whoever wants to know hears the sizes.
+    /// Takes as many of a batch's documents as the page has room for, and reports each size to `hear`.
     fn take(&mut self, batch: DocumentBatch, limit: usize, hear: impl Fn(usize)) -> Result<(), RepoError> {
         for document in batch.documents()? {
             let size = document?.as_bytes().len();

@@ -8,17 +8,17 @@ use crate::domain::schema::CollectionSchema;
 use crate::domain::{OwnerTag, Tenant};
 use crate::repo::data::{StoredSchema, Validator};
 
-/// What setting a schema came to.
+/// The result of setting a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AppliedSchema {
-    /// How many documents that are there already break it. They stay as they are, and a write must mend them.
+    /// How many existing documents violate it. They stay as they are, but the next write must fix them.
     pub violating: u64,
-    /// Whether it is enforced now.
+    /// Whether it is now enforced.
     pub is_applied: bool,
 }
 
 impl DataService {
-    /// The schema, as it was sent.
+    /// Returns the schema as it was sent.
     pub async fn schema(&self, tenant: &Tenant) -> Result<String, DataError> {
         match self.validator(tenant).await? {
             Validator::Schema(schema) => Ok(schema.source),
@@ -70,7 +70,7 @@ impl DataService {
         if let Some(validator) = found {
             return Ok(validator);
         }
-        // The organization is gone, or its collection alone is.
+        // Either the organization is gone, or only its collection.
         self.at_rest(tenant).await?;
         Err(DataError::Replaced)
     }

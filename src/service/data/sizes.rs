@@ -1,5 +1,5 @@
-//! How large the documents of each organization are, as far as this server has seen them, so that it knows how much memory an
-//! answer may take before it asks for it. MongoDB counts documents and not bytes when it fills a reply.
+//! Tracks how large each organization's documents are, as far as this server has seen, to bound an answer's memory
+//! before asking for it. MongoDB fills a reply by documents, not by bytes.
 
 use std::collections::HashMap;
 
@@ -8,26 +8,26 @@ use parking_lot::RwLock;
 use super::DataService;
 use crate::domain::{OrgId, Tenant};
 
-/// The largest reply of MongoDB: `maxMessageSizeBytes` leaves room for one document of the largest size.
+/// MongoDB's largest reply: `maxMessageSizeBytes` leaves room for one document of the largest size.
 const MAX_REPLY_BYTES: usize = 16 << 20;
 
-/// How large a document is taken for where none was seen yet. Few are larger, and the first that is makes itself known.
+/// The assumed size of a document before one was seen. Few are larger, and the first of those corrects it.
 const UNKNOWN_BYTES: usize = 256 << 10;
 
-/// How many documents are asked for at once, however large they may be: single ones would take a round trip each.
+/// The fewest documents to request at once, however large: single ones would cost a round trip each.
 const FEWEST: usize = 4;
 
-/// How many organizations are remembered. Past that all are forgotten.
+/// How many organizations to remember. Beyond that, all are forgotten.
 const MAX_REMEMBERED: usize = 100_000;
 
-/// The size of the largest document that was read or written, for each organization.
+/// The size of the largest document read or written, by organization.
 #[derive(Debug, Default)]
 pub(super) struct Sizes(RwLock<HashMap<OrgId, usize>>);
 
 impl Sizes {
-    /// Notes a document's size.
+    /// Records a document's size.
     pub(super) fn note(&self, org_id: OrgId, bytes: usize) {
-        // Mostly one as large was seen before, which needs nobody to wait.
+        // Usually an equally large one is known, and nobody has to wait.
         if self.largest(org_id).is_some_and(|largest| largest >= bytes) {
             return;
         }
@@ -44,12 +44,12 @@ impl Sizes {
 }
 
 impl DataService {
-    /// How many bytes so many documents of a tenant may be at most: as far as is known, and never more than a reply holds.
+    /// Upper bound in bytes for this many documents of a tenant, as far as is known, and at most one full reply.
     pub fn reply_bound(&self, tenant: &Tenant, documents: usize) -> usize {
         self.largest(tenant).saturating_mul(documents).min(MAX_REPLY_BYTES)
     }
 
-    /// How many documents of a tenant to ask for at once, so that they are about so many bytes at most.
+    /// How many of a tenant's documents to request at once to stay near this many bytes.
     pub(super) fn documents_in(&self, tenant: &Tenant, bytes: usize) -> usize {
         (bytes / self.largest(tenant).max(1)).max(FEWEST)
     }

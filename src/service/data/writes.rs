@@ -1,9 +1,9 @@
-//! Writing single documents. No update is lost: what depends on a state is written only while the document is in it.
+//! Writes single documents without lost updates: a write that depends on a state applies only in that state.
 //!
-//! A write whose answer was lost is repeated. That is safe because each write has a revision of its own: a document that
-//! carries it shows that the write happened, and the state that an update or a delete is guarded by keeps a late first
-//! attempt and its repetition from both taking effect. A late insert has no such guard: it is refused while its document is
-//! there, and would bring it back if the document was deleted in between.
+//! A write whose answer was lost is repeated. That is safe because each write has its own revision: a document that
+//! carries it shows that the write happened. The state that guards an update or delete keeps a late first attempt and
+//! its repetition from both taking effect. A late insert has no such guard: it is refused while its document exists,
+//! and would bring the document back if it was deleted in between.
 
 use std::sync::Arc;
 
@@ -19,8 +19,8 @@ use crate::off_thread::off_thread;
 use crate::repo::data::Guard;
 use crate::repo::{Effect, RepoError};
 
-/// How often a write without a condition begins anew because somebody else was faster. Each time somebody else succeeded, so
-/// this ends only where far more write one document than can.
+/// How often an unconditional write starts over because another one was faster. Each time the other one succeeded, so
+/// this ends only where far too many write one document.
 const MAX_ATTEMPTS: u8 = 100;
 
 impl DataService {
@@ -33,7 +33,7 @@ impl DataService {
         stored
     }
 
-    /// Adds a document, until the outcome is certain.
+    /// Adds a document and makes sure of the outcome.
     async fn store(&self, tenant: &Tenant, document: &NewDocument) -> Result<(), DataError> {
         let insert = |at| async move { self.repo.insert(&at, document).await.map(|()| true) };
         let is_stored = |present: Option<&_>| is_written(present, document);
@@ -62,7 +62,7 @@ impl DataService {
         Err(DataError::DocumentBusy)
     }
 
-    /// Merges a patch into a document, as it is at that moment; gives what it became.
+    /// Merges a patch into the current document; returns the result.
     pub async fn patch(
         &self,
         tenant: &Tenant,
@@ -103,22 +103,22 @@ impl DataService {
         Err(DataError::DocumentBusy)
     }
 
-    /// Removes a document that is in the guarded state, until the outcome is certain; false when there is none in it.
+    /// Removes a document in the guarded state and makes sure of the outcome; false when it is not in that state.
     async fn erase(&self, located: &mut Located, id: &DocumentId, guard: &Guard) -> Result<bool, DataError> {
         let remove = |at| async move { self.repo.remove(&at, id, guard).await };
-        // The first attempt removed it, or somebody else did, which comes to the same.
+        // The first attempt removed it, or another client did, which amounts to the same.
         self.until_certain(located, id, remove, |present| present.is_none()).await
     }
 
-    /// Replaces a document that is in the guarded state, until the outcome is certain; false when there is none in it.
+    /// Replaces a document in the guarded state and makes sure of the outcome; false when it is not in that state.
     async fn write(&self, located: &mut Located, document: &NewDocument, guard: &Guard) -> Result<bool, DataError> {
         self.sizes.note(located.tenant.org_id(), document.raw.as_bytes().len());
         let replace = |at| async move { self.repo.replace(&at, document, guard).await };
         self.until_certain(located, &document.id, replace, |present| is_written(present, document)).await
     }
 
-    /// Writes a document until the outcome is certain; false when the write met it in another state. When a write is refused
-    /// that is sent a second time because its answer was lost, the document itself tells whether the first attempt happened.
+    /// Writes a document and makes sure of the outcome; false when it was in another state. When a repeated write is
+    /// refused, the document itself shows whether the first attempt happened.
     async fn until_certain<F: Future<Output = Result<bool, RepoError>>>(
         &self,
         located: &mut Located,
@@ -142,13 +142,13 @@ impl DataService {
             located.repeat(&mut before, error).await?;
         };
         let present = self.find(located, id).await?;
-        // It may have been there, and been overwritten since.
+        // It may have been written, and overwritten since.
         if has_happened(present.as_deref()) { Ok(true) } else { Err(DataError::OutcomeUnknown(otherwise)) }
     }
 
-    /// The state in which a write must meet the document: one that the client names, or the present one. Never any, also
-    /// where the client expects nothing: a first attempt that arrives late, after its repetition and after the writes of
-    /// others, must not meet what it was meant for. With it come the bytes of the document, if it had to be read.
+    /// The state in which a write must find the document: the one that the client names, or the current one. Never just
+    /// any, even without a client's condition: a first attempt that arrives late, after its repetition and other
+    /// writes, must not apply. Includes the document's size in bytes, if it had to be read.
     async fn guard(
         &self,
         located: &mut Located,
@@ -164,13 +164,13 @@ impl DataService {
         Ok((Guard::of(&present), Some(bytes_of(&present))))
     }
 
-    /// Counts what a document has lost.
+    /// Counts what a document has shrunk by.
     fn note_shrunk(&self, tenant: &Tenant, present_bytes: Option<u64>, written: &NewDocument) {
         let lost = present_bytes.unwrap_or_default().saturating_sub(written.amount().bytes);
         self.admission.give_back(tenant.org_id(), Amount::of_bytes(lost));
     }
 
-    /// The document, when it is as the client expects it.
+    /// Returns the document if it is as the client expects.
     pub(super) async fn expect(
         &self,
         located: &mut Located,
@@ -184,7 +184,7 @@ impl DataService {
         }
     }
 
-    /// The document of this id, wherever the collection is by now.
+    /// Finds the document with this id, wherever the collection is now.
     pub(super) async fn find(
         &self,
         located: &mut Located,
@@ -199,19 +199,19 @@ impl DataService {
 }
 
 impl Located {
-    /// Prepares to repeat a write, or says why it cannot succeed.
+    /// Prepares to repeat a write, or returns why it cannot succeed.
     pub(super) async fn repeat(&mut self, before: &mut Effect, error: RepoError) -> Result<(), DataError> {
         let was_uncertain = *before == Effect::Unknown;
         match self.after_failure(Sent::Document, error).await {
             Ok(Effect::Unknown) => {
-                warn!("nobody knows whether a write happened; sending it again");
+                warn!("the outcome of a write is unknown; sending it again");
                 *before = Effect::Unknown;
                 Ok(())
             }
             Ok(Effect::Nothing) => Ok(()),
-            // That the repetition failed says nothing of the first attempt.
+            // A failed repetition says nothing about the first attempt.
             Err(error) if was_uncertain => {
-                warn!(%error, "a write that nobody knows the outcome of cannot be repeated");
+                warn!(%error, "a write with an unknown outcome cannot be repeated");
                 Err(DataError::OutcomeUnknown(if let DataError::Repo(error) = error { error } else { overtaken() }))
             }
             Err(error) => Err(error),
@@ -219,12 +219,12 @@ impl Located {
     }
 }
 
-/// Whether a document that is there is the one that was written.
+/// Whether the stored document is the written one.
 fn is_written(present: Option<&RawDocument>, written: &NewDocument) -> bool {
     present.is_some_and(|present| Version::of(present) == Version::Revision(written.revision))
 }
 
-/// What a document becomes by a patch.
+/// The result of patching a document.
 fn patched(present: &RawDocumentBuf, patch: &MergePatch) -> Result<NewDocument, DataError> {
     let unreadable =
         |_error| Sent::Document.refusal(RepoError::Refused { summary: "a document that is no BSON".to_owned() });
@@ -236,7 +236,7 @@ fn patched(present: &RawDocumentBuf, patch: &MergePatch) -> Result<NewDocument, 
     NewDocument::new(id, &members).map_err(|invalid: Invalid| DataError::invalid(invalid, ""))
 }
 
-/// Whether somebody else's being faster ends a write: only when it was meant for one state.
+/// Whether being overtaken ends a write: only if it was meant for one state.
 fn refuse_if_overtaken(expected: &Precondition) -> Result<(), DataError> {
     match expected {
         Precondition::None | Precondition::Exists => Ok(()),
@@ -244,12 +244,12 @@ fn refuse_if_overtaken(expected: &Precondition) -> Result<(), DataError> {
     }
 }
 
-/// Whether a failure says nothing of the write itself: the collection was elsewhere, or MongoDB away.
+/// Whether a failure says nothing about the write itself: the collection had moved, or MongoDB was unreachable.
 pub(super) fn is_passing(error: &RepoError) -> bool {
     error.is_undecided() || matches!(error, RepoError::CollectionMismatch { .. })
 }
 
-/// The write was repeated, and by then somebody else had written.
+/// The write was repeated after another client had written.
 fn overtaken() -> RepoError {
     RepoError::unknown("the answer was lost and the document has changed since")
 }
