@@ -9,7 +9,7 @@ use crate::repo::command::{run, run_ddl};
 use crate::repo::error::RepoError;
 use crate::repo::tenants::TenantRepo;
 
-/// An index as the catalog has it.
+/// An index as the catalog reports it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredIndex {
     /// The index.
@@ -19,11 +19,11 @@ pub struct StoredIndex {
 }
 
 impl TenantDataRepo {
-    /// The indexes of the collection that has this **name** now: `listIndexes` knows no UUID, so the caller must make
-    /// sure that the name has meant the same collection before and after.
+    /// Lists the indexes of the collection that has this **name** now. `listIndexes` takes no UUID, so the caller must
+    /// make sure that the name meant the same collection before and after.
     ///
     /// # Errors
-    /// [`RepoError::NamespaceNotFound`] when there is none of that name, or MongoDB could not be asked.
+    /// [`RepoError::NamespaceNotFound`] when no collection has that name, or an error from MongoDB.
     pub async fn list_indexes_by_name(&self, at: &TenantCollection) -> Result<Vec<StoredIndex>, RepoError> {
         let list = doc! { "listIndexes": &at.name, "includeIndexBuildInfo": true, "cursor": {} };
         let mut cursor = self.cursor(list).await?;
@@ -37,23 +37,23 @@ impl TenantDataRepo {
         Ok(found)
     }
 
-    /// Whether this name means this collection now.
+    /// Whether this name refers to this collection now.
     pub async fn is_at(&self, at: &TenantCollection) -> Result<bool, RepoError> {
         let found = TenantRepo::new(&self.database).find(&at.name).await?;
         Ok(found.is_some_and(|found| found.collection.uuid == at.uuid))
     }
 
-    /// Builds an index, which takes as long as it takes; others go on meanwhile. False when there is just such a one
-    /// already.
+    /// Builds an index, without a time limit; other operations continue meanwhile. False when the same index already
+    /// exists.
     ///
     /// # Errors
-    /// [`RepoError::IndexExists`] for another one of that name or of these keys, [`RepoError::Duplicate`] when the documents
-    /// break a unique one.
+    /// [`RepoError::IndexExists`] when a different index has that name or those keys, [`RepoError::Duplicate`] when the
+    /// documents violate a unique one.
     pub async fn create_index(&self, at: &TenantCollection, index: &Index) -> Result<bool, RepoError> {
         let mut create = command("createIndexes", at);
         create.insert("indexes", [specification(index)]);
-        // No time limit: MongoDB gives a build up when its command's time is over. The write concern is what every
-        // change of the catalog has.
+        // No time limit: MongoDB aborts a build when its command times out. The write concern is that of every catalog
+        // change.
         create.insert("writeConcern", doc! { "w": "majority" });
         let reply = run(&self.database, create).await?;
         let count = |name: &str| reply.get_i32(name).unwrap_or_default();
@@ -63,7 +63,7 @@ impl TenantDataRepo {
     /// Drops an index.
     ///
     /// # Errors
-    /// [`RepoError::IndexNotFound`] when there is none of that name.
+    /// [`RepoError::IndexNotFound`] when no index has that name.
     pub async fn drop_index(&self, at: &TenantCollection, name: &str) -> Result<(), RepoError> {
         let mut drop = command("dropIndexes", at);
         drop.insert("index", name);
@@ -89,7 +89,7 @@ fn specification(index: &Index) -> Document {
 }
 
 impl StoredIndex {
-    /// An index that is being built stands in `spec`, beside the state of its build; one that is ready does not.
+    /// While an index is being built, its definition is nested in `spec`, beside the build's state.
     fn read(document: &Document) -> Option<Self> {
         let specification = document.get_document("spec").unwrap_or(document);
         let is_set = |name: &str| specification.get_bool(name).unwrap_or_default();
