@@ -44,7 +44,7 @@ impl Takeover {
     }
 }
 
-/// Incomplete organizations. `state` is the first field that versions of this program added, `names` the last.
+/// Incomplete organizations. `state` was the first field that this program added, `names` the last.
 fn incomplete_org() -> Document {
     doc! { "$or": [{ "names": { "$exists": false } }, { "state": { "$exists": false } }] }
 }
@@ -158,7 +158,7 @@ async fn claim_collection(tenants: &TenantRepo, id: ObjectId, name: &str) -> Res
             // The role that the original's instructions gave its user cannot set a validator. Commands go by the UUID;
             // the tag only identifies a stray collection's owner.
             Err(error @ RepoError::Unauthorized { .. }) => {
-                warn!(organization_id = %id, %error, "a collection gets no owner tag");
+                warn!(organization_id = %id, %error, "cannot tag a collection with its owner");
             }
             Err(other) => return Err(other),
         }

@@ -62,8 +62,8 @@ impl MigrationService {
         }
     }
 
-    /// Whether anything of an organization remains when its collection is not in its place: the collection itself,
-    /// moved by hand, or an unowned one in its place.
+    /// Whether any data may remain of an organization whose collection is not in its place: the collection itself, moved
+    /// by hand, or one in its place that is not tagged as another's.
     async fn may_be_kept(&self, org: &Org) -> Result<bool, RepoError> {
         if let Some(collection) = org.tenant_collection()
             && self.repos.tenants.find_validator(&collection).await?.is_some()
@@ -99,7 +99,7 @@ impl MigrationService {
             match self.purge(id).await {
                 Ok(is_gone) => gone += usize::from(is_gone),
                 // One failure, such as an unreadable record, must not hold up the others.
-                Err(error) => warn!(organization_id = %id, %error, "cannot end a deletion yet"),
+                Err(error) => warn!(organization_id = %id, %error, "cannot purge a deleted organization yet"),
             }
         }
         Ok(gone)

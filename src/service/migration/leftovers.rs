@@ -81,7 +81,7 @@ impl MigrationService {
                     Ok(is_tidied) => cleared += usize::from(is_tidied),
                     // It may have disappeared or moved since it was listed, or its organization is unreadable, which
                     // must not hold up the others.
-                    Err(error) => warn!(collection = found.collection.name, %error, "cannot look after a collection"),
+                    Err(error) => warn!(collection = found.collection.name, %error, "cannot check a collection"),
                 }
             }
         }
@@ -109,16 +109,16 @@ impl MigrationService {
             return Ok(false);
         }
         if self.is_occupied(ChangeKind::Repair, &org.collection_name).await? {
-            warn!(organization_id = %owner, "cannot put a collection back that was moved: another has its name");
+            warn!(organization_id = %owner, "cannot put back a moved collection: its name is taken");
             return Ok(false);
         }
         match self.put_back(&org, &listed.collection.name).await {
             Ok(_) => {
-                info!(organization_id = %owner, "put a collection back that a late command had moved");
+                info!(organization_id = %owner, "put back a collection that a late command had moved");
                 Ok(true)
             }
             Err(error) => {
-                warn!(organization_id = %owner, %error, "cannot put a collection back that was moved");
+                warn!(organization_id = %owner, %error, "cannot put back a moved collection");
                 Ok(false)
             }
         }

@@ -76,7 +76,7 @@ impl MigrationService {
                     Err(refusal) => {
                         warn!(
                             organization_id = %at.org_id, change_id = %at.change_id, why = refusal.code(),
-                            "gives an abandoned change up"
+                            "undoing an abandoned change"
                         );
                         self.undo_move(&moved, &refusal).await
                     }

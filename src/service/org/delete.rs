@@ -22,7 +22,7 @@ pub struct RestoreOrg {
 }
 
 impl OrgService {
-    /// Deletes the actor's organization with everything in it. Returns how long it can be restored.
+    /// Deletes the actor's organization with everything in it. Returns until when it can be restored.
     pub async fn delete(
         &self,
         change_id: ChangeId,

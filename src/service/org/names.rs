@@ -17,7 +17,7 @@ impl OrgService {
     pub async fn names(&self, org: &Allowed<OrgRead, Org>) -> Result<(Org, Vec<OldName>), OrgError> {
         // Store the uses counted on this server; other servers store theirs within seconds.
         if let Err(error) = self.uses.write_down(&self.repos.orgs).await {
-            warn!(%error, "some uses of old names are not counted yet");
+            warn!(%error, "cannot store some uses of old names yet");
         }
         let org = self.repos.orgs.find(org.id).await?.ok_or(OrgError::NotFound)?;
         let old = org.live_old_names(self.clock.now()).cloned().collect();
