@@ -38,8 +38,7 @@ impl AdminRepo {
         Ok(found.filter(|(admin, _)| admin.org_id == org_id))
     }
 
-    /// Returns the admin with this email, with its current organization, in one round trip. `None` also when the
-    /// organization is gone.
+    /// Returns the admin with this email, with its current organization, in one round trip. `None` if that is gone.
     pub async fn find_by_email_with_org(&self, email: &Email) -> Result<Option<(Admin, Org)>, RepoError> {
         let of_admin = doc! {
             "from": ORGANIZATIONS, "localField": "organization_id", "foreignField": "_id", "as": "organization",
@@ -65,9 +64,8 @@ impl AdminRepo {
         Ok(())
     }
 
-    /// Claims the new address and the admin itself for a change of credentials, before anything else in that change
-    /// happens. Safe to repeat. Does nothing once this change has set the credentials; refused once a later change has
-    /// claimed, or this one has been released.
+    /// Claims the new address and the admin itself before anything else in a change of credentials. Safe to repeat:
+    /// does nothing once this change has set them. Refused once a later change has claimed or this one was released.
     ///
     /// # Errors
     /// [`RepoError::Duplicate`] when another admin has or claims the address; [`RepoError::LeaseLost`] when there is no
@@ -97,8 +95,7 @@ impl AdminRepo {
         exactly_one(self.collection.update_one(filter, vec![doc! { "$set": set }]).await?.matched_count)
     }
 
-    /// Sets the claimed credentials and frees the old address. Cannot be refused, because the claim holds what it
-    /// needs. Safe to repeat.
+    /// Sets the claimed credentials and frees the old address. The claim rules out a refusal. Safe to repeat.
     ///
     /// # Errors
     /// [`RepoError::LeaseLost`] when the change does not hold the claim, or no longer does.
@@ -151,8 +148,8 @@ impl AdminRepo {
         Ok(())
     }
 
-    /// Returns the admin that has or claims this email, if this program created it: the original also kept admins
-    /// without an organization, which are not ours to remove.
+    /// Returns the admin that has or claims this email, if this program created it: the original's are not ours to
+    /// remove.
     pub async fn find_holder(&self, email: &Email) -> Result<Option<Admin>, RepoError> {
         let query = doc! { "emails": email.as_str(), "credential_version": { "$gt": 0 } };
         let found = self.collection.find_one(query).max_time(READ_MAX_TIME).await.map_err(RepoError::of_read)?;

@@ -1,8 +1,8 @@
 //! The only place that sends raw commands.
 //!
 //! `run_command` returns `Ok` for a write that failed (`writeErrors`) or was not confirmed (`writeConcernError`), is
-//! not retried by the driver, and ignores the client's write concern. [`run`] turns all of that into errors; the linter
-//! refuses the driver's method everywhere else.
+//! not retried by the driver, and ignores the client's write concern. [`run`] turns all of that into errors; elsewhere,
+//! the linter refuses the driver's method.
 
 use std::time::Duration;
 
@@ -80,8 +80,7 @@ pub(crate) async fn run_many(
     }
 }
 
-/// Runs a command that returns a cursor, with at most this many documents in each further batch. The driver retries
-/// nothing.
+/// Runs a command that returns a cursor, with at most this many documents per further batch. Never retried.
 pub(crate) async fn run_cursor(
     database: &Database,
     command: Document,

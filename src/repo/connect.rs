@@ -45,8 +45,7 @@ pub struct Databases {
 }
 
 impl Databases {
-    /// Opens both, each with at most this many connections. Resolves the host of a `mongodb+srv` address; otherwise
-    /// contacts no server yet.
+    /// Opens both, each with at most this many connections. Contacts no server yet, except to resolve `mongodb+srv`.
     ///
     /// # Errors
     /// The connection string cannot be read, or its name does not resolve.
@@ -54,7 +53,7 @@ impl Databases {
         Ok(Self { master: connect(uri, name, master).await?, tenants: connect(uri, name, tenants).await? })
     }
 
-    /// Uses the same connections for both, for a program that has no tenants to serve.
+    /// Uses the same connections for both, where nothing competes for them.
     pub fn both(database: &Database) -> Self {
         Self { master: database.clone(), tenants: database.clone() }
     }

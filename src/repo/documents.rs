@@ -1,8 +1,7 @@
-//! The BSON shapes of organizations and admins in the master database. They stay inside `repo`: what is read becomes a
-//! domain value, and what is written is made from one.
+//! The BSON shapes of organizations and admins in the master database. They stay inside `repo`, which converts them
+//! from and to domain values.
 //!
-//! Updates name the fields they set and leave unknown fields alone, so whatever the original or an operator added
-//! stays.
+//! Updates name the fields they set; whatever else the original or an operator added stays.
 
 use bson::raw::RawDocument;
 use bson::{Bson, DateTime, Document, doc};
@@ -27,8 +26,7 @@ pub(super) struct OrgDocument {
     pub(super) id: OrgId,
     pub(super) organization_name: String,
     pub(super) slug: Slug,
-    /// Every slug reserved for this organization: the current one, one claimed by a change in progress, the old names
-    /// it keeps, and those cooling down.
+    /// Every slug reserved for it: the current one, one claimed by a change, old ones it keeps, and those cooling down.
     pub(super) names: Vec<String>,
     /// When unrecorded, the name dates from the organization's creation.
     pub(super) name_since: Option<DateTime>,
@@ -82,8 +80,8 @@ pub(super) struct DeletionDocument {
     until: DateTime,
 }
 
-/// The rest of a document of `organizations`: its finished changes, oldest first, without personal data. Separate, so
-/// that a plain lookup skips it.
+/// The finished changes in a document of `organizations`, oldest first, without personal data. A plain lookup skips
+/// them.
 #[derive(Deserialize)]
 pub(super) struct OrgHistory {
     #[serde(default)]
@@ -161,8 +159,7 @@ pub(super) struct AdminDocument {
     pub(super) emails: Vec<String>,
     /// The change that holds the claim, if any.
     pub(super) claimed_by: Option<ChangeId>,
-    /// The organization's generation at the last change that claimed or was released; an older change no longer has any
-    /// effect.
+    /// The organization's generation at the last change that claimed or was released; older changes have no effect.
     #[serde(default)]
     pub(super) change_generation: i64,
     pub(super) role: String,
@@ -390,8 +387,7 @@ fn undecodable(collection: &'static str, id: String, error: &bson::error::Error)
     RepoError::Undecodable { collection, id, reason }
 }
 
-/// An `_id` for people: hex for an ObjectId, otherwise its type, since a foreign `_id` could be anything, even an
-/// email.
+/// An `_id` for people: hex for an ObjectId, otherwise its type, since a foreign `_id` may even be an email.
 pub(crate) fn id_text(id: &Bson) -> String {
     match id {
         Bson::ObjectId(id) => id.to_hex(),

@@ -27,9 +27,8 @@ pub(crate) mod code {
     pub(crate) const NOT_ACCEPTED: &[i32] = &[2, 9, 14, 67, 171, 197, 51091];
     /// The document, or the command containing it, exceeds the BSON size limit.
     pub(crate) const TOO_LARGE: &[i32] = &[10334, 17419];
-    /// A command of many writes broke off, or its reply would be too large: it ran out of time, somebody killed it, or
-    /// the reply exceeded BSON's limit (10334) or MongoDB's buffers (13548, over 64 MiB). Measured on MongoDB 6.0.5:
-    /// what was written until then stays.
+    /// A command of many writes broke off: it ran out of time, somebody killed it, or its reply exceeded BSON's limit
+    /// (10334) or MongoDB's buffers (13548, over 64 MiB). Measured on MongoDB 6.0.5: what was written until then stays.
     pub(crate) const BATCH_BROKEN: &[i32] = &[MAX_TIME_MS_EXPIRED, 11601, 10334, 13548, 17419];
     /// Codes that mean "ask another member" or "ask again": the state change and shutdown errors of the Server
     /// Discovery and Monitoring specification, network timeouts inside the cluster, and a write concern timeout (64).
@@ -122,8 +121,7 @@ pub enum RepoError {
     /// A cursor or running command ended because its collection was renamed or its server changed; retrying helps.
     #[error("the query was ended ({summary})")]
     QueryEnded {
-        /// What the command did. Measured on MongoDB 6.0.5: a delete interrupted by a rename takes effect, yet gets
-        /// this error.
+        /// What it did. Measured on MongoDB 6.0.5: a delete interrupted by a rename takes effect, yet gets this error.
         effect: Effect,
         /// The code and its name.
         summary: String,
@@ -235,8 +233,7 @@ impl RepoError {
         if is_broken { Self::BatchBroken { summary: error.to_string() } } else { error }
     }
 
-    /// The same failure for a command that needs the collection to itself: if MongoDB aborted it, something else held
-    /// the collection.
+    /// The same failure for a command that needs the collection to itself: if aborted, something else held it.
     pub(crate) fn of_ddl(self) -> Self {
         match self {
             Self::GivenUp { summary } => Self::CollectionBusy { summary },
@@ -244,8 +241,7 @@ impl RepoError {
         }
     }
 
-    /// Sorts an error that MongoDB returned, by its code and code name, its text, and the collection's actual place, if
-    /// given.
+    /// Sorts an error that MongoDB returned, by its code, code name and text, and the collection's actual place.
     pub(crate) fn from_code(number: i32, name: &str, message: &str, actual: Option<&str>) -> Self {
         let summary = format!("{number} {name}");
         match number {
@@ -281,7 +277,7 @@ impl From<DriverError> for RepoError {
                 Self::unknown(format!("write concern: {} {}", concern.code, concern.code_name))
             }
             // The driver itself retries reads and single-document writes once. What remains is a connection that broke
-            // twice: the effect of a write is then unknown.
+            // twice: a write's effect is then unknown.
             ErrorKind::Io(io) => Self::unknown(format!("connection: {}", io.kind())),
             // Reported only when no attempt reached MongoDB: the driver prefers the error of one that did.
             ErrorKind::ServerSelection { .. } => Self::Unreachable { summary: "no server could be reached".into() },

@@ -59,9 +59,8 @@ pub struct KeyDocument<Ids> {
 #[derive(Debug, Clone)]
 pub struct IdempotencyRepo {
     collection: Collection<Document>,
-    /// How long after its last renewal an attempt is left alone before another may check on it: twice a change's lease.
-    /// An attempt that stalls longer is fenced as a change is: by the organization's generation, read before it got the
-    /// key.
+    /// How long after its last renewal an attempt is safe from others: twice a change's lease. One that stalls longer
+    /// is fenced like a change, by the organization's generation, read before it got the key.
     pub lease: Duration,
 }
 
@@ -120,8 +119,7 @@ impl IdempotencyRepo {
         }
     }
 
-    /// How long an owner over this limit must wait until one of its records expires; `None` when it is within the
-    /// limit.
+    /// How long an owner over this limit must wait until one of its records expires; `None` within the limit.
     pub async fn wait_for_room(&self, owner: &Code, most: u32) -> Result<Option<Duration>, RepoError> {
         let wait = doc! { "$subtract": ["$expires_at", "$$NOW"] };
         let pipeline = [

@@ -49,8 +49,7 @@ fn wanted() -> [Wanted; 9] {
 /// Creates the missing indexes.
 ///
 /// # Errors
-/// MongoDB could not be reached, or refused an index: existing documents violate it, or another kind of index has its
-/// name.
+/// MongoDB could not be reached, or refused one: documents violate it, or another kind of index has its name.
 pub async fn ensure(database: &Database) -> Result<(), RepoError> {
     for Wanted { collection, name, keys, is_unique, is_expiry } in wanted() {
         let expire_after = is_expiry.then_some(Duration::ZERO);

@@ -79,8 +79,8 @@ pub struct AdminContent {
 }
 
 impl OrgContent {
-    /// Whether the organization is at rest and records no change. A record in which the two contradict each other is a
-    /// finding in itself; nothing else is concluded from it.
+    /// Whether it is at rest and records no change. A contradiction between the two is the only finding drawn from a
+    /// record.
     pub fn is_settled(&self) -> bool {
         self.org.state.is_at_rest() && self.change.is_none()
     }

@@ -51,9 +51,8 @@ impl OrgRepo {
         Ok(ChangeRef { org_id: org.id, change_id: change.id, fence: 1, generation: org.generation })
     }
 
-    /// Begins a change of an organization that is at rest and still has the generation the caller read; claims its new
-    /// name. `None` when it has since been changed or removed, is being changed, or when the name is its own and still
-    /// cooling down.
+    /// Begins a change of an organization that is at rest, at the generation the caller read; claims its new name.
+    /// `None` when it was changed or removed since, or is being changed, or the name is its own and still cooling down.
     ///
     /// # Errors
     /// [`RepoError::Duplicate`] when the claimed name belongs to another organization.
@@ -98,7 +97,7 @@ impl OrgRepo {
         self.find_ids(abandoned()).await
     }
 
-    /// Resumes a change whose lease expired. Raises its fence, which shuts its former holder out. `None` when another
+    /// Resumes a change whose lease expired, and raises its fence to shut out the former holder. `None` when another
     /// server got there first, or the change is over.
     pub async fn resume(&self, id: OrgId, holder: &str) -> Result<Option<(ChangeRef, Org, PlannedChange)>, RepoError> {
         let mut filter = abandoned();
@@ -123,14 +122,12 @@ impl OrgRepo {
         Ok(resumed)
     }
 
-    /// Renews the right to work on a change, and records the coming step. Called immediately before every command that
-    /// changes the catalog.
+    /// Renews the right to work on a change, and records the coming step. Precedes every command on the catalog.
     pub async fn renew(&self, at: ChangeRef, step: &str) -> Result<(), RepoError> {
         self.step(filter_of(at), vec![doc! { "$set": self.renewed(step) }]).await
     }
 
-    /// The same after a command's answer was lost: the command may still arrive, so the name freed by the change must
-    /// cool down.
+    /// The same after a command's answer was lost: it may still arrive, so the name that is freed must cool down.
     pub async fn renew_uncertain(&self, at: ChangeRef, step: &str) -> Result<(), RepoError> {
         let mut set = self.renewed(step);
         set.insert("change.is_uncertain", true);

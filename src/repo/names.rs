@@ -1,5 +1,5 @@
-//! An organization's names: its current one, the old ones it still answers to, and those cooling down. All are in
-//! `names`, whose unique index reserves them.
+//! An organization's names: its current one, old ones it answers to, and those cooling down. All are in `names`, whose
+//! unique index reserves them.
 
 use std::time::Duration;
 
@@ -45,8 +45,7 @@ impl OrgRepo {
     }
 }
 
-/// A stage that derives `names` from the rest of the document: the current name, one claimed by a change, the old names
-/// kept and those cooling down.
+/// A stage that derives `names` from the document: current, claimed by a change, kept, and cooling down.
 pub(super) fn claimed() -> Document {
     let list = |field: &str| doc! { "$ifNull": [field, []] };
     let claim = doc! { "$cond": [{ "$gt": ["$change.to.slug", Bson::Null] }, ["$change.to.slug"], []] };
@@ -93,8 +92,8 @@ pub(super) fn kept(from: &Title, to: &Slug, days: u16) -> Document {
     doc! { "$concatArrays": [others, [entry]] }
 }
 
-/// The names cooling down after a change: if one of its commands may still arrive, this slug is added for this long. A
-/// name that the organization itself got stops cooling down.
+/// The names cooling down after a change: also this slug, for this long, if one of the change's commands may still
+/// arrive. A name that the organization itself got stops cooling down.
 pub(super) fn cooled(time: Duration, slug: &Slug, got: Option<&Slug>) -> Document {
     let may_arrive = doc! { "$or": [{ "$gt": ["$change.fence", 1_i64] }, { "$eq": ["$change.is_uncertain", true] }] };
     let entry = doc! { "slug": { "$literal": slug.as_str() }, "until": { "$add": ["$$NOW", millis(time)] } };

@@ -1,5 +1,4 @@
-//! Lookups of organizations in the master database. The steps of their changes are in [`super::journal`]; `names.rs`
-//! manages their names.
+//! Lookups of organizations. Their changes are in [`super::journal`], their names in `names.rs`.
 
 use std::collections::HashSet;
 
@@ -26,8 +25,7 @@ impl OrgRepo {
         Self { collection: database.collection(ORGANIZATIONS), timings }
     }
 
-    /// The organization that this name belongs to, in any state and role: as its current name, an old one, or only
-    /// claimed (see [`Org::found_by`]).
+    /// The organization, in any state, that has this name, had it or claims it (see [`Org::found_by`]).
     pub async fn find_by_name(&self, slug: &Slug) -> Result<Option<Org>, RepoError> {
         self.find_one(doc! { "names": slug.as_str() }).await
     }
@@ -64,8 +62,7 @@ impl OrgRepo {
         exists(&self.collection, doc! { "collection_uuid": bson_uuid(uuid) }).await
     }
 
-    /// The collections that these organizations record, in one query. Skips organizations that do not exist or have no
-    /// collection recorded.
+    /// The collections that these organizations record, in one query. Skips those that do not exist or record none.
     pub async fn collections_of(&self, ids: &[OrgId]) -> Result<HashSet<TenantCollection>, RepoError> {
         let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
         let fields = doc! { "_id": 0, "collection_name": 1, "collection_uuid": 1 };

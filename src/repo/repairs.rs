@@ -32,9 +32,9 @@ impl OrgRepo {
 }
 
 impl AdminRepo {
-    /// Releases what an admin claims while its organization is at rest. A change begun since has a higher generation:
-    /// if its claim is already there, this does nothing; if it comes later, it takes what it needs. False when nothing
-    /// was done.
+    /// Releases what an admin claims while its organization is at rest; false when nothing was done. A change begun
+    /// since has a higher generation: this does nothing if its claim is there, and does not hinder a claim that comes
+    /// later.
     ///
     /// # Errors
     /// [`RepoError::Duplicate`] when the admin did not hold its own address, and another has it; nothing was done.

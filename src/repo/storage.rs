@@ -35,9 +35,9 @@ impl StorageRepo {
 
     /// Returns how much room there is; `None` when MongoDB does not report it.
     ///
-    /// MongoDB reports it with the statistics of any existing database, whose cost grows with the number of
-    /// collections: 0.3 ms for `admin`, 25 ms for 1,000 organizations (MongoDB 6.0.5). A user with `readWrite` on the
-    /// master database alone may read only the latter.
+    /// It comes with the statistics of any existing database, whose cost grows with its collections: 0.3 ms for
+    /// `admin`, 25 ms for 1,000 organizations (MongoDB 6.0.5). A user with only `readWrite` on the master database may
+    /// read just the latter.
     pub async fn space(&self) -> Result<Option<DiskSpace>, RepoError> {
         if !self.is_barred_from_admin.load(Ordering::Relaxed) {
             if let Some(statistics) = statistics(&self.database.client().database("admin")).await? {

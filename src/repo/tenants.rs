@@ -71,8 +71,7 @@ impl TenantRepo {
         all(self.database.list_collections().filter(filter)).await
     }
 
-    /// The validator of this collection, wherever it is now: `None` when the collection is gone, `Some(None)` when it
-    /// has no validator.
+    /// This collection's validator, wherever it is now: `None` if the collection is gone, `Some(None)` if it has none.
     pub(crate) async fn find_validator(
         &self,
         collection: &TenantCollection,
@@ -95,8 +94,7 @@ impl TenantRepo {
         run_ddl(&self.database, self.limit, command).await.map(drop)
     }
 
-    /// Renames a collection. Its documents, indexes, validator and UUID stay; the documents are not read. Never
-    /// replaces an existing collection.
+    /// Renames a collection, with its documents (not read), indexes, validator and UUID. Never replaces another one.
     ///
     /// # Errors
     /// [`RepoError::NamespaceExists`] when the target is taken, [`RepoError::CollectionMismatch`] with the current name

@@ -61,8 +61,7 @@ impl AuthService {
     /// Checks an email and a password, and returns a token.
     ///
     /// # Errors
-    /// See [`AuthError`]. An unknown email, a wrong password and a missing organization cost the same work and give the
-    /// same error.
+    /// See [`AuthError`]. An unknown email, a wrong password and a missing organization cost and return the same.
     pub async fn log_in(
         &self,
         email: &EmailQuery,
@@ -97,8 +96,8 @@ impl AuthService {
         self.tokens.check(token).ok_or(AuthError::InvalidToken)
     }
 
-    /// Recognizes the bearer of a token: a live admin of a live organization, whose current password and current life
-    /// the token was issued for.
+    /// Recognizes the bearer of a token: a live admin of a live organization, in the life and with the password it is
+    /// for.
     pub async fn recognize(&self, claims: TokenClaims) -> Result<Actor, AuthError> {
         self.recognize_after(claims, None).await.map(|(actor, _)| actor)
     }

@@ -27,8 +27,7 @@ pub use super::repeatable::{Answer, Former, KeyError, Refusal, Repeatable, Reque
 /// The maximum number of keys per owner; each is kept for a day.
 const MAX_KEYS: u32 = 1_000;
 
-/// How many former attempts are remembered because they may still arrive late. There are that many only when MongoDB
-/// fails again and again.
+/// How many late former attempts are remembered. There are that many only when MongoDB fails again and again.
 const FORMER_MAX: usize = 200;
 
 /// The pause between looks at a request that another attempt is working on.
@@ -193,8 +192,7 @@ impl IdempotencyService {
         Ok(Former::Nothing)
     }
 
-    /// Makes this attempt the current one after the former ones did nothing: they may still wake up and use their own
-    /// ids.
+    /// Makes this attempt the current one. The former ones did nothing, but may still wake up and use their own ids.
     async fn renumber<Ids: Serialize>(&self, mut attempt: Attempt<Ids>) -> Result<Attempt<Ids>, KeyError> {
         let Attempt { hold, ids, former } = &mut attempt;
         former.drain(..former.len().saturating_sub(FORMER_MAX));

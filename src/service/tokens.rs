@@ -1,5 +1,5 @@
-//! Access tokens: JWT, HS256, as the original issued them, but invalidated early by a new password version or a new
-//! life of the organization.
+//! Access tokens: JWT, HS256, as the original issued them. A new password or a new life of the organization ends them
+//! early.
 
 use std::time::Duration;
 
@@ -28,8 +28,7 @@ struct IssuedClaims<'a> {
 }
 
 /// The claims a token must have. The original's tokens have no `ver` (and perhaps no `iat`, `jti`, `role`, `email`):
-/// they belong to the password that the original set, version 0. Without `epoch`, they belong to an organization that
-/// was never restored.
+/// they belong to the password that the original set, version 0. Without `epoch`, the organization was never restored.
 #[derive(Deserialize)]
 struct ReadClaims {
     sub: String,
@@ -148,8 +147,7 @@ impl TokenService {
         Ok(AccessToken { token: token.into(), expires_in: self.lifetime })
     }
 
-    /// Reads a token: signature, algorithm, time and shape. `None` if anything is wrong; the reason is of no use to an
-    /// honest client.
+    /// Reads a token: signature, algorithm, time and shape. `None` if anything is wrong: honest clients need no reason.
     pub fn check(&self, token: &str) -> Option<TokenClaims> {
         let claims = decode::<ReadClaims>(token, &self.decoding, &self.validation).ok()?.claims;
         #[expect(clippy::cast_precision_loss, reason = "exact for the next 280 million years")]

@@ -1,9 +1,8 @@
 //! Takes over databases of the Python original. Fills in what it did not store (slug, claimed names, state, collection
 //! UUID, credential version), and changes nothing if records contradict each other.
 //!
-//! Runs at every start, before the unique indexes are created, and does nothing once everything is filled in. Safe to
-//! repeat and to run on several servers at once: one conditional update per document sets what is missing and leaves
-//! the rest alone.
+//! Runs at every start, before the unique indexes are created, and does nothing once all is filled in. Safe to repeat,
+//! and on several servers at once: one conditional update per document sets only what is missing.
 
 mod collisions;
 mod plan;

@@ -238,8 +238,7 @@ fn object_id(value: &Bson) -> Option<ObjectId> {
     }
 }
 
-/// A time that the original stored as a date or as text: `isoformat()` or `str()` of a Python datetime, with or without
-/// an offset (UTC if without).
+/// A time stored as a date or as text: `isoformat()` or `str()` of a Python datetime; UTC if without offset.
 fn stored_time(value: &Bson) -> Option<DateTime> {
     match value {
         Bson::DateTime(time) => Some(*time),

@@ -43,17 +43,15 @@ impl TenantDataRepo {
         Ok(found.is_some_and(|found| found.collection.uuid == at.uuid))
     }
 
-    /// Builds an index, without a time limit; other operations continue meanwhile. False when the same index already
-    /// exists.
+    /// Builds an index, without a time limit; other operations continue. False when the same index already exists.
     ///
     /// # Errors
-    /// [`RepoError::IndexExists`] when a different index has that name or those keys, [`RepoError::Duplicate`] when the
+    /// [`RepoError::IndexExists`] when a different index has that name or those keys, [`RepoError::Duplicate`] when
     /// documents violate a unique one.
     pub async fn create_index(&self, at: &TenantCollection, index: &Index) -> Result<bool, RepoError> {
         let mut create = command("createIndexes", at);
         create.insert("indexes", [specification(index)]);
-        // No time limit: MongoDB aborts a build when its command times out. The write concern is that of every catalog
-        // change.
+        // No time limit: MongoDB aborts a build when its command times out. Same write concern as all catalog changes.
         create.insert("writeConcern", doc! { "w": "majority" });
         let reply = run(&self.database, create).await?;
         let count = |name: &str| reply.get_i32(name).unwrap_or_default();

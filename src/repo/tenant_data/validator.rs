@@ -47,8 +47,8 @@ impl TenantDataRepo {
     /// Sets or removes the collection's schema; the owner's tag stays either way.
     ///
     /// # Errors
-    /// [`RepoError::NotAccepted`] when MongoDB cannot enforce it, [`RepoError::CollectionBusy`] when the collection is
-    /// held.
+    /// [`RepoError::NotAccepted`] for a schema MongoDB cannot enforce, [`RepoError::CollectionBusy`] for a held
+    /// collection.
     pub async fn set_schema(
         &self,
         at: &TenantCollection,

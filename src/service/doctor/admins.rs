@@ -12,8 +12,7 @@ use crate::repo::inventory::{AdminContent, AdminRecord, OrgRecord};
 /// Adds problems with admins.
 pub(super) fn examine(inventory: &Inventory, found: &mut Vec<Suspicion>) {
     for admin in &inventory.admins {
-        // An admin without an organization is unreadable too, but the original kept such admins; it gets its own
-        // finding.
+        // The original also kept admins without an organization: unreadable too, but with a finding of their own.
         if let (Err(reason), Some(_)) = (&admin.content, admin.org_id) {
             found.push(Suspicion::new(Code::AdminUnreadable, of(admin), reason, reason));
         }

@@ -1,5 +1,4 @@
-//! The doctor's repairs. Each applies only if the data is still as it was seen, so it does nothing when a server or a
-//! person was faster.
+//! The doctor's repairs. Each applies only to data still as seen: if a server or a person was faster, nothing happens.
 
 use super::DoctorService;
 use crate::domain::{ChangeKind, Org, OrgId, OwnerTag, TenantCollection};

@@ -1,5 +1,4 @@
-//! One look at everything, and queries on it. The order of the reads makes two looks conclusive; see
-//! [`super::DoctorService`].
+//! One look at everything. The order of its reads makes two looks conclusive; see [`super::DoctorService`].
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;

@@ -69,8 +69,7 @@ fn contradiction(OrgContent { org, change, .. }: &OrgContent) -> Option<&'static
 }
 
 /// A change that nobody works on. Servers resume a change within seconds of its lease's end, so it is reported only two
-/// lease times later: until then, a server will probably end it. The rule is the same with and without fixing, so that
-/// both report the same.
+/// lease times later, with or without fixing: until then, a server will probably end it.
 fn abandoned(inventory: &Inventory, org: &OrgRecord, change: &RunningChange) -> Option<Suspicion> {
     if !is_over(change.lease_until, inventory.lease * 2, inventory.now) {
         return None;

@@ -12,12 +12,11 @@ use crate::repo::journal::ChangeRef;
 
 impl MigrationService {
     /// Deletes an organization. With `grace_days`, it can be restored for that long: its collection moves to a name
-    /// that only this organization can have, and its admin keeps its email. Without, everything is removed. Returns the
-    /// end of the grace time.
+    /// only it can have, and its admin keeps its email. Without, everything is removed. Returns the end of the grace
+    /// time.
     ///
     /// # Errors
-    /// See [`ChangeError`]. After `Undecided`, the organization is invisible to everyone, and its name will become
-    /// free.
+    /// See [`ChangeError`]. After `Undecided`, the organization is invisible, and its name will become free.
     pub async fn delete(
         &self,
         id: ChangeId,
@@ -62,8 +61,8 @@ impl MigrationService {
         }
     }
 
-    /// Whether any data may remain of an organization whose collection is not in its place: the collection itself, moved
-    /// by hand, or one in its place that is not tagged as another's.
+    /// Whether data may remain of an organization whose collection is not in its place: the collection itself, moved by
+    /// hand, or one in its place that is not tagged as another's.
     async fn may_be_kept(&self, org: &Org) -> Result<bool, RepoError> {
         if let Some(collection) = org.tenant_collection()
             && self.repos.tenants.find_validator(&collection).await?.is_some()

@@ -41,8 +41,7 @@ pub enum ChangeError {
     Repo(#[from] RepoError),
 }
 
-/// Why a recorded change was not finished. In all cases but `Unfinished`, nothing irreversible was done, and the change
-/// is undone.
+/// Why a recorded change was not finished. Except after `Unfinished`, nothing irreversible was done; it is undone.
 #[derive(Debug)]
 pub(super) enum Refusal {
     EmailTaken,

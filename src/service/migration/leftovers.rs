@@ -1,7 +1,6 @@
 //! Cleans up after servers that stalled in the middle of a change. If another server meanwhile undid a creation, the
 //! stalled one can leave an admin or an empty collection of an organization that does not exist. Ids are never reused,
-//! so it never will exist, and the leftovers can go. A stalled server can also move a collection long after others have
-//! moved on.
+//! so they can go. A stalled server can also move a collection long after others have moved on.
 
 use tracing::{info, warn};
 
@@ -34,8 +33,7 @@ impl MigrationService {
         }
     }
 
-    /// Removes the admin that holds an email, if its organization does not exist; false when there is nothing to
-    /// remove.
+    /// Removes the admin that holds an email, if its organization does not exist; false when there is none.
     pub(super) async fn clear_orphan(&self, kind: ChangeKind, email: &Email) -> Result<bool, RepoError> {
         match self.repos.admins.find_holder(email).await? {
             Some(admin) => self.clear_admins_of(kind, admin.org_id).await,
@@ -43,8 +41,7 @@ impl MigrationService {
         }
     }
 
-    /// Drops a collection, by UUID, if it is empty and tagged with an organization that does not exist; false when it
-    /// stays.
+    /// Drops an empty collection, by UUID, if it is tagged with a nonexistent organization; false when it stays.
     pub async fn clear_leftover(&self, kind: ChangeKind, found: &CollectionInfo) -> Result<bool, RepoError> {
         let Some(OwnerTag(owner)) = found.owner else { return Ok(false) };
         let is_leftover = !self.repos.orgs.is_there(owner).await?

@@ -104,8 +104,8 @@ impl MigrationService {
         self.repos.orgs.is_name_taken(slug).await
     }
 
-    /// Runs a repeatable operation that the driver does not retry, and runs it once more if its answer is lost. Renews
-    /// the lease immediately before each attempt.
+    /// Runs an operation that is safe to repeat, though the driver does not retry it; once more if its answer is lost.
+    /// Renews the lease immediately before each attempt.
     async fn repeatable<F: Future<Output = Result<(), RepoError>>>(
         &self,
         at: ChangeRef,
@@ -133,9 +133,7 @@ impl MigrationService {
         }
     }
 
-    /// Renews the lease, and again if this server stalled meanwhile: the next command must reach MongoDB while the
-    /// lease is fresh.
-    /// lease is young.
+    /// Renews the lease, and again after a stall: the next command must reach MongoDB while the lease is fresh.
     async fn renew(&self, at: ChangeRef, (kind, step): (ChangeKind, Step)) -> Result<(), RepoError> {
         loop {
             let asked = Instant::now();

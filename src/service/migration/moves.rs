@@ -126,8 +126,7 @@ impl MigrationService {
         };
         claimed.map_err(|error| match error {
             RepoError::Duplicate { .. } => Refusal::EmailTaken,
-            // There is no such admin, or no longer, or a server that has since lost the change released the claim: this
-            // change cannot have set anything.
+            // No such admin, or a server that has since lost the change released the claim: nothing can have been set.
             RepoError::LeaseLost => Refusal::Refused(error),
             other => other.into(),
         })
@@ -163,8 +162,7 @@ impl MigrationService {
     }
 
     /// Undoes a change that was refused before any of it was visible. If its collection has already moved, or its
-    /// credentials are set (by an attempt whose answer was lost, or by another server), it can only go forward, and
-    /// does so later.
+    /// credentials are set (by another server, or with the answer lost), it can only go forward, and does so later.
     pub(super) async fn undo_move(&self, moved: &Move<'_>, refusal: &Refusal) -> Result<(), RepoError> {
         let Move { at, change, to, .. } = *moved;
         if let Ok(Some(collection)) = moved.moved()

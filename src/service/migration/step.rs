@@ -1,5 +1,4 @@
-//! The steps of changes. Each makes one database call and is safe to repeat; between any two steps, this server can die
-//! or stall for any length of time.
+//! The steps of changes. Each makes one database call and is safe to repeat; between two, this server can die or stall.
 
 use crate::chaos;
 use crate::domain::{ChangeKind, named_enum};

@@ -14,8 +14,7 @@ pub struct CreateOrg {
     pub name: OrgName,
     /// Its admin's address.
     pub email: Email,
-    /// Its admin's password, or why it is invalid: a taken name is reported before a bad password, in the original's
-    /// order of checks.
+    /// Its admin's password, or why it is invalid: like the original, we report a taken name before a bad password.
     pub password: Result<NewPassword, Invalid>,
     /// Who creates it.
     pub by: Registrant,

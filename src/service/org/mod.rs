@@ -126,8 +126,7 @@ impl OrgService {
         Ok(Reached { what: org, by })
     }
 
-    /// Authorizes access to the organization that a request names: checks first that it exists, then whose it is, then
-    /// the permission.
+    /// Checks that the organization a request names exists, then whose it is, then the permission.
     pub async fn authorize<P: Permit, W: Reachable>(
         &self,
         actor: &Actor,
@@ -175,8 +174,7 @@ impl OrgService {
         Err(if is_own { ChangeError::Busy.into() } else { taken })
     }
 
-    /// Checks cheaply that an organization's collection can move there, with errors in the original's order; the
-    /// indexes and the catalog decide.
+    /// Checks cheaply, in the original's order, that a collection can move there; the indexes and the catalog decide.
     async fn check_free(&self, kind: ChangeKind, org_id: OrgId, from: &str, to: &Title) -> Result<(), OrgError> {
         if to.collection_name == from {
             return Ok(());

@@ -9,8 +9,7 @@ use crate::service::idempotency::Former;
 use crate::service::org::UpdatedOrg;
 use crate::service::tokens::{Standing, TokenClaims};
 
-/// The ids of a change and its organization, fixed before anything happens. Stored with the idempotency key under which
-/// the change can be repeated.
+/// The ids of a change and its organization, fixed before anything happens and stored with the idempotency key.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct ChangeIds {
     /// The organization's id.
@@ -34,8 +33,7 @@ impl ChangeIds {
 }
 
 impl OrgService {
-    /// The outcome of a change, with the organization as it is now; `None` when the organization does not exist, no
-    /// longer or not yet.
+    /// The outcome of a change, with the organization as it is now; `None` when that is gone or does not exist yet.
     pub async fn outcome<T, E: From<RepoError>>(
         &self,
         ids: ChangeIds,

@@ -23,8 +23,7 @@ pub enum Registration {
 pub enum Registrant {
     /// Anyone, from this network.
     Visitor(Network),
-    /// A holder of the operator's token, from this network. It acts for many people from one address, and limits them
-    /// itself.
+    /// A holder of the operator's token, from this network. It acts for many people there, and limits them itself.
     Operator(Network),
 }
 
@@ -73,8 +72,7 @@ impl OrgService {
         self.rules.registration.admit(token, from)
     }
 
-    /// Counts an attempt to create an organization. Every attempt, even a refused or repeated one, reveals whether a
-    /// name and an email are known.
+    /// Counts an attempt to create an organization: each, even if refused or repeated, reveals known names and emails.
     pub fn count_creation(&self, by: Registrant) -> Result<(), OrgError> {
         match by {
             Registrant::Visitor(from) => Ok(self.attempts.create(from)?),
@@ -82,8 +80,7 @@ impl OrgService {
         }
     }
 
-    /// Counts a creation with a known idempotency key as a login attempt: whether its body matches reveals whether its
-    /// password is right.
+    /// Counts a creation with a known idempotency key as a login attempt: a matching body reveals a right password.
     pub fn count_repetition(&self, by: Registrant, email: &Email) -> Result<(), OrgError> {
         match by {
             Registrant::Visitor(from) => Ok(self.attempts.log_in(email, from)?),

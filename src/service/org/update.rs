@@ -109,8 +109,8 @@ impl OrgService {
     /// The hash of a password that differs from the current one; sending the current one again changes nothing.
     async fn new_hash(&self, admin: &Admin, password: Option<&NewPassword>) -> Result<Option<PasswordHash>, OrgError> {
         let Some(password) = password else { return Ok(None) };
-        // Counted per admin, whoever holds its token, and apart from its logins: a stolen token allows no more guesses
-        // than a stranger gets, and does not lock the admin out.
+        // Counted per admin, whoever holds its token, and apart from logins: a stolen token allows no more guesses than
+        // a stranger gets, and does not lock the admin out.
         self.attempts.check_password(admin.id)?;
         let (owner, attempt) = (HashOwner::Organization(admin.org_id), password.as_attempt());
         let is_present = self.hasher.verify(owner, &attempt, Some(&admin.password_hash), false).await?;
