@@ -419,7 +419,7 @@ mod tests {
         let mut stored: OrgDocument = decode(ORGANIZATIONS, document).expect("readable");
         let change = stored.change.take().map(PlannedChange::from).expect("a change");
         assert_eq!(format!("{change:?}"), format!("{plan:?}"));
-        assert_eq!(change.credentials.expect("there").after.password_hash.expose(), "$2b$");
+        assert_eq!(change.credentials.expect("credentials").after.password_hash.expose(), "$2b$");
         assert_eq!(Org::from(stored), org);
     }
 }

@@ -289,7 +289,7 @@ fn texts<'a>(document: &'a Document, field: &str) -> impl Iterator<Item = String
 }
 
 /// A whole number, in whichever type MongoDB chose.
-#[expect(clippy::cast_possible_truncation, reason = "a count of files, which is whole")]
+#[expect(clippy::cast_possible_truncation, reason = "a count of files is whole")]
 fn whole(document: &Document, field: &str) -> Option<i64> {
     match document.get(field)? {
         Bson::Int32(number) => Some(i64::from(*number)),

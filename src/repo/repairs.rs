@@ -33,8 +33,7 @@ impl OrgRepo {
 
 impl AdminRepo {
     /// Releases what an admin claims while its organization is at rest; false when nothing was done. A change begun
-    /// since has a higher generation: this does nothing if its claim is there, and does not hinder a claim that comes
-    /// later.
+    /// since has a higher generation: this does nothing if its claim is there, and does not hinder a later one.
     ///
     /// # Errors
     /// [`RepoError::Duplicate`] when the admin did not hold its own address, and another has it; nothing was done.

@@ -180,7 +180,7 @@ pub(in crate::repo) fn number(document: &Document, name: &str) -> u64 {
     let value = match document.get(name) {
         Some(Bson::Int32(value)) => i64::from(*value),
         Some(Bson::Int64(value)) => *value,
-        #[expect(clippy::cast_possible_truncation, reason = "a count of bytes, which no double beyond 64 bits is")]
+        #[expect(clippy::cast_possible_truncation, reason = "a count of bytes, which fits 64 bits")]
         Some(Bson::Double(value)) => *value as i64,
         _ => 0,
     };
