@@ -15,7 +15,7 @@ use super::records::{
 use super::{Database, READ_MAX_TIME, all, exactly_one, exists};
 use crate::domain::{Admin, AdminId, CredentialsChange, Email, Org, OrgId};
 
-/// How long the search for admins without an organization may take: it reads all of them.
+/// Limit for the search for admins without an organization, which reads all admins.
 const SCRUB_MAX_TIME: Duration = Duration::from_secs(30);
 
 /// The admins.
@@ -29,17 +29,16 @@ impl AdminRepo {
         Self { collection: database.collection(ADMINS) }
     }
 
-    /// An admin of this id that belongs to this organization, with the organization as it is now, in one round trip.
+    /// Returns the admin with this id, with its current organization, if it belongs to this one. One round trip.
     pub async fn find_with_org(&self, id: AdminId, org_id: OrgId) -> Result<Option<(Admin, Org)>, RepoError> {
-        // Each by its id and by nothing else, which MongoDB answers in two thirds of the time (docs/BENCHMARKS.md).
+        // Match each by id alone: MongoDB answers that in two thirds of the time (docs/BENCHMARKS.md).
         let of_id =
             doc! { "from": ORGANIZATIONS, "pipeline": [{ "$match": { "_id": org_id.0 } }], "as": "organization" };
         let found = self.join_org(doc! { "_id": id.0 }, of_id).await?;
         Ok(found.filter(|(admin, _)| admin.org_id == org_id))
     }
 
-    /// The admin with this email, with its organization as it is now, in one round trip. `None` also for an admin
-    /// whose organization is gone.
+    /// Returns the admin with this email, with its current organization, in one round trip. `None` if that is gone.
     pub async fn find_by_email_with_org(&self, email: &Email) -> Result<Option<(Admin, Org)>, RepoError> {
         let of_admin = doc! {
             "from": ORGANIZATIONS, "localField": "organization_id", "foreignField": "_id", "as": "organization",
@@ -47,7 +46,7 @@ impl AdminRepo {
         self.join_org(doc! { "email": email.as_str() }, of_admin).await
     }
 
-    /// Whether another admin than `except` has or claims this email.
+    /// Whether an admin other than `except` has or claims this email.
     pub async fn is_email_taken(&self, email: &Email, except: Option<AdminId>) -> Result<bool, RepoError> {
         let mut query = doc! { "emails": email.as_str() };
         if let Some(AdminId(id)) = except {
@@ -65,18 +64,17 @@ impl AdminRepo {
         Ok(())
     }
 
-    /// Claims what a change of credentials needs, before anything else of that change happens: the new address, and
-    /// the admin for this change. Safe to repeat; one that arrives after this change set the credentials changes nothing,
-    /// and one that arrives after a later change has claimed, or after this one was given up, is refused.
+    /// Claims the new address and the admin itself before anything else in a change of credentials. Safe to repeat:
+    /// does nothing once this change has set them. Refused once a later change has claimed or this one was released.
     ///
     /// # Errors
-    /// [`RepoError::Duplicate`] when the address belongs to or is claimed by another admin; [`RepoError::LeaseLost`]
-    /// when there is no such admin, its credentials are of a third version, or the change is over.
+    /// [`RepoError::Duplicate`] when another admin has or claims the address; [`RepoError::LeaseLost`] when there is no
+    /// such admin, its credentials have some third version, or the change is over.
     pub async fn claim(&self, at: ChangeRef, change: &CredentialsChange) -> Result<(), RepoError> {
         let CredentialsChange { admin_id, from_version, after } = change;
         let may_be = [
             doc! { "credential_version": { "$in": [from_version, after.version] } },
-            // Whoever set another password since then, by hand, leaves nothing to claim.
+            // If someone has since set another password by hand, there is nothing left to claim.
             doc! { "committed_by": at.change_id.0 },
         ];
         let filter =
@@ -97,11 +95,10 @@ impl AdminRepo {
         exactly_one(self.collection.update_one(filter, vec![doc! { "$set": set }]).await?.matched_count)
     }
 
-    /// Sets the claimed credentials and gives the old address up. Cannot be refused, because the claim holds what it
-    /// needs. Safe to repeat.
+    /// Sets the claimed credentials and frees the old address. The claim rules out a refusal. Safe to repeat.
     ///
     /// # Errors
-    /// [`RepoError::LeaseLost`] when the change does not hold the claim (any more).
+    /// [`RepoError::LeaseLost`] when the change does not hold the claim, or no longer does.
     pub async fn commit(
         &self,
         at: ChangeRef,
@@ -122,9 +119,9 @@ impl AdminRepo {
         exactly_one(u64::from(self.is_committed(at, change.admin_id).await?))
     }
 
-    /// Gives up what a change claimed, or will have claimed when its claim arrives late. Not what it has set already, and not
-    /// what a server claimed that took the change over meanwhile: one that stalled must not take the claim from under the
-    /// one that goes on. False when the credentials are set, so that the change can only go forward.
+    /// Releases what a change claimed, or would claim if its claim arrived late. Keeps what the change already set, and
+    /// what another server has claimed since resuming the change: a stalled server must not release the claim of the
+    /// active one. False when the credentials are set, so the change can only go forward.
     pub async fn release(&self, at: ChangeRef, admin_id: AdminId) -> Result<bool, RepoError> {
         let is_mine =
             [doc! { "change_generation": { "$ne": at.generation } }, doc! { "claim_fence": not_above(at.fence) }];
@@ -145,14 +142,14 @@ impl AdminRepo {
         exists(&self.collection, doc! { "_id": admin_id.0, "committed_by": at.change_id.0 }).await
     }
 
-    /// Removes all admins of an organization that is going, or gone.
+    /// Removes all admins of an organization that is being deleted or is gone.
     pub async fn remove_of(&self, org_id: OrgId) -> Result<(), RepoError> {
         self.collection.delete_many(doc! { "organization_id": org_id.0 }).await?;
         Ok(())
     }
 
-    /// The admin that has or claims this email, if it was made by this program: the original also kept admins of no
-    /// organization, which are not ours to remove.
+    /// Returns the admin that has or claims this email, if this program created it: the original's are not ours to
+    /// remove.
     pub async fn find_holder(&self, email: &Email) -> Result<Option<Admin>, RepoError> {
         let query = doc! { "emails": email.as_str(), "credential_version": { "$gt": 0 } };
         let found = self.collection.find_one(query).max_time(READ_MAX_TIME).await.map_err(RepoError::of_read)?;
@@ -160,7 +157,7 @@ impl AdminRepo {
         decode::<AdminDocument>(ADMINS, found).map(|stored| Some(stored.into()))
     }
 
-    /// The organizations that admins belong to which this program made, but which do not exist.
+    /// Returns the missing organizations that admins created by this program refer to.
     pub async fn find_orphans(&self) -> Result<Vec<OrgId>, RepoError> {
         let lookup = doc! {
             "from": ORGANIZATIONS, "localField": "organization_id", "foreignField": "_id",
@@ -199,7 +196,7 @@ impl AdminRepo {
     }
 }
 
-/// A generation that is not there counts as the lowest.
+/// A missing generation counts as the lowest.
 fn not_above(generation: i64) -> Document {
     doc! { "$not": { "$gt": generation } }
 }

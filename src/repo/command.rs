@@ -1,8 +1,8 @@
-//! The only door for raw commands.
+//! The only place that sends raw commands.
 //!
-//! `run_command` answers `Ok` for a write that failed (`writeErrors`) or was not confirmed (`writeConcernError`),
-//! is not repeated by the driver, and ignores the client's write concern. [`run`] turns all of that into errors;
-//! the linter refuses the driver's method everywhere else.
+//! `run_command` returns `Ok` for a write that failed (`writeErrors`) or was not confirmed (`writeConcernError`), is
+//! not retried by the driver, and ignores the client's write concern. [`run`] turns all of that into errors; elsewhere,
+//! the linter refuses the driver's method.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use mongodb::raw_batch_cursor::RawBatchCursor;
 use super::error::{RepoError, code};
 use crate::chaos;
 
-/// How long a write of documents may run inside MongoDB.
+/// How long a document write may run inside MongoDB.
 const WRITE_MAX_TIME: Duration = Duration::from_secs(5);
 
-/// The write concern of everything: on a majority of members and in the journal, or an error after 5 s.
+/// The write concern for all writes: journaled on a majority of members, or an error after 5 s.
 fn majority() -> Document {
     if chaos::is_on("CHAOS_W1") {
         return doc! { "w": 1 };
@@ -25,7 +25,7 @@ fn majority() -> Document {
     doc! { "w": "majority", "j": true, "wtimeout": 5_000 }
 }
 
-/// Runs a command that changes the catalog, with this time limit and the write concern of everything.
+/// Runs a command that changes the catalog, with this time limit and the common write concern.
 ///
 /// # Errors
 /// As [`run`]; [`RepoError::CollectionBusy`] when something else held the collection for too long.
@@ -39,28 +39,28 @@ pub(crate) async fn run_ddl(
     run(database, command).await.map_err(RepoError::of_ddl)
 }
 
-/// Runs a command and checks all of its reply.
+/// Runs a command and checks its whole reply.
 ///
 /// # Errors
-/// Whatever the command, one of its writes or its write concern met.
+/// Any error from the command, one of its writes or its write concern.
 pub(crate) async fn run(database: &Database, command: Document) -> Result<Document, RepoError> {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that checks the replies")]
     let reply = database.run_command(command).await?;
     check(reply)
 }
 
-/// The same for a command with documents in it, which are sent as they are.
+/// Like [`run`], for a command with documents that are sent as they are.
 pub(crate) async fn run_raw(database: &Database, command: RawDocumentBuf) -> Result<Document, RepoError> {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that checks the replies")]
     let reply = database.run_raw_command(command).await?;
     check(reply)
 }
 
-/// Runs a command of so many inserts that do not depend on each other: which of them failed, by their places.
+/// Runs a command of this many independent inserts. Returns the failed ones, by position.
 ///
 /// # Errors
-/// What the command or its write concern met; then nobody knows of any of the inserts. [`RepoError::BatchBroken`] when fewer
-/// of them at once could be answered.
+/// Any error from the command or its write concern; the fate of every insert is then unknown.
+/// [`RepoError::BatchBroken`] when a smaller batch could get a reply.
 pub(crate) async fn run_many(
     database: &Database,
     command: RawDocumentBuf,
@@ -69,7 +69,7 @@ pub(crate) async fn run_many(
     #[expect(clippy::disallowed_methods, reason = "this is the one place that checks the replies")]
     let reply = database.run_raw_command(command).await;
     let reply = reply.map_err(|error| if inserts > 1 { RepoError::of_batch(error) } else { error.into() })?;
-    // First, because without it the inserts that did not fail are not certain either.
+    // First: without it, even inserts that did not fail are uncertain.
     check_concern(&reply)?;
     let errors: Vec<_> = write_errors(&reply).map(|error| (place_of(error), of_write(error))).collect();
     let done = reply.get_i32("n").ok().and_then(|done| usize::try_from(done).ok()).unwrap_or_default();
@@ -80,8 +80,7 @@ pub(crate) async fn run_many(
     }
 }
 
-/// Runs a command that answers with a cursor, whose further batches have at most so many documents. The driver repeats none
-/// of it.
+/// Runs a command that returns a cursor, with at most this many documents per further batch. Never retried.
 pub(crate) async fn run_cursor(
     database: &Database,
     command: Document,
@@ -92,20 +91,20 @@ pub(crate) async fn run_cursor(
     cursor.map_err(RepoError::of_read)
 }
 
-/// A command of many documents or of documents that are sent as they are, with what every write has.
+/// A write command with many documents, or with documents sent as they are, with the limits common to all writes.
 pub(crate) fn raw_write(mut head: Document) -> Result<RawDocumentBuf, RepoError> {
     head.insert("maxTimeMS", millis(WRITE_MAX_TIME));
     head.insert("writeConcern", majority());
     RawDocumentBuf::try_from(&head).map_err(|_error| RepoError::Refused { summary: "a command has a NUL".to_owned() })
 }
 
-/// A time as commands have it.
+/// A duration in the form that commands use.
 pub(crate) fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn check(reply: Document) -> Result<Document, RepoError> {
-    // First: without it nothing else that the reply says is certain, a refusal neither.
+    // First: without it, nothing else in the reply is certain, not even a refusal.
     check_concern(&reply)?;
     let refused = write_errors(&reply).next().map(of_write);
     refused.map_or(Ok(reply), Err)
@@ -126,7 +125,7 @@ fn write_errors(reply: &Document) -> impl Iterator<Item = &Document> {
     errors.iter().filter_map(|error| error.as_document())
 }
 
-/// Which of the writes an error is about.
+/// The position of the write that an error is about.
 fn place_of(error: &Document) -> usize {
     error.get_i32("index").ok().and_then(|index| usize::try_from(index).ok()).unwrap_or(usize::MAX)
 }
@@ -139,7 +138,7 @@ fn of_write(error: &Document) -> RepoError {
     }
     let text = |field| error.get_str(field).unwrap_or_default();
     match RepoError::from_code(number, text("codeName"), text("errmsg"), error.get_str("actualCollection").ok()) {
-        // The command was understood, so what is refused is this document: an index of some kind cannot have it, say.
+        // The command was understood, so this document was refused: an index of some kind cannot hold it, say.
         RepoError::Refused { summary } => RepoError::NotAccepted { summary },
         other => other,
     }

@@ -1,4 +1,4 @@
-//! Opens MongoDB with the options that this server needs, and says whether it is one that can be used.
+//! Opens MongoDB with the options this server needs, and checks whether the deployment is supported.
 
 use std::time::Duration;
 
@@ -15,38 +15,37 @@ use super::error::RepoError;
 use super::tenants::TenantRepo;
 use crate::chaos;
 
-/// The oldest MongoDB that knows `collectionUUID` in commands.
+/// The oldest MongoDB that supports `collectionUUID` in commands.
 const OLDEST_MAJOR_VERSION: i32 = 6;
 
 /// Why MongoDB cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// It cannot be reached, or not yet: worth another try.
+    /// It cannot be reached, at least not yet: worth another try.
     #[error(transparent)]
     Repo(#[from] RepoError),
-    /// It can be reached, but it is not one that we can be safe on.
+    /// It can be reached, but we cannot run safely on it.
     #[error("{0}")]
     Unsupported(String),
 }
 
-/// Whether the driver can read a connection string; asks nobody.
+/// Whether the driver can read a connection string. Contacts no server.
 pub fn is_connection_string(uri: &str) -> bool {
     ConnectionString::parse(uri).is_ok()
 }
 
-/// The database, each time through connections of its own: what tenants do with their data can take none of those that know
-/// callers, log them in, and say that MongoDB answers.
+/// The database, over two separate connection pools: tenants' work on their data cannot use up the connections needed
+/// to authenticate callers, log them in and check that MongoDB answers.
 #[derive(Debug, Clone)]
 pub struct Databases {
-    /// For master data and changes of the catalog, which all of us need.
+    /// For master data and catalog changes, which everyone needs.
     pub master: Database,
     /// For tenants' data.
     pub tenants: Database,
 }
 
 impl Databases {
-    /// Opens both, with at most so many connections to the one and to the other. Resolves the host of a `mongodb+srv` address;
-    /// otherwise asks nothing yet.
+    /// Opens both, each with at most this many connections. Contacts no server yet, except to resolve `mongodb+srv`.
     ///
     /// # Errors
     /// The connection string cannot be read, or its name does not resolve.
@@ -54,27 +53,27 @@ impl Databases {
         Ok(Self { master: connect(uri, name, master).await?, tenants: connect(uri, name, tenants).await? })
     }
 
-    /// Through the same connections both times, for whoever has no neighbours.
+    /// Uses the same connections for both, where nothing competes for them.
     pub fn both(database: &Database) -> Self {
         Self { master: database.clone(), tenants: database.clone() }
     }
 }
 
-/// Opens the database with at most so many connections, unless the connection string says how many.
+/// Opens the database with at most this many connections, unless the connection string sets the limit.
 async fn connect(uri: &SecretString, database: &str, connections: u32) -> Result<Database, RepoError> {
     let mut options = ClientOptions::parse(uri.expose_secret()).await?;
     options.app_name.get_or_insert_with(|| "tenantry".to_owned());
-    // The driver's 30 s are longer than a request may take. A step-down (about 1 s) stays invisible within 5 s.
+    // The driver's 30 s exceed a request's limit. A step-down (about 1 s) goes unnoticed within 5 s.
     options.server_selection_timeout.get_or_insert(Duration::from_secs(5));
     options.connect_timeout.get_or_insert(Duration::from_secs(3));
-    // 10, 0 and 2 by default, which makes a burst of requests wait for connections.
+    // The defaults are 10, 0 and 2, which make a burst of requests wait for connections.
     let most = *options.max_pool_size.get_or_insert(connections);
     options.min_pool_size.get_or_insert(5.min(most));
     options.max_connecting.get_or_insert(10);
     options.max_idle_time.get_or_insert(Duration::from_mins(10));
-    // Rules, not defaults. A secondary can be behind: it would let a token live on after a change of its password.
+    // Not overridable. A secondary can lag: a token would stay valid after a password change.
     options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
-    // Less than this loses acknowledged changes when MongoDB is killed.
+    // Anything weaker loses acknowledged changes when MongoDB is killed.
     options.write_concern = Some(
         WriteConcern::builder()
             .w(mongodb::options::Acknowledgment::Majority)
@@ -96,7 +95,7 @@ async fn connect(uri: &SecretString, database: &str, connections: u32) -> Result
 /// Checks that this MongoDB is new enough and fences commands by collection UUID.
 ///
 /// # Errors
-/// [`ConnectError::Unsupported`] when it can be reached but not be used.
+/// [`ConnectError::Unsupported`] when it can be reached but not used.
 pub async fn check_supported(database: &Database) -> Result<(), ConnectError> {
     let info = run(database, doc! { "buildInfo": 1 }).await?;
     let version = info.get_str("version").unwrap_or("unknown").to_owned();
@@ -131,7 +130,7 @@ fn record_pool_event(event: CmapEvent) {
         CmapEvent::ConnectionCheckedOut(_) => gauge!(IN_USE).increment(1),
         CmapEvent::ConnectionCheckedIn(_) => gauge!(IN_USE).decrement(1),
         CmapEvent::ConnectionCheckoutFailed(_) => counter!("mongodb_pool_checkout_failures_total").increment(1),
-        // Started and ready mark the same connections again; the rest concerns the pool as a whole.
+        // Started and ready report the same connections again; the rest concerns the whole pool.
         _ => {}
     }
 }

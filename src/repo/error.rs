@@ -1,13 +1,12 @@
-//! What can go wrong between us and MongoDB, told apart by what the caller can do about it.
+//! What can go wrong between us and MongoDB, sorted by what the caller can do about it.
 //!
-//! MongoDB's own error texts can hold the values of documents (a duplicate key error quotes the email), so they
-//! are never kept: an error holds the code, its name, and what was tried.
+//! MongoDB's own error texts can contain document values (a duplicate key error quotes the email), so they are never
+//! kept: an error holds the code, its name, and what was attempted.
 
 use mongodb::error::{Error as DriverError, ErrorKind, WriteFailure};
 use uuid::Uuid;
 
-/// MongoDB's error codes that mean something to us
-/// (names and numbers: MongoDB's `src/mongo/base/error_codes.yml`).
+/// The MongoDB error codes we act on (names and numbers: MongoDB's `src/mongo/base/error_codes.yml`).
 pub(crate) mod code {
     pub(crate) const UNAUTHORIZED: i32 = 13;
     pub(crate) const NAMESPACE_NOT_FOUND: i32 = 26;
@@ -19,35 +18,34 @@ pub(crate) mod code {
     pub(crate) const COLLECTION_UUID_MISMATCH: i32 = 361;
     pub(crate) const DUPLICATE_KEY: i32 = 11000;
     pub(crate) const INDEX_BUILD_IN_PROGRESS: i32 = 12587;
-    /// The collection of a cursor or of a running query was renamed, or the cursor is gone.
+    /// The collection under a cursor or running query was renamed, or the cursor is gone.
     pub(crate) const CURSOR_ENDED: &[i32] = &[43, 175, 237];
-    /// An index of that name or of these keys is there with other options.
+    /// An index with that name or those keys exists with other options.
     pub(crate) const INDEX_CONFLICT: &[i32] = &[85, 86];
-    /// What the command asks for makes no sense to MongoDB: bad value, failed to parse, type mismatch, cannot create index,
-    /// two lists in one index, invalid index options, invalid regular expression.
+    /// MongoDB rejects the input: bad value, failed to parse, type mismatch, cannot create index, two lists in one
+    /// index, invalid index options, invalid regular expression.
     pub(crate) const NOT_ACCEPTED: &[i32] = &[2, 9, 14, 67, 171, 197, 51091];
-    /// The document, or the command with it, is larger than BSON may be.
+    /// The document, or the command containing it, exceeds the BSON size limit.
     pub(crate) const TOO_LARGE: &[i32] = &[10334, 17419];
-    /// A command of many writes ended in the middle, or what it has to say of them is larger than a reply may be: its time was
-    /// over, somebody killed it, the reply was larger than BSON may be (10334) or than MongoDB's buffers (13548, over 64 MiB).
-    /// Measured on MongoDB 6.0.5: what was written until then stays.
+    /// A command of many writes broke off: it ran out of time, somebody killed it, or its reply exceeded BSON's limit
+    /// (10334) or MongoDB's buffers (13548, over 64 MiB). Measured on MongoDB 6.0.5: what was written until then stays.
     pub(crate) const BATCH_BROKEN: &[i32] = &[MAX_TIME_MS_EXPIRED, 11601, 10334, 13548, 17419];
-    /// Codes that say "ask another member" or "ask again": the state change and shutdown errors of the Server
-    /// Discovery and Monitoring specification, network time-outs inside the cluster, and a write concern's time-out (64).
+    /// Codes that mean "ask another member" or "ask again": the state change and shutdown errors of the Server
+    /// Discovery and Monitoring specification, network timeouts inside the cluster, and a write concern timeout (64).
     pub(crate) const UNANSWERED: &[i32] =
         &[6, 7, 64, 89, 91, 189, 262, 9001, 10058, 10107, 11600, 11602, 13435, 13436, 133, 134];
 }
 
-/// What a command that failed has done.
+/// What a failed command did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     /// Nothing.
     Nothing,
-    /// Nobody knows: it may have happened, or may happen yet.
+    /// Unknown: it may have taken effect, or may still do so.
     Unknown,
 }
 
-/// Why a storage operation did not give its answer. [`Self::effect`] says what it did all the same.
+/// Why a storage operation failed. [`Self::effect`] says what it did anyway.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RepoError {
     /// A unique index refused the write.
@@ -56,16 +54,16 @@ pub enum RepoError {
         /// The index's name.
         index: String,
     },
-    /// The collection of this UUID is not where the command looked.
+    /// The collection with this UUID is not where the command looked.
     #[error("the collection is not the expected one")]
     CollectionMismatch {
-        /// The name under which the UUID exists in this database now, if at all.
+        /// The name that the UUID has in this database now, if any.
         actual: Option<String>,
     },
-    /// A collection of this name exists already.
+    /// A collection with this name already exists.
     #[error("the collection exists already")]
     NamespaceExists,
-    /// There is no collection of this name.
+    /// There is no collection with this name.
     #[error("the collection does not exist")]
     NamespaceNotFound,
     /// A transaction, an index build or another change held the collection.
@@ -74,7 +72,7 @@ pub enum RepoError {
         /// The code and its name.
         summary: String,
     },
-    /// Another server goes on with the work, or ended it; this one must stop.
+    /// Another server resumed or ended the work; this one must stop.
     #[error("the lease is lost")]
     LeaseLost,
     /// MongoDB gave no answer, or not the one to this command.
@@ -82,22 +80,22 @@ pub enum RepoError {
     Unanswered {
         /// What the command did.
         effect: Effect,
-        /// What the driver met, without data.
+        /// What the driver reported, without data.
         summary: String,
     },
-    /// No server that could be asked was found in time; nothing was sent.
+    /// No usable server was found in time; nothing was sent.
     #[error("MongoDB cannot be reached ({summary})")]
     Unreachable {
-        /// What the driver met, without data.
+        /// What the driver reported, without data.
         summary: String,
     },
-    /// A command of many writes has no reply that says what became of each. A smaller one can have one.
+    /// A command of many writes got no reply that tells the outcome of each. A smaller one could.
     #[error("the outcome of many writes is unknown ({summary})")]
     BatchBroken {
-        /// What the driver met, without data.
+        /// What the driver reported, without data.
         summary: String,
     },
-    /// An index that is not ours stands in the way of one of ours.
+    /// A foreign index stands in the way of one of ours.
     #[error("the index {index} of the collection {collection} is not as it must be")]
     IndexConflict {
         /// The collection.
@@ -105,7 +103,7 @@ pub enum RepoError {
         /// The index's name.
         index: &'static str,
     },
-    /// MongoDB gave the operation up because it took too long or met another one.
+    /// MongoDB aborted the operation because it took too long or conflicted with another one.
     #[error("MongoDB gave the operation up ({summary})")]
     GivenUp {
         /// The code and its name.
@@ -114,33 +112,33 @@ pub enum RepoError {
     /// The collection's validator refused the document.
     #[error("the collection's validator refused the document")]
     DocumentRefused {
-        /// MongoDB's `errInfo`: the rules that were broken. Holds values of the document, so it is never logged.
+        /// MongoDB's `errInfo`: the rules that were broken. Holds document values, so it is never logged.
         info: Box<bson::Document>,
     },
-    /// The document is larger than MongoDB stores.
+    /// The document is too large for MongoDB to store.
     #[error("the document is too large")]
     DocumentTooLarge,
-    /// A cursor or a running command ended because its collection was renamed, or its server changed; asking anew helps.
+    /// A cursor or running command ended because its collection was renamed or its server changed; retrying helps.
     #[error("the query was ended ({summary})")]
     QueryEnded {
-        /// What the command did. Measured on MongoDB 6.0.5: a delete that met a rename is carried out, and then answered so.
+        /// What it did. Measured on MongoDB 6.0.5: a delete interrupted by a rename takes effect, yet gets this error.
         effect: Effect,
         /// The code and its name.
         summary: String,
     },
-    /// There is no index of that name.
+    /// There is no index with that name.
     #[error("the index does not exist")]
     IndexNotFound,
-    /// An index of that name or of these keys is there with other options.
+    /// An index with that name or those keys exists with other options.
     #[error("another such index exists")]
     IndexExists,
-    /// MongoDB does not accept what was asked for.
+    /// MongoDB does not accept the request.
     #[error("MongoDB does not accept this ({summary})")]
     NotAccepted {
         /// The code and its name.
         summary: String,
     },
-    /// A stored document does not have the shape that it must have.
+    /// A stored document does not have the required shape.
     #[error("document {id} of {collection} cannot be read ({reason})")]
     Undecodable {
         /// The collection.
@@ -150,13 +148,13 @@ pub enum RepoError {
         /// What is wrong with it; names fields, never values.
         reason: String,
     },
-    /// The user in the connection string may not do this.
+    /// The user in the connection string lacks the permission.
     #[error("the user in MONGO_URI may not do this ({summary})")]
     Unauthorized {
         /// The code and its name.
         summary: String,
     },
-    /// Anything else that MongoDB refused: a defect of ours or of the deployment.
+    /// Any other refusal by MongoDB: a bug in this server, or a fault in the deployment.
     #[error("MongoDB refused the command ({summary})")]
     Refused {
         /// The code and its name.
@@ -165,12 +163,12 @@ pub enum RepoError {
 }
 
 impl RepoError {
-    /// What the command did, and whether another attempt can succeed without anybody's doing.
+    /// What the command did, and whether a retry can succeed without intervention.
     const fn nature(&self) -> (Effect, bool) {
         match self {
             Self::Unanswered { effect, .. } | Self::QueryEnded { effect, .. } => (*effect, true),
             Self::BatchBroken { .. } => (Effect::Unknown, true),
-            // This attempt did nothing, but its change goes on elsewhere.
+            // This attempt did nothing, but its change continues elsewhere.
             Self::LeaseLost => (Effect::Unknown, false),
             Self::Unreachable { .. } | Self::CollectionBusy { .. } | Self::GivenUp { .. } => (Effect::Nothing, true),
             Self::Duplicate { .. }
@@ -194,27 +192,27 @@ impl RepoError {
         self.nature().0
     }
 
-    /// Whether another attempt can succeed without anybody's doing: MongoDB is away, or busy.
+    /// Whether a retry can succeed without intervention: MongoDB is away or busy.
     pub const fn is_temporary(&self) -> bool {
         self.nature().1
     }
 
-    /// Whether MongoDB has not decided about the command: it was not heard, or nobody knows what became of it.
+    /// Whether the command's outcome is open: MongoDB did not receive it, or its result is unknown.
     pub fn is_undecided(&self) -> bool {
         self.effect() == Effect::Unknown || matches!(self, Self::Unanswered { .. } | Self::Unreachable { .. })
     }
 
-    /// Nobody knows what a write did.
+    /// A write whose effect is unknown.
     pub(crate) fn unknown(summary: impl Into<String>) -> Self {
         Self::Unanswered { effect: Effect::Unknown, summary: summary.into() }
     }
 
-    /// MongoDB was not asked, or its answer does not matter any more.
+    /// MongoDB was not asked, or its answer no longer matters.
     pub(crate) fn unasked(summary: impl Into<String>) -> Self {
         Self::Unanswered { effect: Effect::Nothing, summary: summary.into() }
     }
 
-    /// The same failure of a read, which changes nothing.
+    /// The same failure for a read, which changes nothing.
     pub(crate) fn of_read(error: impl Into<Self>) -> Self {
         let mut error = error.into();
         if let Self::Unanswered { effect, .. } | Self::QueryEnded { effect, .. } = &mut error {
@@ -223,8 +221,8 @@ impl RepoError {
         error
     }
 
-    /// The same failure of a command of many writes. MongoDB (measured on 6.0.5) says nothing of any of them and closes the
-    /// connection when its reply would be larger than 16 MiB, so a connection that broke may mean that too.
+    /// The same failure for a command of many writes. When its reply would exceed 16 MiB, MongoDB (measured on 6.0.5)
+    /// reports on none of them and closes the connection, so a broken connection may mean that too.
     pub(crate) fn of_batch(error: DriverError) -> Self {
         let is_broken = match error.kind.as_ref() {
             ErrorKind::Io(_) => true,
@@ -235,7 +233,7 @@ impl RepoError {
         if is_broken { Self::BatchBroken { summary: error.to_string() } } else { error }
     }
 
-    /// The same failure of a command that needs the collection for itself: given up means that somebody held it.
+    /// The same failure for a command that needs the collection to itself: if aborted, something else held it.
     pub(crate) fn of_ddl(self) -> Self {
         match self {
             Self::GivenUp { summary } => Self::CollectionBusy { summary },
@@ -243,7 +241,7 @@ impl RepoError {
         }
     }
 
-    /// Sorts an error that MongoDB answered: its code and its name, its text, and where it says that the collection is.
+    /// Sorts an error that MongoDB returned, by its code, code name and text, and the collection's actual place.
     pub(crate) fn from_code(number: i32, name: &str, message: &str, actual: Option<&str>) -> Self {
         let summary = format!("{number} {name}");
         match number {
@@ -278,10 +276,10 @@ impl From<DriverError> for RepoError {
             ErrorKind::Write(WriteFailure::WriteConcernError(concern)) => {
                 Self::unknown(format!("write concern: {} {}", concern.code, concern.code_name))
             }
-            // The driver repeats reads and single-document writes once by itself. What is left after that is a
-            // connection that broke twice: for a write, nobody knows what happened.
+            // The driver itself retries reads and single-document writes once. What remains is a connection that broke
+            // twice: a write's effect is then unknown.
             ErrorKind::Io(io) => Self::unknown(format!("connection: {}", io.kind())),
-            // These are told only when no attempt got as far as MongoDB: the driver prefers the error of one that did.
+            // Reported only when no attempt reached MongoDB: the driver prefers the error of one that did.
             ErrorKind::ServerSelection { .. } => Self::Unreachable { summary: "no server could be reached".into() },
             ErrorKind::ConnectionPoolCleared { .. } => Self::unasked("connection pool cleared"),
             ErrorKind::DnsResolve { .. } => Self::unasked("the host name does not resolve"),
@@ -295,9 +293,8 @@ impl From<DriverError> for RepoError {
     }
 }
 
-/// The index that a duplicate key error is about. The text is
-/// `E11000 duplicate key error collection: db.coll index: email_1 dup key: { email: "…" }`; only the index's
-/// name is taken out of it.
+/// The index that a duplicate key error is about. Takes only the index's name from the text, which is `E11000 duplicate
+/// key error collection: db.coll index: email_1 dup key: { email: "…" }`.
 fn index_of(message: &str) -> String {
     message
         .split_once(" index: ")

@@ -1,7 +1,7 @@
-//! Which requests were answered how, for clients that repeat them: one document for each idempotency key, for a day.
+//! The answers to past requests, for clients that repeat them: one document per idempotency key, kept for a day.
 //!
-//! Nothing in it can be read: keys and bodies are kept as authentication codes, answers encrypted. What the attempts at a
-//! request make is kept as the call names it, beside the fields of this file, and means nothing here.
+//! The documents reveal nothing: keys and bodies are stored as authentication codes, answers are encrypted. The ids
+//! that attempts use are stored beside this file's fields, under the caller's names, and mean nothing here.
 
 use std::time::Duration;
 
@@ -23,34 +23,34 @@ pub const IDEMPOTENCY_KEYS: &str = "idempotency_keys";
 /// How long an answer is kept.
 pub(super) const KEPT_FOR: Duration = Duration::from_hours(24);
 
-/// What identifies a request, or its body: an authentication code.
+/// The authentication code of a key or a body.
 pub type Code = [u8; 32];
 
-/// The time of one attempt with a key: until another attempt takes the key over, which then has another holder.
+/// One attempt's hold on a key. It ends when another attempt takes the key with a holder of its own.
 #[derive(Debug, Clone, Copy)]
 pub struct Hold {
     /// The key's code.
     pub key: Code,
-    /// Whose it is.
+    /// The attempt that holds it.
     pub holder: ObjectId,
 }
 
-/// A request that carries a key, as it is stored.
+/// A request with an idempotency key, as stored.
 #[derive(Debug, Clone, Deserialize)]
 pub struct KeyDocument<Ids> {
     /// The body's code.
     pub fingerprint: Binary,
-    /// The last attempt's.
+    /// The holder of the last attempt.
     pub holder: ObjectId,
-    /// What the last attempt makes.
+    /// The ids of what the last attempt creates.
     #[serde(flatten)]
     pub ids: Ids,
-    /// How many attempts there were.
+    /// The number of attempts so far.
     pub attempt: i64,
-    /// What the attempts before the last were to make, the oldest first.
+    /// The ids of what earlier attempts were to create, oldest first.
     #[serde(default = "Vec::new")]
     pub former: Vec<Ids>,
-    /// The answer; absent while there is none.
+    /// The answer, once there is one.
     #[serde(default)]
     pub answer: Option<Binary>,
 }
@@ -59,9 +59,8 @@ pub struct KeyDocument<Ids> {
 #[derive(Debug, Clone)]
 pub struct IdempotencyRepo {
     collection: Collection<Document>,
-    /// How long an attempt has, since it last renewed its lease, before another may look what became of it: twice as long as
-    /// a change has. One that stalls for longer is fenced as a change is: by the generation of the organization that it read
-    /// before it had the key.
+    /// How long after its last renewal an attempt is safe from others: twice a change's lease. One that stalls longer
+    /// is fenced like a change, by the organization's generation, read before it got the key.
     pub lease: Duration,
 }
 
@@ -70,14 +69,14 @@ impl IdempotencyRepo {
         Self { collection: database.collection(IDEMPOTENCY_KEYS), lease }
     }
 
-    /// When the time of an attempt that begins now is over, as an expression for the database to compute.
+    /// The end of a lease that begins now, as an expression that the database evaluates.
     fn lease_end(&self) -> Document {
         doc! { "$add": ["$$NOW", millis(self.lease)] }
     }
 
-    /// Takes a key for an attempt, if it is new, or was left by an attempt at the same request that neither renewed its lease
-    /// nor was answered. Gives what is stored now; its holder says whether the key was taken. A record whose day is over
-    /// counts as none. A new one is kept on the owner's account, with these ids.
+    /// Takes a key for an attempt if the key is new, or if an earlier attempt at the same request neither renewed its
+    /// lease nor got an answer. Returns what is stored now; its holder tells whether the key was taken. A record older
+    /// than a day counts as absent. A new record counts towards the owner's limit and stores these ids.
     pub async fn claim<Ids: Serialize + DeserializeOwned>(
         &self,
         hold: &Hold,
@@ -110,7 +109,7 @@ impl IdempotencyRepo {
             claim.upsert(true).return_document(ReturnDocument::After).await.map_err(RepoError::from)
         };
         let stored = match claim().await {
-            // Two made it at once; the second finds what the first made.
+            // Two attempts created it at once; the second finds the first one's record.
             Err(RepoError::Duplicate { .. }) => claim().await?,
             stored => stored?,
         };
@@ -120,7 +119,7 @@ impl IdempotencyRepo {
         }
     }
 
-    /// How long an owner who has more than so many records must wait until one of them is over; `None` when it has not.
+    /// How long an owner over this limit must wait until one of its records expires; `None` within the limit.
     pub async fn wait_for_room(&self, owner: &Code, most: u32) -> Result<Option<Duration>, RepoError> {
         let wait = doc! { "$subtract": ["$expires_at", "$$NOW"] };
         let pipeline = [
@@ -138,7 +137,7 @@ impl IdempotencyRepo {
         Ok(Some(Duration::from_millis(wait.unwrap_or_default())))
     }
 
-    /// Records what an attempt makes, and what those before it were to make: they may only be late.
+    /// Records the ids of what this attempt creates, and those of earlier attempts, which may still arrive late.
     pub async fn renumber<Ids: Serialize>(&self, hold: &Hold, ids: &Ids, former: &[Ids]) -> Result<(), RepoError> {
         let mut fields = document(ids)?;
         fields.insert("former", former.iter().map(document).collect::<Result<Vec<_>, _>>()?);
@@ -150,13 +149,13 @@ impl IdempotencyRepo {
         self.update(hold, vec![doc! { "$set": { "lease_until": self.lease_end() } }]).await
     }
 
-    /// Ends the lease, so that the next attempt need not wait for its end.
+    /// Ends the lease early, so that the next attempt need not wait for it.
     pub async fn give_back(&self, hold: &Hold) -> Result<(), RepoError> {
         let over = doc! { "$subtract": ["$$NOW", 1_i64] };
         self.update(hold, vec![doc! { "$set": { "lease_until": over } }]).await
     }
 
-    /// Keeps the answer.
+    /// Stores the answer.
     pub async fn answer(&self, hold: &Hold, answer: Vec<u8>) -> Result<(), RepoError> {
         let answer = Binary { subtype: BinarySubtype::Generic, bytes: answer };
         self.update(hold, doc! { "$set": { "answer": answer } }).await
@@ -173,7 +172,7 @@ impl IdempotencyRepo {
 }
 
 impl Hold {
-    /// The key's document, while this attempt holds it.
+    /// Matches the key's document while this attempt holds it.
     fn filter(&self) -> Document {
         doc! { "_id": binary(&self.key), "holder": self.holder }
     }

@@ -1,5 +1,5 @@
-//! Everything that the database holds, as it is: for the doctor, which must be able to read what nobody else can. A
-//! record that breaks its shape is given with what is wrong with it, and with as much of it as can be read.
+//! Everything in the database, as it is, for the doctor, which must also read what nothing else can. A malformed record
+//! is returned with what is wrong with it and as much of it as can be read.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::tenants::{Catalog, TenantRepo};
 use super::{Database, all, master_indexes};
 use crate::domain::{AdminId, ChangeId, Org, OrgId, PlannedChange, Slug};
 
-/// How long one of these reads may take: each goes over a whole collection.
+/// Limit for each of these reads, which scan a whole collection.
 const SURVEY_MAX_TIME: Duration = Duration::from_mins(1);
 
 /// A record of `organizations`.
@@ -23,71 +23,71 @@ const SURVEY_MAX_TIME: Duration = Duration::from_mins(1);
 pub struct OrgRecord {
     /// Its `_id`, for people.
     pub id: String,
-    /// Its `_id`, when it is one.
+    /// Its `_id`, if it is an organization id.
     pub org_id: Option<OrgId>,
-    /// What it holds; or what is wrong with it.
+    /// Its content, or what is wrong with it.
     pub content: Result<OrgContent, String>,
     /// Every name that it has or claims.
     pub names: BTreeSet<String>,
-    /// Every collection that it may mean.
+    /// Every collection that it may refer to.
     pub collection_names: BTreeSet<String>,
     /// The collection that it records.
     pub collection_uuid: Option<Uuid>,
 }
 
-/// What a readable record of an organization holds, but for its history.
+/// The content of a readable organization record, without its history.
 #[derive(Debug)]
 pub struct OrgContent {
     /// The organization.
     pub org: Org,
-    /// Every slug that the record keeps from others.
+    /// Every slug that the record reserves.
     pub names: Vec<String>,
-    /// The names that cool down, and until when.
+    /// The names cooling down, and until when.
     pub cooling: Vec<(Slug, OffsetDateTime)>,
     /// The change that it records.
     pub change: Option<RunningChange>,
 }
 
-/// A change that is not over.
+/// A change in progress.
 #[derive(Debug)]
 pub struct RunningChange {
-    /// What it is to do.
+    /// The plan.
     pub plan: PlannedChange,
     /// How many servers have worked on it.
     pub attempts: i64,
-    /// The step that was begun last.
+    /// The last step begun.
     pub step: String,
     /// When it was recorded.
     pub started_at: OffsetDateTime,
-    /// Until when nobody else may go on with it.
+    /// The end of its lease: no other server may resume it before.
     pub lease_until: OffsetDateTime,
 }
 
-/// What a readable record of an admin holds, as far as somebody may see it who does not log in.
+/// The content of a readable admin record, reduced to what may be seen without logging in.
 #[derive(Debug, Clone)]
 pub struct AdminContent {
     /// Its identity.
     pub id: AdminId,
-    /// Which password it has.
+    /// The version of its password.
     pub credential_version: i64,
-    /// The change that claims it.
+    /// The change that holds a claim on it.
     pub claimed_by: Option<ChangeId>,
-    /// The organization's generation at the last change that claimed or was given up.
+    /// The organization's generation at the last change that claimed or was released.
     pub change_generation: i64,
-    /// Whether it keeps more or other addresses from others than its own.
+    /// Whether it reserves any address other than its own, or more than one.
     pub claims_emails: bool,
 }
 
 impl OrgContent {
-    /// Whether the organization is at rest and records no change either. One in which the two contradict each other is a
-    /// finding by itself, and nothing else is concluded from it.
+    /// Whether it is at rest and records no change. A contradiction between the two is the only finding drawn from a
+    /// record.
     pub fn is_settled(&self) -> bool {
         self.org.state.is_at_rest() && self.change.is_none()
     }
 }
 
 impl OrgRecord {
-    /// The organization, if it can be read and is settled.
+    /// The organization, if it is readable and settled.
     pub fn settled(&self) -> Option<&Org> {
         self.content.as_ref().ok().filter(|content| content.is_settled()).map(|content| &content.org)
     }
@@ -125,11 +125,11 @@ impl From<AdminDocument> for AdminContent {
 pub struct AdminRecord {
     /// Its `_id`, for people.
     pub id: String,
-    /// Its `_id`, when it is one.
+    /// Its `_id`, if it is an admin id.
     pub admin_id: Option<AdminId>,
     /// The organization that it names.
     pub org_id: Option<OrgId>,
-    /// What it holds; or what is wrong with it.
+    /// Its content, or what is wrong with it.
     pub content: Result<AdminContent, String>,
     /// Every address that it has or claims. Personal data: compared, never shown.
     pub emails: BTreeSet<String>,
@@ -138,9 +138,9 @@ pub struct AdminRecord {
 /// How many files MongoDB needs for this database, and how many it may open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenFiles {
-    /// One for each collection and for each index.
+    /// One per collection and one per index.
     pub needed: i64,
-    /// The limit of its process.
+    /// The limit of MongoDB's process.
     pub limit: i64,
 }
 
@@ -155,7 +155,7 @@ impl InventoryRepo {
         Self { database: database.clone() }
     }
 
-    /// The time by the database's clock.
+    /// The current time, by the database's clock.
     pub async fn now(&self) -> Result<OffsetDateTime, RepoError> {
         let hello = run(&self.database, doc! { "hello": 1 }).await.map_err(RepoError::of_read)?;
         let time = hello.get_datetime("localTime").map(|time| time.to_time_0_3());
@@ -170,7 +170,7 @@ impl InventoryRepo {
 
     /// All admins.
     pub async fn admins(&self) -> Result<Vec<AdminRecord>, RepoError> {
-        // The hashes themselves are not loaded: nobody here needs to see them.
+        // The hashes themselves are not loaded; nothing here needs them.
         let without_hash = doc! { "$set": { "password_hash": { "$type": "$password_hash" } } };
         let records = self.read(ADMINS, without_hash).await?;
         Ok(records.into_iter().map(admin_record).collect())
@@ -181,17 +181,17 @@ impl InventoryRepo {
         TenantRepo::new(&self.database).catalog().await
     }
 
-    /// The indexes that are not there, as `collection.name`.
+    /// The missing indexes, as `collection.name`.
     pub async fn missing_indexes(&self) -> Result<Vec<String>, RepoError> {
         master_indexes::missing(&self.database).await
     }
 
-    /// Makes the indexes that are not there.
+    /// Creates the missing indexes.
     pub async fn make_indexes(&self) -> Result<(), RepoError> {
         master_indexes::ensure(&self.database).await
     }
 
-    /// How far MongoDB is from its limit of open files; `None` when this user may not ask, or MongoDB does not say.
+    /// How close MongoDB is to its open-file limit; `None` when this user may not ask, or MongoDB does not report it.
     pub async fn open_files(&self) -> Result<Option<OpenFiles>, RepoError> {
         let time = millis(SURVEY_MAX_TIME);
         let admin = self.database.client().database("admin");
@@ -213,7 +213,7 @@ fn org_record(document: Document) -> OrgRecord {
     let nested = document.get_document("connection").ok().and_then(|connection| text(connection, "collection_name"));
     let mut collection_names: BTreeSet<_> = text(&document, "collection_name").into_iter().chain(nested).collect();
     if collection_names.is_empty() {
-        // The original's, which took it from the name.
+        // The original derived its collection's name from the organization's.
         collection_names.extend(text(&document, "organization_name").map(|name| Slug::of(&name).collection_name()));
     }
     let (_, id) = id_of(&document);
@@ -244,7 +244,7 @@ fn admin_record(mut document: Document) -> AdminRecord {
     }
 }
 
-/// What is wrong with a record, in words that hold nothing of it.
+/// What is wrong with a record, without any of its content.
 fn reason(error: RepoError) -> String {
     match error {
         RepoError::Undecodable { reason, .. } => reason,
@@ -252,7 +252,7 @@ fn reason(error: RepoError) -> String {
     }
 }
 
-/// A reply that only some users get, and only some deployments give.
+/// A reply available only to some users, on some deployments.
 fn optional(reply: Result<Document, RepoError>) -> Result<Option<Document>, RepoError> {
     match reply.map_err(RepoError::of_read) {
         Ok(reply) => Ok(Some(reply)),
@@ -261,7 +261,7 @@ fn optional(reply: Result<Document, RepoError>) -> Result<Option<Document>, Repo
     }
 }
 
-/// The limit in `hostInfo.extra`. The manual shows it there; MongoDB 6.0.5 has another `extra` in between.
+/// The limit in `hostInfo.extra`. The manual shows it there; MongoDB 6.0.5 nests another `extra` in between.
 fn max_open_files(extra: &Document) -> Option<i64> {
     let inner = extra.get_document("extra").ok();
     whole(extra, "maxOpenFiles").or_else(|| whole(inner?, "maxOpenFiles"))
@@ -288,8 +288,8 @@ fn texts<'a>(document: &'a Document, field: &str) -> impl Iterator<Item = String
     list.iter().filter_map(|value| value.as_str().map(ToOwned::to_owned))
 }
 
-/// A whole number in whatever type MongoDB has chosen for it.
-#[expect(clippy::cast_possible_truncation, reason = "a count of files, which is whole")]
+/// A whole number, in whichever type MongoDB chose.
+#[expect(clippy::cast_possible_truncation, reason = "a count of files is whole")]
 fn whole(document: &Document, field: &str) -> Option<i64> {
     match document.get(field)? {
         Bson::Int32(number) => Some(i64::from(*number)),

@@ -1,7 +1,7 @@
 //! The journal of an organization's changes, in its own document.
 //!
-//! Every step of a change is one conditional update of one document, with the change's id and fence in its filter,
-//! so that a holder who was overtaken changes nothing. Leases go by the database's clock (`$$NOW`).
+//! Every step of a change is one conditional update of one document, filtered by the change's id and fence, so a
+//! superseded holder changes nothing. Leases use the database's clock (`$$NOW`).
 
 use bson::{Document, doc};
 use time::OffsetDateTime;
@@ -16,10 +16,10 @@ use super::{exactly_one, names};
 use crate::domain::change::HISTORY_AGE;
 use crate::domain::{ChangeId, ChangeKind, Course, Org, OrgId, OrgState, PlannedChange, Title, Titles};
 
-/// How many changes that are over are kept for an organization.
+/// How many finished changes are kept per organization.
 const HISTORY_MAX: i32 = 100;
 
-/// The right to go on with one change: all three must still match for a step to happen.
+/// The right to work on one change: all of it must still match for a step to happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChangeRef {
     /// The organization.
@@ -28,12 +28,12 @@ pub struct ChangeRef {
     pub change_id: ChangeId,
     /// The holder's fencing token.
     pub fence: i64,
-    /// The organization's generation while it is being changed; a later change has a higher one.
+    /// The organization's generation during the change; a later change has a higher one.
     pub generation: i64,
 }
 
 impl OrgRepo {
-    /// Records a new organization and claims its name, with the lease of its creation running.
+    /// Records a new organization and claims its name, with its creation's lease running.
     ///
     /// # Errors
     /// [`RepoError::Duplicate`] when the name or the collection belongs to another organization.
@@ -43,7 +43,7 @@ impl OrgRepo {
         change: &PlannedChange,
         holder: &str,
     ) -> Result<ChangeRef, RepoError> {
-        // An upsert of a pipeline rather than an insert, because only a pipeline can ask the database's clock.
+        // An upsert with a pipeline instead of an insert: only a pipeline can read the database's clock.
         let whole =
             doc! { "$mergeObjects": [{ "$literal": new_org(org) }, { "change": self.recorded(change, holder) }] };
         let pipeline = vec![doc! { "$replaceWith": whole }];
@@ -51,9 +51,8 @@ impl OrgRepo {
         Ok(ChangeRef { org_id: org.id, change_id: change.id, fence: 1, generation: org.generation })
     }
 
-    /// Begins a change of an organization that is at rest and still of the generation that the caller read; claims the
-    /// name that it gets. `None` when it was changed or removed meanwhile, is being changed, or when that name is its own
-    /// and still cools down.
+    /// Begins a change of an organization that is at rest, at the generation the caller read; claims its new name.
+    /// `None` when it was changed or removed since, or is being changed, or the name is its own and still cooling down.
     ///
     /// # Errors
     /// [`RepoError::Duplicate`] when the claimed name belongs to another organization.
@@ -68,7 +67,7 @@ impl OrgRepo {
         match change.kind {
             ChangeKind::Restore => conditions.push(doc! { "$gt": ["$deletion.until", "$$NOW"] }),
             ChangeKind::Purge => {
-                // A missing time would count as past.
+                // A missing time would compare as past.
                 filter.insert("deletion.until", doc! { "$type": "date" });
                 conditions.push(doc! { "$lte": ["$deletion.until", "$$NOW"] });
             }
@@ -93,13 +92,13 @@ impl OrgRepo {
         }))
     }
 
-    /// The changes that nobody works on any more: their lease ran out.
+    /// The changes whose lease expired, so nobody works on them.
     pub async fn find_abandoned(&self) -> Result<Vec<OrgId>, RepoError> {
         self.find_ids(abandoned()).await
     }
 
-    /// Takes on a change whose lease ran out: raises its fence, so that its former holder can do nothing more.
-    /// `None` when another server was faster, or it is over.
+    /// Resumes a change whose lease expired, and raises its fence to shut out the former holder. `None` when another
+    /// server got there first, or the change is over.
     pub async fn resume(&self, id: OrgId, holder: &str) -> Result<Option<(ChangeRef, Org, PlannedChange)>, RepoError> {
         let mut filter = abandoned();
         filter.insert("_id", id.0);
@@ -123,35 +122,33 @@ impl OrgRepo {
         Ok(resumed)
     }
 
-    /// Renews the right to go on with a change, and notes the step that it is for. Comes immediately before every
-    /// command that changes the catalog.
+    /// Renews the right to work on a change, and records the coming step. Precedes every command on the catalog.
     pub async fn renew(&self, at: ChangeRef, step: &str) -> Result<(), RepoError> {
         self.step(filter_of(at), vec![doc! { "$set": self.renewed(step) }]).await
     }
 
-    /// The same after the answer of a command was lost: it may still be on its way, so the name that the change gives up
-    /// will have to cool down.
+    /// The same after a command's answer was lost: it may still arrive, so the name that is freed must cool down.
     pub async fn renew_uncertain(&self, at: ChangeRef, step: &str) -> Result<(), RepoError> {
         let mut set = self.renewed(step);
         set.insert("change.is_uncertain", true);
         self.step(filter_of(at), vec![doc! { "$set": set }]).await
     }
 
-    /// Records which collection was made for an organization.
+    /// Records the collection created for an organization.
     pub async fn record_collection(&self, at: ChangeRef, uuid: Uuid) -> Result<(), RepoError> {
         let record = vec![doc! { "$set": { "collection_uuid": { "$literal": bson_uuid(uuid) } } }];
         self.step(in_state(at, OrgState::Provisioning), record).await
     }
 
-    /// Finishes the creation of an organization: from here on it exists.
+    /// Finishes the creation of an organization, which exists from now on.
     pub async fn activate(&self, at: ChangeRef) -> Result<(), RepoError> {
         let mut set = over(OrgState::Active, None);
         set.insert("name_since", "$$NOW");
         self.step(in_state(at, OrgState::Provisioning), vec![doc! { "$set": set }, without_change()]).await
     }
 
-    /// Finishes a change that moved the organization's collection, or only its name's spelling: what it is called now
-    /// counts, and what it was called is kept, cools down or is free.
+    /// Finishes a change that moved the organization's collection, or only changed its name's spelling. The new name
+    /// takes effect; the old one is kept, cools down or becomes free.
     pub async fn finish_move(
         &self,
         at: ChangeRef,
@@ -166,7 +163,7 @@ impl OrgRepo {
             set.insert("name_since", "$$NOW");
             set.insert("cooling", unless_empty(cooled(self.timings.cooling, &from.slug)));
             let old_names = match change.kind {
-                // Nobody asks for what is deleted.
+                // A deleted organization needs no old names.
                 ChangeKind::Delete => doc! { "$literal": [] },
                 _ if change.keep_old_name_days > 0 => kept(from, &to.slug, change.keep_old_name_days),
                 _ => without(live("$old_names"), &to.slug),
@@ -193,8 +190,8 @@ impl OrgRepo {
         self.step(in_state(at, meanwhile), pipeline).await
     }
 
-    /// Gives a change up that moved nothing: everything is as it was before it began, and the claimed name is free, or
-    /// cools down when somebody could still move the collection there. `why` is what whoever watches the change is told.
+    /// Undoes a change that moved nothing. Everything is as before, and the claimed name is free, or cools down while a
+    /// late command could still move the collection there. Observers of the change are told `why`.
     pub async fn undo_move(&self, at: ChangeRef, change: &PlannedChange, why: &str) -> Result<(), RepoError> {
         let (Titles { from, to }, (before, meanwhile, _)) = moved(change)?;
         let mut set = over(before, Some(why));
@@ -205,26 +202,26 @@ impl OrgRepo {
         self.step(in_state(at, meanwhile), pipeline).await
     }
 
-    /// Turns a creation into its removal; from here on it can only go.
+    /// Turns a creation into a removal. There is no way back.
     pub async fn mark_deleting(&self, at: ChangeRef) -> Result<(), RepoError> {
         let mark =
             vec![doc! { "$set": { "state": OrgState::Deleting.name(), "change.lease_until": self.lease_end() } }];
         self.step(filter_of(at), mark).await
     }
 
-    /// Removes an organization that is being deleted; the last step, which frees its name.
+    /// Removes an organization that is being deleted. The last step; it frees the name.
     pub async fn remove(&self, at: ChangeRef) -> Result<(), RepoError> {
         let result = self.collection.delete_one(in_state(at, OrgState::Deleting)).await?;
         exactly_one(result.deleted_count)
     }
 
-    /// When a lease that begins now ends, as an expression for the database to compute.
+    /// The end of a lease that begins now, as an expression that the database evaluates.
     fn lease_end(&self) -> Document {
         doc! { "$add": ["$$NOW", millis(self.timings.lease)] }
     }
 
-    /// A change as it is recorded: its lease and its beginning by the database's clock. The rest stands inside `$literal`, as
-    /// everything in a pipeline must that could begin with `$`, which every bcrypt hash does: it would name a field.
+    /// A change in its stored form, with its lease and start time by the database's clock. The rest is inside
+    /// `$literal`: in a pipeline, a string that begins with `$` names a field, and every bcrypt hash does.
     fn recorded(&self, change: &PlannedChange, holder: &str) -> Document {
         let times = doc! { "lease_until": self.lease_end(), "started_at": "$$NOW" };
         doc! { "$mergeObjects": [{ "$literal": new_change(change, holder) }, times] }
@@ -240,7 +237,7 @@ impl OrgRepo {
     }
 }
 
-/// Changes whose lease ran out. A document without a lease is not one of them: a missing date would count as past.
+/// Changes whose lease expired. Excludes documents without a lease: a missing date would compare as past.
 fn abandoned() -> Document {
     let under_way: Vec<_> =
         OrgState::ALL.iter().filter(|state| !state.is_at_rest()).map(|state| state.name()).collect();
@@ -251,7 +248,7 @@ fn abandoned() -> Document {
     }
 }
 
-/// The names before and after a change that has both, and the states in which it begins, goes on and ends.
+/// The names before and after a change that has both, and the states before, during and after it.
 fn moved(change: &PlannedChange) -> Result<(&Titles, (OrgState, OrgState, OrgState)), RepoError> {
     let Course { from, meanwhile, done } = change.course();
     let states = from.zip(done).map(|(from, done)| (from, meanwhile, done));
@@ -262,7 +259,7 @@ fn moved(change: &PlannedChange) -> Result<(&Titles, (OrgState, OrgState, OrgSta
         .ok_or_else(|| RepoError::Refused { summary: "a change without its names".to_owned() })
 }
 
-/// What is set by the end of every change: the state after it, and what is remembered of it.
+/// What the end of every change sets: the next state, and a history entry.
 fn over(state: OrgState, error: Option<&str>) -> Document {
     let mut entry = doc! {
         "id": "$change.id",
@@ -270,7 +267,7 @@ fn over(state: OrgState, error: Option<&str>) -> Document {
         "started_at": { "$ifNull": ["$change.started_at", "$$NOW"] },
         "finished_at": "$$NOW",
         "attempts": "$change.fence",
-        // Not there when the change sets none.
+        // Absent when the change sets no credentials.
         "credential_version": "$change.credentials.after.credential_version",
     };
     if let Some(error) = error {
@@ -287,7 +284,7 @@ fn without_change() -> Document {
     doc! { "$unset": "change" }
 }
 
-/// The fields that say what an organization is called.
+/// The fields that hold an organization's name.
 fn named(to: &Title) -> Document {
     let mut named: Document =
         title(to).into_iter().map(|(field, text)| (field, doc! { "$literal": text }.into())).collect();
@@ -295,7 +292,7 @@ fn named(to: &Title) -> Document {
     named
 }
 
-/// The same, for a step that belongs to one state: one that arrives late, after the change went on, does nothing.
+/// The same for a step that belongs to one state: if it arrives late, after the change moved on, it does nothing.
 fn in_state(at: ChangeRef, state: OrgState) -> Document {
     let mut filter = filter_of(at);
     filter.insert("state", state.name());

@@ -1,4 +1,4 @@
-//! The unique indexes of the master database: the only place where uniqueness is decided.
+//! The unique indexes of the master database. Uniqueness is decided only here.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ struct Wanted {
     name: &'static str,
     keys: Document,
     is_unique: bool,
-    /// Documents are removed when the time in the field is over.
+    /// Documents are removed once the time in this field has passed.
     is_expiry: bool,
 }
 
@@ -29,16 +29,16 @@ fn wanted() -> [Wanted; 9] {
     };
     [
         index(ORGANIZATIONS, "slug_1", "slug", true),
-        // Present and claimed names: a claim is one update, which fails when anybody else has the name.
+        // Current and claimed names: a claim is one update, which fails when another organization has the name.
         index(ORGANIZATIONS, "names_1", "names", true),
         index(ORGANIZATIONS, "collection_name_1", "collection_name", true),
         index(ORGANIZATIONS, "state_1", "state", false),
         index(ADMINS, "email_1", "email", true),
-        // Present and claimed addresses, likewise.
+        // The same for addresses.
         index(ADMINS, "emails_1", "emails", true),
         index(ADMINS, "organization_id_1", "organization_id", false),
         Wanted { is_expiry: true, ..index(IDEMPOTENCY_KEYS, "expires_at_1", "expires_at", false) },
-        // How many somebody has, and when the first of them is over.
+        // For counting an owner's records and finding the first to expire.
         Wanted {
             keys: doc! { "owner": 1, "expires_at": 1 },
             ..index(IDEMPOTENCY_KEYS, "owner_1_expires_at_1", "owner", false)
@@ -46,11 +46,10 @@ fn wanted() -> [Wanted; 9] {
     ]
 }
 
-/// Makes the indexes that are missing.
+/// Creates the missing indexes.
 ///
 /// # Errors
-/// MongoDB could not be asked, or refused one (existing documents break it, or an index of another kind has its
-/// name).
+/// MongoDB could not be reached, or refused one: documents violate it, or another kind of index has its name.
 pub async fn ensure(database: &Database) -> Result<(), RepoError> {
     for Wanted { collection, name, keys, is_unique, is_expiry } in wanted() {
         let expire_after = is_expiry.then_some(Duration::ZERO);
@@ -66,7 +65,7 @@ pub async fn ensure(database: &Database) -> Result<(), RepoError> {
     Ok(())
 }
 
-/// The indexes that are not there, as `collection.name`.
+/// The missing indexes, as `collection.name`.
 pub async fn missing(database: &Database) -> Result<Vec<String>, RepoError> {
     let mut missing = Vec::new();
     for Wanted { collection, name, keys, is_unique, .. } in wanted() {

@@ -1,6 +1,6 @@
-//! What is stored: the master database and the tenant collections. The only layer that speaks to MongoDB.
+//! Storage: the master database and the tenant collections. The only layer that talks to MongoDB.
 //!
-//! A repository stores and loads; it decides nothing. Absent is `Ok(None)`; `Err` means broken.
+//! A repository stores and loads; it decides nothing. Absent is `Ok(None)`; `Err` means a failure.
 
 pub mod admins;
 pub(crate) mod command;
@@ -40,16 +40,16 @@ pub use tenants::TenantRepo;
 
 use crate::timings::Timings;
 
-/// How long a read may run inside MongoDB; the driver itself has no overall limit.
+/// How long a read may run inside MongoDB; the driver has no overall limit.
 pub(crate) const READ_MAX_TIME: Duration = Duration::from_secs(5);
 
-/// Whether a collection has a document that matches.
+/// Whether a collection has a matching document.
 pub(crate) async fn exists(collection: &Collection<Document>, query: Document) -> Result<bool, RepoError> {
     let found = collection.find_one(query).projection(doc! { "_id": 1 }).max_time(READ_MAX_TIME).await;
     Ok(found.map_err(RepoError::of_read)?.is_some())
 }
 
-/// Everything that a query finds.
+/// All results of a query.
 pub(crate) async fn all<T>(query: impl IntoFuture<Output = Result<Cursor<T>, DriverError>>) -> Result<Vec<T>, RepoError>
 where
     T: DeserializeOwned + Unpin + Send + Sync,
@@ -57,10 +57,10 @@ where
     query.await.map_err(RepoError::of_read)?.try_collect().await.map_err(RepoError::of_read)
 }
 
-/// What it means that a conditional write of one document matched so many.
+/// Checks that a conditional write of one document matched it.
 ///
 /// # Errors
-/// [`RepoError::LeaseLost`] when it was none.
+/// [`RepoError::LeaseLost`] when it matched none.
 pub(crate) fn exactly_one(matched: u64) -> Result<(), RepoError> {
     if matched == 1 { Ok(()) } else { Err(RepoError::LeaseLost) }
 }
@@ -78,9 +78,9 @@ pub struct Repos {
     pub data: DataRepo,
     /// The requests with idempotency keys.
     pub idempotency: IdempotencyRepo,
-    /// Everything, also what cannot be read otherwise.
+    /// The whole database as it is, including records that cannot be read otherwise.
     pub inventory: InventoryRepo,
-    /// The disk that all of it is on.
+    /// MongoDB's disk.
     pub storage: StorageRepo,
     /// How long servers wait for each other.
     pub timings: Timings,
@@ -102,7 +102,7 @@ impl Repos {
         }
     }
 
-    /// The name of the database, in which the tenant collections live too.
+    /// The name of the database, which also holds the tenant collections.
     pub fn database_name(&self) -> &str {
         self.tenants.database_name()
     }

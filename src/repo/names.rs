@@ -1,5 +1,5 @@
-//! What becomes of an organization's names: the one that it has, those that it had and still answers to, and those that
-//! cool down. All of them stand in `names`, whose unique index lets nobody else have them.
+//! An organization's names: its current one, old ones it answers to, and those cooling down. All are in `names`, whose
+//! unique index reserves them.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use super::error::RepoError;
 use super::orgs::OrgRepo;
 use crate::domain::{OrgId, Slug, Title};
 
-/// A day in milliseconds, in which MongoDB counts.
+/// A day in milliseconds, MongoDB's unit.
 pub(super) const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 impl OrgRepo {
-    /// Frees a name if it was only kept or cooling down and its time is over.
+    /// Frees a name that was only kept or cooling down, once its time is over.
     pub async fn free_expired(&self, slug: &Slug) -> Result<(), RepoError> {
         let list = |field: &str| doc! { "$ifNull": [field, []] };
         let is_over = doc! { "$and": [
@@ -29,14 +29,14 @@ impl OrgRepo {
         Ok(())
     }
 
-    /// Gives an old name up before its time; false when the organization does not have it.
+    /// Releases an old name early. False when the organization does not have it.
     pub async fn give_up_old_name(&self, id: OrgId, slug: &Slug) -> Result<bool, RepoError> {
         let filter = doc! { "_id": id.0, "old_names.slug": slug.as_str() };
         let given_up = doc! { "$set": { "old_names": unless_empty(without(live("$old_names"), slug)) } };
         Ok(self.collection.update_one(filter, vec![given_up, claimed()]).await?.matched_count == 1)
     }
 
-    /// Counts calls that found an organization by an old name.
+    /// Counts calls that used an organization's old name.
     pub async fn count_uses(&self, id: OrgId, slug: &Slug, uses: i64, last: DateTime) -> Result<(), RepoError> {
         let filter = doc! { "_id": id.0, "old_names.slug": slug.as_str() };
         let count = doc! { "$inc": { "old_names.$.uses": uses }, "$max": { "old_names.$.last_used_at": last } };
@@ -45,8 +45,7 @@ impl OrgRepo {
     }
 }
 
-/// A stage that sets `names` to what the document says at the time: the name that it has, the one that a change claims,
-/// those that are kept and those that cool down.
+/// A stage that derives `names` from the document: current, claimed by a change, kept, and cooling down.
 pub(super) fn claimed() -> Document {
     let list = |field: &str| doc! { "$ifNull": [field, []] };
     let claim = doc! { "$cond": [{ "$gt": ["$change.to.slug", Bson::Null] }, ["$change.to.slug"], []] };
@@ -54,30 +53,30 @@ pub(super) fn claimed() -> Document {
     doc! { "$set": { "names": { "$setUnion": [["$slug"], claim, old, cooling] } } }
 }
 
-/// A list, or no field at all when there is nothing in it.
+/// The list, or no field when it is empty.
 pub(super) fn unless_empty(list: impl Into<Bson>) -> Document {
     let value = doc! { "$cond": [{ "$eq": [{ "$size": "$$list" }, 0] }, "$$REMOVE", "$$list"] };
     doc! { "$let": { "vars": { "list": list.into() }, "in": value } }
 }
 
-/// The slugs of a list.
+/// The slugs in a list.
 pub(super) fn slugs(list: &Bson) -> Document {
     doc! { "$map": { "input": list, "in": "$$this.slug" } }
 }
 
-/// The entries of a list whose time is not over.
+/// The entries of a list that have not expired.
 pub(super) fn live(field: &str) -> Document {
     let cond = doc! { "$gt": ["$$this.until", "$$NOW"] };
     doc! { "$filter": { "input": { "$ifNull": [field, []] }, "cond": cond } }
 }
 
-/// The entries of a list but for that of this slug.
+/// A list without this slug's entry.
 pub(super) fn without(list: impl Into<Bson>, slug: &Slug) -> Document {
     let cond = doc! { "$ne": ["$$this.slug", { "$literal": slug.as_str() }] };
     doc! { "$filter": { "input": list.into(), "cond": cond } }
 }
 
-/// The old names after a rename that keeps the name that it gives up.
+/// The old names after a rename that keeps the old one.
 pub(super) fn kept(from: &Title, to: &Slug, days: u16) -> Document {
     let literal = |text: &str| doc! { "$literal": text };
     let entry = doc! {

@@ -1,5 +1,4 @@
-//! Organizations in the master database: looking them up. The steps of their changes are in [`super::journal`], what
-//! becomes of their names in `names.rs`.
+//! Lookups of organizations. Their changes are in [`super::journal`], their names in `names.rs`.
 
 use std::collections::HashSet;
 
@@ -26,19 +25,18 @@ impl OrgRepo {
         Self { collection: database.collection(ORGANIZATIONS), timings }
     }
 
-    /// The organization that this name belongs to, in whatever state and in whatever way: as its name, as an old one, or
-    /// only claimed (see [`Org::found_by`]).
+    /// The organization, in any state, that has this name, had it or claims it (see [`Org::found_by`]).
     pub async fn find_by_name(&self, slug: &Slug) -> Result<Option<Org>, RepoError> {
         self.find_one(doc! { "names": slug.as_str() }).await
     }
 
-    /// The organization of this id, in whatever state.
+    /// The organization with this id, in any state.
     pub async fn find(&self, id: OrgId) -> Result<Option<Org>, RepoError> {
         self.find_one(doc! { "_id": id.0 }).await
     }
 
-    /// An organization with one of its changes, in progress or over; without, when there is none of this id (any more).
-    /// Only what no failover can take back.
+    /// Returns an organization with one of its changes, running or finished, or without one if it has no change with
+    /// this id, or no longer has it. Reads only what no failover can roll back.
     pub async fn find_with_change(
         &self,
         org_id: OrgId,
@@ -54,18 +52,17 @@ impl OrgRepo {
         Ok(Some((org.into(), change)))
     }
 
-    /// Whether an organization of this id exists, in whatever state.
+    /// Whether an organization with this id exists, in any state.
     pub async fn is_there(&self, id: OrgId) -> Result<bool, RepoError> {
         exists(&self.collection, doc! { "_id": id.0 }).await
     }
 
-    /// Whether an organization calls the collection of this UUID its own.
+    /// Whether an organization records the collection with this UUID as its own.
     pub async fn is_collection_recorded(&self, uuid: uuid::Uuid) -> Result<bool, RepoError> {
         exists(&self.collection, doc! { "collection_uuid": bson_uuid(uuid) }).await
     }
 
-    /// The collections that these organizations call their own, in one query; those of organizations that do not exist, or
-    /// whose records do not say, are not among them.
+    /// The collections that these organizations record, in one query. Skips those that do not exist or record none.
     pub async fn collections_of(&self, ids: &[OrgId]) -> Result<HashSet<TenantCollection>, RepoError> {
         let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
         let fields = doc! { "_id": 0, "collection_name": 1, "collection_uuid": 1 };
@@ -85,26 +82,26 @@ impl OrgRepo {
         Ok(collections)
     }
 
-    /// Whether anybody has or claims this name.
+    /// Whether any organization has or claims this name.
     pub async fn is_name_taken(&self, slug: &Slug) -> Result<bool, RepoError> {
         exists(&self.collection, doc! { "names": slug.as_str() }).await
     }
 
-    /// Whether another organization than `except` calls this collection its own, be it there or not.
+    /// Whether an organization other than `except` records this collection name, even if no such collection exists.
     pub async fn is_collection_owned(&self, name: &str, except: OrgId) -> Result<bool, RepoError> {
         exists(&self.collection, doc! { "collection_name": name, "_id": { "$ne": except.0 } }).await
     }
 
-    /// How many organizations there are, those in the making and those going included.
+    /// The number of organizations, including those being created or deleted.
     pub async fn count(&self) -> Result<u64, RepoError> {
         let hint = mongodb::options::Hint::Keys(doc! { "_id": 1 });
         let count = self.collection.count_documents(doc! {}).hint(hint).max_time(READ_MAX_TIME).await;
         count.map_err(RepoError::of_read)
     }
 
-    /// The deleted organizations that nobody can bring back any more.
+    /// The deleted organizations that can no longer be restored.
     pub async fn find_purgeable(&self) -> Result<Vec<OrgId>, RepoError> {
-        // A missing time would count as past.
+        // A missing time would compare as past.
         let is_over = doc! { "$lte": ["$deletion.until", "$$NOW"] };
         let state = ChangeKind::Purge.course(false).from.map(OrgState::name);
         self.find_ids(doc! { "state": state, "deletion.until": { "$type": "date" }, "$expr": is_over }).await
@@ -117,7 +114,7 @@ impl OrgRepo {
     }
 
     async fn find_one(&self, query: Document) -> Result<Option<Org>, RepoError> {
-        // Whole: to leave something out costs MongoDB more than to send it.
+        // Whole documents: a projection costs MongoDB more than sending everything.
         let raw = self.collection.clone_with_type::<RawDocumentBuf>();
         let found = raw.find_one(query).max_time(READ_MAX_TIME).await;
         let Some(found) = found.map_err(RepoError::of_read)? else { return Ok(None) };

@@ -1,8 +1,7 @@
-//! The BSON shapes of the master database, and nothing else: how organizations and admins are stored. Nobody outside of
-//! `repo` sees them: what is read becomes a value of the domain, and what is written is made from one.
+//! The BSON shapes of organizations and admins in the master database. They stay inside `repo`, which converts them
+//! from and to domain values.
 //!
-//! Unknown fields are left alone (updates name the fields they set), so what the original or an operator added
-//! stays.
+//! Updates name the fields they set; whatever else the original or an operator added stays.
 
 use bson::raw::RawDocument;
 use bson::{Bson, DateTime, Document, doc};
@@ -20,29 +19,27 @@ pub(super) const ORGANIZATIONS: &str = "organizations";
 /// The collection of admins.
 pub(super) const ADMINS: &str = "admins";
 
-/// A document of `organizations`: the organization and, while it is being changed, the journal of that change.
+/// A document of `organizations`: the organization and, during a change, the journal of that change.
 #[derive(Deserialize)]
 pub(super) struct OrgDocument {
     #[serde(rename = "_id")]
     pub(super) id: OrgId,
     pub(super) organization_name: String,
     pub(super) slug: Slug,
-    /// Every slug that nobody else may take: the current one, one that a change in progress claims, the old names that are
-    /// kept, and those that cool down.
+    /// Every slug reserved for it: the current one, one claimed by a change, old ones it keeps, and those cooling down.
     pub(super) names: Vec<String>,
-    /// Absent where nobody wrote it down: since it was made.
+    /// When unrecorded, the name dates from the organization's creation.
     pub(super) name_since: Option<DateTime>,
     #[serde(default)]
     pub(super) old_names: Vec<OldNameDocument>,
-    /// The names that nobody may take yet, because a command that was sent long ago could still move a collection there
-    /// or away from there.
+    /// Names that nobody may take yet, because a command sent long ago could still move a collection to or from there.
     #[serde(default)]
     pub(super) cooling: Vec<CoolingDocument>,
     pub(super) collection_name: String,
     /// Absent while the organization is being created.
     pub(super) collection_uuid: Option<bson::Uuid>,
     pub(super) connection: Connection,
-    /// Null when the original left none.
+    /// Null when the original stored none.
     pub(super) admin_user_id: Option<AdminId>,
     pub(super) state: OrgState,
     pub(super) generation: i64,
@@ -68,14 +65,14 @@ pub(super) struct OldNameDocument {
     last_used_at: Option<DateTime>,
 }
 
-/// A name that cools down.
+/// A name that is cooling down.
 #[derive(Deserialize)]
 pub(super) struct CoolingDocument {
     pub(super) slug: Slug,
     pub(super) until: DateTime,
 }
 
-/// What is kept of a deleted organization.
+/// What remains of a deleted organization.
 #[derive(Deserialize)]
 pub(super) struct DeletionDocument {
     organization_name: String,
@@ -83,15 +80,15 @@ pub(super) struct DeletionDocument {
     until: DateTime,
 }
 
-/// The rest of a document of `organizations`: the changes that are over, the oldest first, without personal data. Apart, so
-/// that whoever only looks for an organization steps over it.
+/// The finished changes in a document of `organizations`, oldest first, without personal data. A plain lookup skips
+/// them.
 #[derive(Deserialize)]
 pub(super) struct OrgHistory {
     #[serde(default)]
     history: Vec<HistoryDocument>,
 }
 
-/// A change that is over.
+/// A finished change.
 #[derive(Deserialize)]
 struct HistoryDocument {
     id: ChangeId,
@@ -99,24 +96,24 @@ struct HistoryDocument {
     started_at: DateTime,
     finished_at: DateTime,
     attempts: i64,
-    /// Why it was undone; absent when it was made.
+    /// Why it was undone; absent when it succeeded.
     error: Option<String>,
     credential_version: Option<i64>,
 }
 
-/// The journal of one change, but for what only the database reads: the `holder`, for people who look (authority comes from
-/// `fence`), and `is_uncertain`, whether the answer of a command was lost and may arrive any time.
+/// The journal of one change, without the fields that only the database reads: `holder`, for people (authority comes
+/// from `fence`), and `is_uncertain`, which says that a command's answer was lost and the command may still arrive.
 #[derive(Deserialize)]
 pub(super) struct ChangeDocument {
     id: ChangeId,
     kind: ChangeKind,
-    /// Rises with each server that goes on with the change; a step by an older holder matches nothing.
+    /// Rises with each server that resumes the change; a step by an older holder matches nothing.
     pub(super) fence: i64,
-    /// Until when the holder may work on it, by the database's clock.
+    /// How long the holder may work on it, by the database's clock.
     pub(super) lease_until: DateTime,
     #[serde(default = "long_ago")]
     pub(super) started_at: DateTime,
-    /// The step that was begun last, for people who look.
+    /// The last step begun, for people.
     #[serde(default)]
     pub(super) step: String,
     #[serde(default)]
@@ -141,7 +138,7 @@ struct CredentialsChangeDocument {
     after: CredentialsDocument,
 }
 
-/// The fields of an admin that a change of credentials sets.
+/// The admin fields that a change of credentials sets.
 #[derive(Deserialize)]
 struct CredentialsDocument {
     email: String,
@@ -160,12 +157,11 @@ pub(super) struct AdminDocument {
     pub(super) email: String,
     pub(super) password_hash: String,
     pub(super) credential_version: i64,
-    /// Every address that nobody else may take: the present one and one that a change in progress claims.
+    /// Every address reserved for this admin: the current one and one claimed by a change in progress.
     pub(super) emails: Vec<String>,
-    /// The change that claims; absent while there is none.
+    /// The change that holds the claim, if any.
     pub(super) claimed_by: Option<ChangeId>,
-    /// The organization's generation at the last change that claimed or was given up: an older one changes nothing any
-    /// more.
+    /// The organization's generation at the last change that claimed or was released; older changes have no effect.
     #[serde(default)]
     pub(super) change_generation: i64,
     pub(super) role: String,
@@ -214,7 +210,7 @@ impl From<DeletionDocument> for Deletion {
 }
 
 impl OrgHistory {
-    /// The change of this id, if it is over.
+    /// The change with this id, if it is finished.
     pub(super) fn find(self, id: ChangeId) -> Option<Change> {
         self.history.into_iter().find(|entry| entry.id == id).map(Change::from)
     }
@@ -238,7 +234,7 @@ impl From<HistoryDocument> for Change {
 }
 
 impl ChangeDocument {
-    /// The change as somebody who watches it sees it, if it is the one of this id.
+    /// The change as its observers see it, if it has this id.
     pub(super) fn find(&self, id: ChangeId) -> Option<Change> {
         (self.id == id).then(|| Change {
             id,
@@ -292,12 +288,12 @@ impl From<AdminDocument> for Admin {
     }
 }
 
-/// For a change that an older server recorded, which did not write down when.
+/// For changes recorded by older servers, which did not note the time.
 fn long_ago() -> DateTime {
     DateTime::from_millis(0)
 }
 
-/// A new organization as it is recorded.
+/// A new organization in its stored form.
 pub(super) fn new_org(org: &Org) -> Document {
     let Connection { db_name, collection_name, extra } = &org.connection;
     let connection = doc! { "db_name": db_name, "collection_name": collection_name, "extra": extra };
@@ -314,7 +310,7 @@ pub(super) fn new_org(org: &Org) -> Document {
     document
 }
 
-/// A new admin as it is recorded.
+/// A new admin in its stored form.
 pub(super) fn new_admin(admin: &Admin, now: OffsetDateTime) -> Document {
     doc! {
         "_id": admin.id.0,
@@ -330,7 +326,7 @@ pub(super) fn new_admin(admin: &Admin, now: OffsetDateTime) -> Document {
     }
 }
 
-/// A change as it is recorded, for its first holder, but for its times.
+/// A change in its stored form, for its first holder, without its times.
 pub(super) fn new_change(plan: &PlannedChange, holder: &str) -> Document {
     let mut document = doc! {
         "id": plan.id.0,
@@ -352,28 +348,28 @@ pub(super) fn new_change(plan: &PlannedChange, holder: &str) -> Document {
     document
 }
 
-/// The fields that say what an organization is called.
+/// The fields that hold an organization's name.
 pub(super) fn title(Title { name, slug, collection_name }: &Title) -> Document {
     doc! { "organization_name": name, "slug": slug.as_str(), "collection_name": collection_name }
 }
 
-/// The fields of an admin that a change of credentials sets.
+/// The admin fields that a change of credentials sets.
 pub(super) fn credentials(Credentials { email, password_hash, version }: &Credentials) -> Document {
     doc! { "email": email.as_str(), "password_hash": password_hash.expose(), "credential_version": version }
 }
 
-/// A time as it is stored.
+/// A time in its stored form.
 pub(super) fn date(time: OffsetDateTime) -> DateTime {
     DateTime::from_time_0_3(time)
 }
 
-/// Decodes a stored document; one that cannot be read is an error that names it, and never skipped.
+/// Decodes a stored document. An unreadable one is an error that names it; it is never skipped.
 pub(crate) fn decode<T: DeserializeOwned>(collection: &'static str, document: Document) -> Result<T, RepoError> {
     let id = document.get("_id").map_or_else(|| "without _id".to_owned(), id_text);
     bson::deserialize_from_document(document).map_err(|error| undecodable(collection, id, &error))
 }
 
-/// The same for one as MongoDB sent it, which is read without a detour.
+/// Like [`decode`], straight from the bytes MongoDB sent.
 pub(crate) fn decode_raw<T: DeserializeOwned>(
     collection: &'static str,
     document: &RawDocument,
@@ -385,7 +381,7 @@ pub(crate) fn decode_raw<T: DeserializeOwned>(
 }
 
 fn undecodable(collection: &'static str, id: String, error: &bson::error::Error) -> RepoError {
-    // serde quotes the value that it did not expect, which may be anything; only a missing field is named.
+    // serde quotes the unexpected value, which may be anything; only a missing field is named.
     let text = error.to_string();
     let field = text.split_once("missing field `").and_then(|(_, rest)| rest.split_once('`'));
     let reason =
@@ -393,7 +389,7 @@ fn undecodable(collection: &'static str, id: String, error: &bson::error::Error)
     RepoError::Undecodable { collection, id, reason }
 }
 
-/// An `_id` for people: hex for an ObjectId, else its kind (a foreign `_id` could be anything, also an email).
+/// An `_id` for people: hex for an ObjectId, otherwise its type, since a foreign `_id` may even be an email.
 pub(crate) fn id_text(id: &Bson) -> String {
     match id {
         Bson::ObjectId(id) => id.to_hex(),
@@ -425,7 +421,7 @@ mod tests {
         let mut stored: OrgDocument = decode(ORGANIZATIONS, document).expect("readable");
         let change = stored.change.take().map(PlannedChange::from).expect("a change");
         assert_eq!(format!("{change:?}"), format!("{plan:?}"));
-        assert_eq!(change.credentials.expect("there").after.password_hash.expose(), "$2b$");
+        assert_eq!(change.credentials.expect("credentials").after.password_hash.expose(), "$2b$");
         assert_eq!(Org::from(stored), org);
     }
 }

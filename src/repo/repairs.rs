@@ -1,5 +1,5 @@
-//! What the doctor puts right in the master data. Each repair is one conditional update that does nothing when the record
-//! is not as the doctor saw it any more, so that it can neither undo nor overtake a change that began meanwhile.
+//! The doctor's repairs of master data. Each is one conditional update that does nothing if the record has changed
+//! since the doctor saw it, so it can neither undo nor overtake a change begun since.
 
 use bson::{Bson, Document, doc};
 use uuid::Uuid;
@@ -12,8 +12,8 @@ use super::orgs::OrgRepo;
 use crate::domain::Org;
 
 impl OrgRepo {
-    /// Records the collection of this UUID instead of the one that an organization recorded. The generation rises, so that
-    /// a change does not begin with the collection that was recorded before. False when nothing was done.
+    /// Records the collection with this UUID in place of the recorded one. Raises the generation, so that no change
+    /// begins with the former collection. False when nothing was done.
     pub async fn adopt_collection(&self, seen: &Org, uuid: Uuid) -> Result<bool, RepoError> {
         let Some(mut filter) = still(seen) else { return Ok(false) };
         filter.insert("collection_uuid", seen.collection_uuid.map(bson_uuid));
@@ -21,7 +21,7 @@ impl OrgRepo {
         Ok(self.collection.update_one(filter, adopt).await?.matched_count == 1)
     }
 
-    /// Makes the list of an organization's names what the rest of the record says. False when nothing was done.
+    /// Rebuilds an organization's list of names from the rest of its record. False when nothing was done.
     ///
     /// # Errors
     /// [`RepoError::Duplicate`] when another organization has one of them; nothing was done.
@@ -32,12 +32,11 @@ impl OrgRepo {
 }
 
 impl AdminRepo {
-    /// Gives back what an admin claims, while its organization is at rest. A change that began meanwhile has a higher
-    /// generation: its claim is there, and this does nothing; or it comes later, and takes what it needs. False when
-    /// nothing was done.
+    /// Releases what an admin claims while its organization is at rest; false when nothing was done. A change begun
+    /// since has a higher generation: this does nothing if its claim is there, and does not hinder a later one.
     ///
     /// # Errors
-    /// [`RepoError::Duplicate`] when the admin did not have its own address, and another has it; nothing was done.
+    /// [`RepoError::Duplicate`] when the admin did not hold its own address, and another has it; nothing was done.
     pub async fn give_claims_back(&self, seen: &AdminContent, at_rest: &Org) -> Result<bool, RepoError> {
         let filter = doc! {
             "_id": seen.id.0,
@@ -45,7 +44,7 @@ impl AdminRepo {
             "claimed_by": seen.claimed_by.map(|change| change.0),
             "change_generation": { "$in": stored(seen.change_generation) },
         };
-        // A claim of the change that left this one, should it still be on its way, must find that it is late.
+        // If a claim of the change that left this one is still on its way, it must find itself too late.
         let generation = seen.change_generation.max(at_rest.generation);
         let set = doc! { "emails": ["$email"], "change_generation": generation };
         let give_back = vec![doc! { "$set": set }, doc! { "$unset": ["claimed_by", "claim_fence"] }];
@@ -53,12 +52,12 @@ impl AdminRepo {
     }
 }
 
-/// A generation as it may be stored: one that is not there is read as the lowest.
+/// The stored forms of a generation: a missing one counts as the lowest.
 fn stored(generation: i64) -> Vec<Bson> {
     if generation == 0 { vec![Bson::Int64(0), Bson::Null] } else { vec![Bson::Int64(generation)] }
 }
 
-/// An organization that is still at rest, and has not been changed since it was seen; `None` when it was being changed then.
+/// Matches an organization that is still at rest and unchanged since it was seen; `None` if it was being changed then.
 fn still(seen: &Org) -> Option<Document> {
     let generation = seen.generation;
     let is_still =

@@ -1,4 +1,4 @@
-//! How much room MongoDB's disk has, as MongoDB itself says: in a replica set it is the primary's disk.
+//! Free space on MongoDB's disk, as MongoDB reports it: in a replica set, the primary's disk.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,7 @@ use super::error::RepoError;
 pub struct DiskSpace {
     /// Its size, in bytes.
     pub total_bytes: u64,
-    /// How many bytes of it MongoDB can still have.
+    /// How many bytes of it are left for MongoDB.
     pub free_bytes: u64,
 }
 
@@ -24,7 +24,7 @@ pub struct DiskSpace {
 #[derive(Debug, Clone)]
 pub struct StorageRepo {
     database: Database,
-    /// Whether the user may not ask for the statistics of `admin`.
+    /// Set when the user may not read the statistics of `admin`.
     is_barred_from_admin: Arc<AtomicBool>,
 }
 
@@ -33,11 +33,11 @@ impl StorageRepo {
         Self { database: database.clone(), is_barred_from_admin: Arc::default() }
     }
 
-    /// How much room there is; `None` where MongoDB does not tell.
+    /// Returns how much room there is; `None` when MongoDB does not report it.
     ///
-    /// MongoDB tells it along with the statistics of any database that exists, which cost in proportion to its collections:
-    /// those of `admin` 0.3 ms, those of 1,000 organizations 25 ms (MongoDB 6.0.5). A user with `readWrite` on the master
-    /// database alone may ask for the latter only.
+    /// It comes with the statistics of any existing database, whose cost grows with its collections: 0.3 ms for
+    /// `admin`, 25 ms for 1,000 organizations (MongoDB 6.0.5). A user with only `readWrite` on the master database may
+    /// read just the latter.
     pub async fn space(&self) -> Result<Option<DiskSpace>, RepoError> {
         if !self.is_barred_from_admin.load(Ordering::Relaxed) {
             if let Some(statistics) = statistics(&self.database.client().database("admin")).await? {
@@ -49,7 +49,7 @@ impl StorageRepo {
     }
 }
 
-/// The statistics of a database; `None` when they are refused to this user, or do not exist on this kind of server.
+/// The statistics of a database; `None` when this user may not read them, or this kind of server has none.
 async fn statistics(database: &Database) -> Result<Option<Document>, RepoError> {
     match run(database, doc! { "dbStats": 1, "maxTimeMS": millis(READ_MAX_TIME) }).await {
         Ok(statistics) => Ok(Some(statistics)),
@@ -58,7 +58,7 @@ async fn statistics(database: &Database) -> Result<Option<Document>, RepoError> 
     }
 }
 
-/// A database that has no collection says 0, and so may servers that keep it to themselves.
+/// A database without collections reports 0, as may servers that hide the number.
 fn of_statistics(statistics: &Document) -> Option<DiskSpace> {
     let (total_bytes, used) = (number(statistics, "fsTotalSize"), number(statistics, "fsUsedSize"));
     (total_bytes > 0).then(|| DiskSpace { total_bytes, free_bytes: total_bytes.saturating_sub(used) })

@@ -1,4 +1,4 @@
-//! Tenant collections: made with their owner's tag, moved and dropped by UUID, never by name alone.
+//! Tenant collections: created with their owner's tag, moved and dropped by UUID, never by name alone.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,18 +14,18 @@ use crate::domain::orgs::COLLECTION_PREFIXES;
 use crate::domain::{OwnerTag, TenantCollection};
 use crate::timings::Timings;
 
-/// A collection as the catalog knows it.
+/// A collection as the catalog reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CollectionInfo {
-    /// Its name now and its UUID.
+    /// Its current name and its UUID.
     pub collection: TenantCollection,
-    /// Whose it says it is; collections of the original or of other programs say nothing.
+    /// The owner in its tag; collections of the original or of other programs have none.
     pub owner: Option<OwnerTag>,
-    /// Whether it has a validator, be that a tag alone.
+    /// Whether it has a validator, even if only a tag.
     pub is_validated: bool,
 }
 
-/// Everything that there is, by its name; nothing for what is no ordinary collection, such as a view.
+/// The whole catalog by name; `None` for anything other than an ordinary collection, such as a view.
 pub type Catalog = BTreeMap<String, Option<CollectionInfo>>;
 
 /// The tenant collections, which live in the master database.
@@ -45,24 +45,24 @@ impl TenantRepo {
         self.database.name()
     }
 
-    /// The collection of this name.
+    /// The collection with this name.
     pub async fn find(&self, name: &str) -> Result<Option<CollectionInfo>, RepoError> {
         Ok(self.list(doc! { "name": name }).await?.into_iter().next())
     }
 
-    /// The collections that say that they belong to an organization, whether it exists or not.
+    /// The collections tagged with an organization, whether it exists or not.
     pub async fn tagged(&self) -> Result<Vec<CollectionInfo>, RepoError> {
         let is_tenants = format!("^({})", COLLECTION_PREFIXES.join("|"));
         self.list(doc! { "name": { "$regex": is_tenants }, "options.validator.$comment": { "$exists": true } }).await
     }
 
-    /// Everything that there is.
+    /// The whole catalog.
     pub(crate) async fn catalog(&self) -> Result<Catalog, RepoError> {
         let entries = self.entries(doc! {}).await?;
         Ok(entries.into_iter().map(|entry| (entry.name.clone(), info_of(entry))).collect())
     }
 
-    /// The collections that match a filter over the catalog's entries.
+    /// The collections whose catalog entries match a filter.
     async fn list(&self, filter: Document) -> Result<Vec<CollectionInfo>, RepoError> {
         Ok(self.entries(filter).await?.into_iter().filter_map(info_of).collect())
     }
@@ -71,14 +71,13 @@ impl TenantRepo {
         all(self.database.list_collections().filter(filter)).await
     }
 
-    /// The validator of this collection, wherever it is now: `None` when the collection is gone, `Some(None)` when it has
-    /// no validator.
+    /// This collection's validator, wherever it is now: `None` if the collection is gone, `Some(None)` if it has none.
     pub(crate) async fn find_validator(
         &self,
         collection: &TenantCollection,
     ) -> Result<Option<Option<Document>>, RepoError> {
         let uuid = bson_uuid(collection.uuid);
-        // By its name MongoDB finds it at once; by its UUID it looks through all of the catalog.
+        // MongoDB finds a name at once; for a UUID it scans the whole catalog.
         let mut entries = self.entries(doc! { "name": &collection.name, "info.uuid": uuid }).await?;
         if entries.is_empty() {
             entries = self.entries(doc! { "info.uuid": uuid }).await?;
@@ -86,21 +85,20 @@ impl TenantRepo {
         Ok(entries.into_iter().next().map(|entry| entry.options.validator))
     }
 
-    /// Makes an empty collection that carries its owner's tag.
+    /// Creates an empty collection with its owner's tag.
     ///
     /// # Errors
-    /// [`RepoError::NamespaceExists`] when there is a collection of this name, whosoever made it.
+    /// [`RepoError::NamespaceExists`] when a collection has this name, whoever created it.
     pub async fn create(&self, name: &str, owner: OwnerTag) -> Result<(), RepoError> {
         let command = doc! { "create": name, "validator": { "$comment": owner.to_string() } };
         run_ddl(&self.database, self.limit, command).await.map(drop)
     }
 
-    /// Moves a collection to another name. Its documents, indexes, validator and UUID stay; the documents are not
-    /// read. It never replaces a collection that is there.
+    /// Renames a collection, with its documents (not read), indexes, validator and UUID. Never replaces another one.
     ///
     /// # Errors
-    /// [`RepoError::NamespaceExists`] when the target is taken, [`RepoError::CollectionMismatch`] with the present
-    /// name when the collection is not where it was expected, [`RepoError::CollectionBusy`] when it is held.
+    /// [`RepoError::NamespaceExists`] when the target is taken, [`RepoError::CollectionMismatch`] with the current name
+    /// when the collection is not where expected, [`RepoError::CollectionBusy`] when it is held.
     pub async fn rename(&self, collection: &TenantCollection, to: &str) -> Result<(), RepoError> {
         let namespace = |name: &str| format!("{}.{name}", self.database.name());
         let command = doc! {
@@ -113,13 +111,13 @@ impl TenantRepo {
         run_ddl(&admin, self.limit, command).await.map(drop)
     }
 
-    /// Drops a collection, by its UUID, wherever it is now. One that is gone already is no error.
+    /// Drops a collection by UUID, wherever it is now. One that is already gone is no error.
     ///
     /// # Errors
     /// [`RepoError::CollectionBusy`] when it is held.
     pub async fn drop(&self, collection: &TenantCollection) -> Result<(), RepoError> {
         let mut name = collection.name.clone();
-        // A collection moves at most once while we look: whoever could move it further holds no lease.
+        // The collection moves at most once meanwhile: nobody who could move it again holds a lease.
         for _ in 0..3 {
             let command = doc! { "drop": &name, "collectionUUID": bson_uuid(collection.uuid) };
             match run_ddl(&self.database, self.limit, command).await {
@@ -133,8 +131,7 @@ impl TenantRepo {
         Err(RepoError::CollectionBusy { summary: "it is moving".to_owned() })
     }
 
-    /// Marks a collection of the original with its owner. Only for one without a validator: a validator that is
-    /// there stays as it is.
+    /// Tags a collection of the original with its owner, if it has no validator: an existing one stays as it is.
     ///
     /// # Errors
     /// [`RepoError::CollectionMismatch`] when it moved meanwhile.
@@ -151,8 +148,8 @@ impl TenantRepo {
         run_ddl(&self.database, self.limit, command).await.map(drop)
     }
 
-    /// Whether this MongoDB honours `collectionUUID`: an insert with a random UUID into a name that does not exist
-    /// must be refused with error 361 and create nothing.
+    /// Whether this MongoDB honours `collectionUUID`: an insert with a random UUID into a nonexistent name must fail
+    /// with error 361 and create nothing.
     pub(crate) async fn honours_collection_uuid(&self) -> Result<bool, RepoError> {
         let name = format!("tenantry_probe_{}", Uuid::new_v4().simple());
         let command = doc! {
@@ -163,7 +160,7 @@ impl TenantRepo {
         };
         match run(&self.database, command).await {
             Err(RepoError::CollectionMismatch { .. }) => Ok(true),
-            // An older server does not know the field (40415), or ignores it and makes the collection.
+            // An older server does not know the field (40415), or ignores it and creates the collection.
             Err(RepoError::Refused { .. }) => Ok(false),
             Ok(_) => {
                 run_ddl(&self.database, self.limit, doc! { "drop": &name }).await?;

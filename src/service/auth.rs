@@ -1,4 +1,4 @@
-//! Who somebody is: logging in, and knowing a token's bearer.
+//! Authentication: logging in, and recognizing a token's bearer.
 
 use std::sync::Arc;
 
@@ -9,13 +9,13 @@ use super::tokens::{AccessToken, Standing, TokenClaims, TokenService};
 use crate::domain::{Actor, Admin, AdminId, Change, EmailQuery, Network, Org, OrgId, OrgState, PasswordAttempt};
 use crate::repo::{AdminRepo, RepoError, Repos};
 
-/// Why somebody was not let in.
+/// Why authentication failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
-    /// Unknown email or wrong password; which of the two is not said.
+    /// Unknown email or wrong password; deliberately not which.
     #[error("the credentials are not valid")]
     InvalidCredentials,
-    /// The token is not valid, or its admin or organization is gone, or the password was changed.
+    /// The token is invalid, its admin or organization is gone, or the password has changed.
     #[error("the token is not valid")]
     InvalidToken,
     /// There were too many attempts.
@@ -32,7 +32,7 @@ pub enum AuthError {
     Repo(#[from] RepoError),
 }
 
-/// What is found of a token's bearer.
+/// The result of looking up a token's bearer.
 type Bearer = Result<Option<(Admin, Org)>, RepoError>;
 
 /// Logs admins in and recognizes them.
@@ -42,7 +42,7 @@ pub struct AuthService {
     hasher: PasswordHasher,
     tokens: TokenService,
     attempts: Arc<Attempts>,
-    /// Who the tokens on their way belong to.
+    /// The lookups of bearers in progress.
     bearers: Arc<SharedLookups<(AdminId, OrgId), Bearer>>,
 }
 
@@ -53,16 +53,15 @@ impl AuthService {
         Self { admins: repos.admins.clone(), hasher, tokens, attempts, bearers }
     }
 
-    /// What limits attempts, for those that are no logins.
+    /// The limits on attempts, for attempts other than logins.
     pub(super) fn attempts(&self) -> Arc<Attempts> {
         self.attempts.clone()
     }
 
-    /// Checks an email and a password; gives a token.
+    /// Checks an email and a password, and returns a token.
     ///
     /// # Errors
-    /// See [`AuthError`]. Unknown email, wrong password and an organization that is gone cost the same work and
-    /// give the same error.
+    /// See [`AuthError`]. An unknown email, a wrong password and a missing organization cost and return the same.
     pub async fn log_in(
         &self,
         email: &EmailQuery,
@@ -74,7 +73,7 @@ impl AuthService {
         Ok((admin, token))
     }
 
-    /// Checks an email and a password of an admin whose organization is in a state that it `may_be` in.
+    /// Checks the email and password of an admin whose organization's state passes `may_be`.
     pub async fn verify(
         &self,
         email: &EmailQuery,
@@ -92,18 +91,18 @@ impl AuthService {
         Ok(found)
     }
 
-    /// What a token claims, if it is one of ours and its time is not over.
+    /// Returns a token's claims, if it is one of ours and has not expired.
     pub fn read(&self, token: &str) -> Result<TokenClaims, AuthError> {
         self.tokens.check(token).ok_or(AuthError::InvalidToken)
     }
 
-    /// Knows the bearer of a token: a live admin of a live organization, issued for today's password and in
-    /// its present life.
+    /// Recognizes the bearer of a token: a live admin of a live organization, in the life and with the password it is
+    /// for.
     pub async fn recognize(&self, claims: TokenClaims) -> Result<Actor, AuthError> {
         self.recognize_after(claims, None).await.map(|(actor, _)| actor)
     }
 
-    /// The same, also by a token that was ended by this change, which its bearer asked for.
+    /// The same, but also accepts a token ended by this change, which its bearer asked for.
     pub(super) async fn recognize_after(
         &self,
         claims: TokenClaims,

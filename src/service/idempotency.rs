@@ -1,8 +1,8 @@
-//! Requests that a client repeats because it did not hear the answer: with the same `Idempotency-Key` it gets the first
-//! answer, from whichever server, also when the first one died in between.
+//! Answers repeated requests. A client that missed an answer repeats its request with the same `Idempotency-Key` and
+//! gets the first answer, from any server, even if the first one died in between.
 //!
-//! A key belongs to one call and to whoever sends it. What is stored of it can be read by nobody without the server's
-//! secret: the key and the body as authentication codes, the answer encrypted, because it may hold a token.
+//! A key belongs to one call and one sender. What is stored is unreadable without the server's secret: the key and the
+//! body are authentication codes, and the answer is encrypted, because it may hold a token.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -24,23 +24,22 @@ use crate::repo::{RepoError, Repos};
 
 pub use super::repeatable::{Answer, Former, KeyError, Refusal, Repeatable, RequestKey};
 
-/// How many keys one owner has at most at a time; each is kept for a day.
+/// The maximum number of keys per owner; each is kept for a day.
 const MAX_KEYS: u32 = 1_000;
 
-/// How many former attempts are remembered that may only be late. So many become known only while MongoDB fails again and
-/// again.
+/// How many late former attempts are remembered. There are that many only when MongoDB fails again and again.
 const FORMER_MAX: usize = 200;
 
-/// The pause between two looks at a request that another attempt works on.
+/// The pause between looks at a request that another attempt is working on.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
 /// An attempt that holds its key.
 #[derive(Debug)]
 struct Attempt<Ids> {
     hold: Hold,
-    /// What it makes.
+    /// The ids of what it creates.
     ids: Ids,
-    /// What those before it were to make, the oldest first.
+    /// The ids of earlier attempts, oldest first.
     former: Vec<Ids>,
 }
 
@@ -62,7 +61,7 @@ impl IdempotencyService {
         Self { repo: repos.idempotency.clone(), sealer }
     }
 
-    /// Carries a request out, unless it was before.
+    /// Carries out a request, unless this was already done.
     pub async fn run<Ids, E, K, R, RF, W, WF>(
         &self,
         key: RequestKey,
@@ -86,7 +85,7 @@ impl IdempotencyService {
         match &result {
             Ok(answer) if !answer.is_unchanged => self.keep(&attempt.hold, answer).await,
             Err(error) if error.is_undecided() => self.give_back(&attempt.hold).await,
-            // A former attempt that was only late can be why.
+            // A late former attempt can be the reason.
             Ok(_) | Err(_) => match self.look_back(&attempt, &request.recall).await? {
                 Former::Done(answer) => return Ok(Answer { is_replay: true, ..answer }),
                 Former::Running => return Err(KeyError::InProgress.into()),
@@ -96,7 +95,7 @@ impl IdempotencyService {
         result
     }
 
-    /// Takes the key for an attempt, or finds the answer; waits for another attempt that goes on.
+    /// Takes the key for an attempt, or finds the answer; waits while another attempt is running.
     async fn begin<Ids, E, K, R, RF, W>(
         &self,
         key: &str,
@@ -136,7 +135,7 @@ impl IdempotencyService {
                 return Err(KeyError::Reused.into());
             }
             if let Some(answer) = stored.answer {
-                // One that cannot be read was altered by hand: what was done must not be done again.
+                // An unreadable answer was altered by hand: the work must not be done twice.
                 let opened = self.sealer.answers.open(&key, answer.bytes);
                 let answer = opened.and_then(|text| serde_json::from_slice(&text).ok());
                 return Ok(Begun::Replay(answer.ok_or(KeyError::Reused)?));
@@ -156,8 +155,8 @@ impl IdempotencyService {
         }
     }
 
-    /// Refuses a new key whose owner has too many. Counted with the new one there, so that no two can pass together; and
-    /// only then, because a key that is known is answered in any case.
+    /// Refuses a new key when its owner has too many. Counts after inserting it, so that no two can pass together.
+    /// Known keys are not checked, because they are always answered.
     async fn check_room(&self, hold: &Hold, owner: &Code) -> Result<(), KeyError> {
         let wait = self.repo.wait_for_room(owner, MAX_KEYS).await;
         if matches!(wait, Ok(None)) {
@@ -167,8 +166,8 @@ impl IdempotencyService {
         Err(KeyError::TooMany { retry_after: wait?.unwrap_or_default() })
     }
 
-    /// What became of the former attempts, of which at most one can have done anything. Keeps the answer of one that did;
-    /// lets others look at one that goes on.
+    /// The outcome of the former attempts, of which at most one can have had an effect. Keeps the answer of one that
+    /// succeeded; releases the lease while one is still running, so that others can check on it.
     async fn look_back<Ids: Copy, E, RF>(
         &self,
         attempt: &Attempt<Ids>,
@@ -193,7 +192,7 @@ impl IdempotencyService {
         Ok(Former::Nothing)
     }
 
-    /// Makes an attempt the one that counts, where the former ones did nothing yet: they may still wake and use their own ids.
+    /// Makes this attempt the current one. The former ones did nothing, but may still wake up and use their own ids.
     async fn renumber<Ids: Serialize>(&self, mut attempt: Attempt<Ids>) -> Result<Attempt<Ids>, KeyError> {
         let Attempt { hold, ids, former } = &mut attempt;
         former.drain(..former.len().saturating_sub(FORMER_MAX));
@@ -202,7 +201,7 @@ impl IdempotencyService {
         Ok(attempt)
     }
 
-    /// Works at an attempt, which nobody else begins meanwhile.
+    /// Runs an attempt while renewing its lease, so that nobody else begins one.
     async fn renewing<T>(&self, hold: &Hold, work: impl Future<Output = T>) -> T {
         tokio::select! {
             done = work => done,
@@ -216,35 +215,35 @@ impl IdempotencyService {
             match self.repo.renew(hold).await {
                 Ok(()) => {}
                 Err(RepoError::LeaseLost) => pending().await,
-                Err(error) => warn!(%error, "the lease of an attempt cannot be renewed"),
+                Err(error) => warn!(%error, "cannot renew an attempt's lease"),
             }
         }
     }
 
-    /// Keeps an answer. When that fails, the next attempt finds out what was done.
+    /// Keeps an answer. If that fails, the next attempt finds out what was done.
     async fn keep(&self, hold: &Hold, answer: &Answer) {
         let text = serde_json::to_vec(answer).ok();
         let Some(sealed) = text.and_then(|text| self.sealer.answers.seal(&hold.key, text)) else {
-            return warn!("an answer cannot be sealed for those who repeat the request");
+            return warn!("cannot seal an answer for repeated requests");
         };
         chaos::reach("key", "answer", "before");
         let kept = self.repo.answer(hold, sealed).await;
         chaos::reach("key", "answer", "after");
         if let Err(error) = kept {
-            warn!(%error, "an answer is not kept for those who repeat the request");
+            warn!(%error, "cannot store an answer for repeated requests");
         }
     }
 
-    /// Lets others look at once what became of an attempt that did not come to its end.
+    /// Lets others check at once on an attempt that did not finish.
     async fn give_back(&self, hold: &Hold) {
         match self.repo.give_back(hold).await {
             Ok(()) | Err(RepoError::LeaseLost) => {}
-            Err(error) => warn!(%error, "a key is held until its lease is over"),
+            Err(error) => warn!(%error, "cannot release a key before its lease expires"),
         }
     }
 
-    /// Ends an attempt that changed nothing: the request can be sent again, with the same body or another. But where a former
-    /// attempt may only be late, the key stays what it is, so that its change is not made beside another one.
+    /// Ends an attempt that changed nothing: the request can be sent again, with the same body or another. If a former
+    /// attempt may still arrive late, the key keeps its meaning, so that the change is not made twice.
     async fn end_unchanged<Ids: Serialize>(&self, attempt: &Attempt<Ids>) -> Result<(), KeyError> {
         chaos::reach("key", "forget", "before");
         let ended = match attempt.former.split_last() {
@@ -259,14 +258,14 @@ impl IdempotencyService {
             Ok(()) => Ok(()),
             Err(RepoError::LeaseLost) => Err(KeyError::InProgress),
             Err(error) => {
-                warn!(%error, "the key of a request that changed nothing is held until its lease is over");
+                warn!(%error, "cannot release the key of a request that changed nothing before its lease expires");
                 Ok(())
             }
         }
     }
 }
 
-/// Makes codes of requests, and seals their answers.
+/// Computes the codes of requests, and seals their answers.
 #[derive(Debug, Clone)]
 pub struct AnswerSealer {
     code_key: Arc<hmac::Key>,
@@ -274,14 +273,14 @@ pub struct AnswerSealer {
 }
 
 impl AnswerSealer {
-    /// Seals what every server with this secret can open.
+    /// Seals so that every server with this secret can open.
     pub fn new(secret: &SecretString) -> Result<Self, aws_lc_rs::error::Unspecified> {
         let code_key = derive_key(secret, b"tenantry idempotency code v1")?;
         let code_key = Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &code_key));
         Ok(Self { code_key, answers: Sealer::new(secret, b"tenantry idempotent answer v1")? })
     }
 
-    /// A code that only this secret makes, of parts that cannot run into each other.
+    /// A code that requires this secret, over unambiguously separated parts.
     fn code(&self, parts: &[&[u8]]) -> Code {
         let mut context = hmac::Context::with_key(&self.code_key);
         for part in parts {

@@ -1,6 +1,5 @@
-//! What a call says of a request that may be repeated, and what [`IdempotencyService`](super::IdempotencyService) says to the
-//! call. Neither knows what the other is about: an attempt at the request is known by ids that mean something to the call
-//! alone.
+//! The interface between a call whose requests may be repeated and [`IdempotencyService`](super::IdempotencyService).
+//! Neither knows the other's work: an attempt is identified by ids that only the call understands.
 
 use std::time::Duration;
 
@@ -22,53 +21,53 @@ pub struct RequestKey {
 pub struct Repeatable<'a, Ids, K, R, W> {
     /// The call's name.
     pub call: &'static str,
-    /// Who sends it; the same key of somebody else is another key.
+    /// Who sends it; the same key from another sender is a different key.
     pub sender: &'a str,
-    /// On whose account the key is kept: the kind of owner, and which.
+    /// The account that the key counts towards: the kind of owner, and its identity.
     pub account: (&'static str, &'a [u8]),
-    /// All that it says.
+    /// The whole content.
     pub content: &'a [u8],
-    /// What it makes, under names that nobody has yet. They are stored before anything is made, beside the fields of
-    /// [`KeyDocument`](crate::repo::idempotency::KeyDocument), so theirs must be called otherwise.
+    /// The unused ids of what it creates. They are stored before anything is created, beside the fields of
+    /// [`KeyDocument`](crate::repo::idempotency::KeyDocument), so their field names must differ from those.
     pub ids: Ids,
-    /// Asked once, when the key turns out to be known, before anything is told of it.
+    /// Called once for a known key, before the client is told anything about it.
     pub if_known: K,
-    /// Finds out what became of an attempt that nobody heard of any more.
+    /// Finds the outcome of an attempt that went silent.
     pub recall: R,
-    /// Carries an attempt out.
+    /// Carries out an attempt.
     pub carry_out: W,
 }
 
-/// What became of an attempt that nobody heard of any more.
+/// The outcome of an attempt that went silent.
 #[derive(Debug, Default)]
 pub enum Former<T> {
     /// It did nothing.
     #[default]
     Nothing,
-    /// It is going on.
+    /// It is still running.
     Running,
-    /// It succeeded, with this.
+    /// It succeeded, with this result.
     Done(T),
 }
 
-/// A successful answer, as the call wrote it: nothing here reads it.
+/// A successful answer, as the call wrote it; opaque here.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Answer {
-    /// What kind of success it is.
+    /// Its HTTP status.
     pub status: u16,
-    /// What it says.
+    /// Its content.
     pub body: String,
-    /// Whether it tells of no change; then it is not kept.
+    /// Whether it reports no change; then it is not kept.
     #[serde(skip)]
     pub is_unchanged: bool,
-    /// Whether another attempt earned it.
+    /// Whether it comes from another attempt.
     #[serde(skip)]
     pub is_replay: bool,
 }
 
-/// Why a call was not answered with success.
+/// Why a call failed.
 pub trait Refusal: From<KeyError> {
-    /// Whether nobody knows yet what became of the attempt; else it changed nothing.
+    /// Whether the attempt's outcome is still unknown; otherwise it changed nothing.
     fn is_undecided(&self) -> bool;
 }
 
@@ -78,13 +77,13 @@ pub enum KeyError {
     /// The key was used for another request.
     #[error("the key was used for another request")]
     Reused,
-    /// The key is new, and its owner has as many as it may.
+    /// The key is new, and its owner has reached the limit.
     #[error("as many keys are kept as may be")]
     TooMany {
-        /// After how long one of them is over.
+        /// How long until one of them expires.
         retry_after: Duration,
     },
-    /// Another attempt is in charge: whoever asks again hears what came of it.
+    /// Another attempt is in charge; asking again later returns its outcome.
     #[error("another attempt is in charge")]
     InProgress,
     /// The store failed.

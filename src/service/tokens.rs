@@ -1,5 +1,5 @@
-//! Access tokens: JWT, HS256, as the original issued them, plus what ends them before their time:
-//! the version of the password and the life of the organization that they were issued for.
+//! Access tokens: JWT, HS256, as the original issued them. A new password or a new life of the organization ends them
+//! early.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::clock::SharedClock;
 use crate::domain::{Admin, AdminId, Org, OrgId, OrgState};
 
-/// What our tokens say.
+/// The claims of our tokens.
 #[derive(Serialize)]
 struct IssuedClaims<'a> {
     sub: String,
@@ -21,15 +21,14 @@ struct IssuedClaims<'a> {
     iat: i64,
     exp: i64,
     jti: Uuid,
-    /// The admin's credential version: a change of the password makes older tokens worthless.
+    /// The admin's credential version: a password change invalidates older tokens.
     ver: i64,
-    /// The organization's token epoch: bringing it back makes older tokens worthless.
+    /// The organization's token epoch: a restore invalidates older tokens.
     epoch: i64,
 }
 
-/// What a token must say. The original's tokens have no `ver` (and perhaps no `iat`, `jti`, `role`, `email`): they
-/// belong to the password that the original set, version 0. Without `epoch` they belong to an organization that was never
-/// brought back.
+/// The claims a token must have. The original's tokens have no `ver` (and perhaps no `iat`, `jti`, `role`, `email`):
+/// they belong to the password that the original set, version 0. Without `epoch`, the organization was never restored.
 #[derive(Deserialize)]
 struct ReadClaims {
     sub: String,
@@ -42,31 +41,31 @@ struct ReadClaims {
     epoch: i64,
 }
 
-/// What a checked token claims. Whether the admin still lives is for the database to say.
+/// The claims of a checked token. Only the database knows whether the admin still exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenClaims {
     /// The admin.
     pub admin_id: AdminId,
-    /// The organization that it speaks for.
+    /// The organization that it is for.
     pub org_id: OrgId,
-    /// The version of the password that it was issued for.
+    /// The password version that it was issued for.
     pub credential_version: i64,
-    /// The life of the organization that it was issued in.
+    /// The organization's life that it was issued in.
     pub token_epoch: i64,
 }
 
-/// How a token stands that its bearer may use.
+/// The standing of an accepted token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// It is current.
     Current,
-    /// The change that its bearer asks about ended it.
+    /// It was ended by the change that its bearer asks about.
     EndedByChange,
 }
 
 impl TokenClaims {
-    /// How the token stands, by the organization's state and epoch and the admin's credential version as they are now;
-    /// `None` when it is worthless. `version_set` is the version that the change set that its bearer asks about.
+    /// The token's standing, given the organization's current state and epoch and the admin's current credential
+    /// version; `None` when it is invalid. `version_set` is the version set by the change that its bearer asks about.
     pub(super) fn standing(
         self,
         state: OrgState,
@@ -85,7 +84,7 @@ impl TokenClaims {
     }
 }
 
-/// A token that was just issued.
+/// A newly issued token.
 #[derive(Debug, Clone)]
 pub struct AccessToken {
     /// The compact JWT.
@@ -115,7 +114,7 @@ impl TokenService {
     pub fn new(secret: &SecretString, lifetime: Duration, clock: SharedClock) -> Self {
         let secret = secret.expose_secret().as_bytes();
         let mut validation = Validation::new(Algorithm::HS256);
-        // The library would ask the machine's clock; `check` asks ours.
+        // The library would use the machine's clock; `check` uses ours.
         validation.validate_exp = false;
         validation.leeway = 0;
         Self {
@@ -127,10 +126,10 @@ impl TokenService {
         }
     }
 
-    /// Issues a token for an admin of this organization who has just shown who it is.
+    /// Issues a token for an admin of this organization who has just authenticated.
     ///
     /// # Errors
-    /// The token cannot be signed: a defect.
+    /// The token cannot be signed: a bug.
     pub fn issue(&self, admin: &Admin, org: &Org) -> Result<AccessToken, jsonwebtoken::errors::Error> {
         let now = self.clock.now().unix_timestamp();
         let claims = IssuedClaims {
@@ -148,8 +147,7 @@ impl TokenService {
         Ok(AccessToken { token: token.into(), expires_in: self.lifetime })
     }
 
-    /// Reads a token: signature, algorithm, time and shape. `None` for everything that is not right; why is of no
-    /// use to an honest client.
+    /// Reads a token: signature, algorithm, time and shape. `None` if anything is wrong: honest clients need no reason.
     pub fn check(&self, token: &str) -> Option<TokenClaims> {
         let claims = decode::<ReadClaims>(token, &self.decoding, &self.validation).ok()?.claims;
         #[expect(clippy::cast_precision_loss, reason = "exact for the next 280 million years")]
@@ -194,11 +192,11 @@ mod tests {
                     (2, Some(2), None),
                     (3, None, Some(Standing::Current)),
                     (3, Some(3), Some(Standing::Current)),
-                    // The change that is asked about is an older one.
+                    // Asks about an older change.
                     (4, None, None),
                     (4, Some(3), None),
                     (4, Some(4), Some(Standing::EndedByChange)),
-                    // It set the next password, and somebody else the one after it.
+                    // It set the next password, and another change the one after.
                     (5, Some(4), None),
                     // It was made with another token.
                     (5, Some(5), None),

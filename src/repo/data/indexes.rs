@@ -9,7 +9,7 @@ use crate::repo::command::{run, run_ddl};
 use crate::repo::error::RepoError;
 use crate::repo::tenants::TenantRepo;
 
-/// An index as the catalog has it.
+/// An index as the catalog reports it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredIndex {
     /// The index.
@@ -26,23 +26,21 @@ impl DataRepo {
         self.all(list).await?.iter().map(|index| StoredIndex::read(index).ok_or_else(malformed)).collect()
     }
 
-    /// Whether this name means this collection now.
+    /// Whether this name refers to this collection now.
     pub async fn is_at(&self, at: &TenantCollection) -> Result<bool, RepoError> {
         let found = TenantRepo::new(&self.database).find(&at.name).await?;
         Ok(found.is_some_and(|found| found.collection.uuid == at.uuid))
     }
 
-    /// Builds an index, which takes as long as it takes; others go on meanwhile. False when there is just such a one
-    /// already.
+    /// Builds an index, without a time limit; other operations continue. False when the same index already exists.
     ///
     /// # Errors
-    /// [`RepoError::IndexExists`] for another one of that name or of these keys, [`RepoError::Duplicate`] when the documents
-    /// break a unique one.
+    /// [`RepoError::IndexExists`] when a different index has that name or those keys, [`RepoError::Duplicate`] when
+    /// documents violate a unique one.
     pub async fn create_index(&self, at: &TenantCollection, index: &Index) -> Result<bool, RepoError> {
         let mut create = command("createIndexes", at);
         create.insert("indexes", [specification(index)]);
-        // No time limit: MongoDB gives a build up when its command's time is over. The write concern is what every
-        // change of the catalog has.
+        // No time limit: MongoDB aborts a build when its command times out. Same write concern as all catalog changes.
         create.insert("writeConcern", doc! { "w": "majority" });
         let reply = run(&self.database, create).await?;
         let count = |name: &str| reply.get_i32(name).unwrap_or_default();
@@ -75,7 +73,7 @@ fn specification(index: &Index) -> Document {
 }
 
 impl StoredIndex {
-    /// An index that is being built stands in `spec`, beside the state of its build; one that is ready does not.
+    /// While an index is being built, its definition is nested in `spec`, beside the build's state.
     fn read(document: &Document) -> Option<Self> {
         let specification = document.get_document("spec").unwrap_or(document);
         let is_set = |name: &str| specification.get_bool(name).unwrap_or_default();

@@ -1,6 +1,6 @@
-//! Tenants' documents, indexes and validators. Every command here carries the collection's UUID, so that it can touch no
-//! other collection, whatever its name means by the time it arrives; where the collection is gone from its name, the answer
-//! is [`RepoError::CollectionMismatch`], and finding it again is the caller's.
+//! Tenants' documents, indexes and validators. Every command carries the collection's UUID, so it can touch no other
+//! collection, whatever the name means when it arrives. If the collection has moved away, the result is
+//! [`RepoError::CollectionMismatch`], and the caller must find it again.
 
 mod indexes;
 mod reads;
@@ -22,7 +22,7 @@ use super::error::{RepoError, bson_uuid};
 use crate::chaos;
 use crate::domain::TenantCollection;
 
-/// The data of all tenants, each reached through its own collection alone.
+/// All tenants' data; each tenant's is reached only through its own collection.
 #[derive(Debug, Clone)]
 pub struct DataRepo {
     database: Database,
@@ -36,7 +36,7 @@ impl DataRepo {
     }
 }
 
-/// The beginning of a command on a collection: its name, where it is expected, and its UUID, without which nothing happens.
+/// The start of a command on a collection: its name, its expected place, and its UUID, without which nothing happens.
 fn command(name: &str, at: &TenantCollection) -> Document {
     if chaos::is_on("CHAOS_BY_NAME") {
         return doc! { name: &at.name };
@@ -44,7 +44,7 @@ fn command(name: &str, at: &TenantCollection) -> Document {
     doc! { name: &at.name, "collectionUUID": bson_uuid(at.uuid) }
 }
 
-/// A reply that lacks what the command is documented to answer.
+/// The error for a reply that lacks a documented field.
 fn malformed() -> RepoError {
     RepoError::Refused { summary: "a reply of an unknown shape".to_owned() }
 }

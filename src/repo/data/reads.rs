@@ -14,43 +14,43 @@ use crate::repo::READ_MAX_TIME;
 use crate::repo::command::{millis, run_cursor};
 use crate::repo::error::RepoError;
 
-/// How long a whole export may work inside MongoDB, the time in which it waits for its client not counted.
+/// How long a whole export may work inside MongoDB, not counting the time spent waiting for its client.
 const EXPORT_MAX_TIME: Duration = Duration::from_mins(10);
 
-/// How many documents a further batch has, where nothing is known of their size.
+/// The number of documents in a further batch when their size is unknown.
 const BATCH_DOCUMENTS: u32 = 1_000;
 
-/// How many documents the first batch has: MongoDB's own default, so that it comes soon.
+/// The number of documents in the first batch: MongoDB's default, so that it arrives soon.
 const FIRST_BATCH_DOCUMENTS: u32 = 101;
 
-/// Which documents, and in which order.
+/// A query: which documents, in which order.
 #[derive(Debug, Clone)]
 pub struct Find {
-    /// Which.
+    /// The filter.
     pub filter: Document,
-    /// In which order.
+    /// The order.
     pub sort: Document,
-    /// At most how many; `None` for all.
+    /// The maximum number; `None` for all.
     pub limit: Option<u32>,
 }
 
-/// Some documents as MongoDB sent them.
+/// Documents as MongoDB sent them.
 #[derive(Debug)]
 pub struct DocumentBatch(RawBatch);
 
-/// The batches of a query, one after the other.
+/// The batches of a query, one after another.
 pub struct DocumentCursor(RawBatchCursor);
 
 /// The size of a collection.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CollectionStats {
-    /// How many documents.
+    /// The number of documents.
     pub documents: u64,
-    /// How many bytes of BSON they are.
+    /// Their size as BSON, in bytes.
     pub bytes: u64,
-    /// How many bytes they take on the disk, compressed.
+    /// Their compressed size on disk, in bytes.
     pub storage_bytes: u64,
-    /// The bytes of each index, by its name.
+    /// The size of each index in bytes, by name.
     pub index_bytes: Vec<(String, u64)>,
 }
 
@@ -67,17 +67,17 @@ impl DataRepo {
         Ok(first.map(ToOwned::to_owned))
     }
 
-    /// Some documents, in batches of so many.
+    /// Some documents, in batches of this size.
     pub async fn find_some(&self, at: &TenantCollection, find: &Find, batch: u32) -> Result<DocumentCursor, RepoError> {
         let mut command = find_command(at, find, READ_MAX_TIME);
         command.insert("batchSize", i64::from(batch));
         run_cursor(&self.database, command, batch).await.map(DocumentCursor)
     }
 
-    /// All documents, in batches of so many.
+    /// All documents, in batches of this size.
     pub async fn find_all(&self, at: &TenantCollection, find: &Find, batch: u32) -> Result<DocumentCursor, RepoError> {
         let mut command = find_command(at, find, EXPORT_MAX_TIME);
-        // The first one too, which would have so many, however large they are.
+        // Limit the first batch too, or it would have that many documents, however large.
         command.insert("batchSize", i64::from(batch.min(FIRST_BATCH_DOCUMENTS)));
         run_cursor(&self.database, command, batch).await.map(DocumentCursor)
     }
@@ -86,15 +86,15 @@ impl DataRepo {
         run_cursor(&self.database, command, BATCH_DOCUMENTS).await.map(DocumentCursor)
     }
 
-    /// How many documents match.
+    /// The number of matching documents.
     pub async fn count(&self, at: &TenantCollection, filter: &Document) -> Result<u64, RepoError> {
         let pipeline = [doc! { "$match": filter }, doc! { "$count": "count" }];
         let counted = self.aggregate(at, &pipeline).await?;
-        // No document at all gives no count at all.
+        // Counting no documents yields no result document.
         Ok(counted.first().map(|counted| number(counted, "count")).unwrap_or_default())
     }
 
-    /// Whether there is no document at all.
+    /// Whether the collection has no documents.
     pub async fn is_empty(&self, at: &TenantCollection) -> Result<bool, RepoError> {
         Ok(self.aggregate(at, &[doc! { "$limit": 1 }]).await?.is_empty())
     }
@@ -102,7 +102,7 @@ impl DataRepo {
     /// How large the collection is.
     pub async fn stats(&self, at: &TenantCollection) -> Result<CollectionStats, RepoError> {
         let mut total = CollectionStats::default();
-        // One document for each shard that has a part of it.
+        // One document per shard that holds a part of it.
         for part in self.aggregate(at, &[doc! { "$collStats": { "storageStats": {} } }]).await? {
             let stats = part.get_document("storageStats").map_err(|_absent| malformed())?;
             total.documents += number(stats, "count");
@@ -139,7 +139,7 @@ impl DataRepo {
 }
 
 impl DocumentBatch {
-    /// The documents, in their order.
+    /// The documents, in order.
     pub fn documents(&self) -> Result<impl Iterator<Item = Result<&RawDocument, RepoError>>, RepoError> {
         let documents = self.0.doc_slices().map_err(|_error| malformed())?;
         Ok(documents.into_iter().map(|value| value.ok().and_then(bson::RawBsonRef::as_document).ok_or_else(malformed)))
@@ -168,8 +168,8 @@ fn find_command(at: &TenantCollection, find: &Find, time: Duration) -> Document 
     command
 }
 
-/// The one document of this id. MongoDB takes its shortest way to a plain value (docs/BENCHMARKS.md); what could be read as
-/// an operator or a pattern, which only documents of other programs have, is compared in words.
+/// Matches the document with this id. For a plain value, MongoDB takes its fastest path (docs/BENCHMARKS.md). Values
+/// that could read as an operator or pattern, which only other programs' documents have, get an explicit `$eq`.
 pub(super) fn by_id(id: &DocumentId) -> Document {
     match id.as_bson() {
         plain @ (Bson::String(_) | Bson::ObjectId(_) | Bson::Int32(_) | Bson::Int64(_)) => doc! { "_id": plain },
@@ -177,12 +177,12 @@ pub(super) fn by_id(id: &DocumentId) -> Document {
     }
 }
 
-/// A size or a count, which MongoDB writes as whichever number type holds it.
+/// A size or count, in whichever number type MongoDB chose.
 pub(in crate::repo) fn number(document: &Document, name: &str) -> u64 {
     let value = match document.get(name) {
         Some(Bson::Int32(value)) => i64::from(*value),
         Some(Bson::Int64(value)) => *value,
-        #[expect(clippy::cast_possible_truncation, reason = "a count of bytes, which no double beyond 64 bits is")]
+        #[expect(clippy::cast_possible_truncation, reason = "a count of bytes, which fits 64 bits")]
         Some(Bson::Double(value)) => *value as i64,
         _ => 0,
     };

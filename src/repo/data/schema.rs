@@ -1,7 +1,7 @@
-//! The validator of a tenant's collection: the owner's tag, which is always there, and the tenant's schema, which may be.
+//! The validator of a tenant's collection: the owner's tag, always present, and optionally the tenant's schema.
 //!
-//! The schema is kept where it is enforced, in the validator itself, so that the two can never differ, move together in a
-//! rename, and come back together from a backup:
+//! The schema is stored where it is enforced, in the validator itself. The stored and the enforced schema thus never
+//! differ, move together in a rename, and are restored together from a backup:
 //!
 //! ```text
 //! { $comment: "owner:…", $and: [{ $comment: "schema:<as it was sent>" }], $jsonSchema: <as MongoDB enforces it> }
@@ -17,21 +17,21 @@ use crate::repo::tenants::TenantRepo;
 
 const SCHEMA_PREFIX: &str = "schema:";
 
-/// What the validator of a collection says.
+/// The content of a collection's validator.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Validator {
-    /// Nothing but whose the collection is.
+    /// Only the owner's tag.
     None,
     /// The tenant's schema.
     Schema(StoredSchema),
-    /// Something that this server did not make.
+    /// Anything that this server did not create.
     Foreign,
 }
 
-/// A schema as it is kept.
+/// A stored schema.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredSchema {
-    /// The JSON text that was sent.
+    /// The JSON text as sent.
     pub source: String,
     /// What MongoDB enforces.
     pub enforced: Document,
@@ -44,10 +44,11 @@ impl DataRepo {
         Ok(found.map(|validator| read(&validator.unwrap_or_default())))
     }
 
-    /// Sets the collection's schema, or takes it away; the owner's tag is there in any case.
+    /// Sets or removes the collection's schema; the owner's tag stays either way.
     ///
     /// # Errors
-    /// [`RepoError::NotAccepted`] when MongoDB cannot enforce it, [`RepoError::CollectionBusy`] when the collection is held.
+    /// [`RepoError::NotAccepted`] for a schema MongoDB cannot enforce, [`RepoError::CollectionBusy`] for a held
+    /// collection.
     pub async fn set_schema(
         &self,
         at: &TenantCollection,

@@ -1,4 +1,4 @@
-//! Writing documents: one at a time under a condition, or many new ones at once.
+//! Document writes: one at a time under a condition, or many inserts at once.
 
 use std::collections::HashSet;
 
@@ -15,17 +15,17 @@ use crate::repo::READ_MAX_TIME;
 use crate::repo::command::{millis, raw_write, run_many, run_raw};
 use crate::repo::error::RepoError;
 
-/// In which state a document must be for a write to happen.
+/// The state a document must be in for a write to happen.
 #[derive(Debug, Clone)]
 pub enum Guard {
-    /// Written last by one of these writes.
+    /// Last written by one of these writes.
     Revisions(Vec<ObjectId>),
-    /// Holding exactly this: it was written by somebody who knows no revisions.
+    /// Has exactly this content: it was written by a program that sets no revisions.
     Content(RawDocumentBuf),
 }
 
 impl Guard {
-    /// The state that a document was read in.
+    /// The state in which a document was read.
     pub fn of(document: &RawDocument) -> Self {
         match Version::of(document) {
             Version::Revision(revision) => Self::Revisions(vec![revision]),
@@ -52,13 +52,13 @@ impl DataRepo {
     /// Adds a document.
     ///
     /// # Errors
-    /// [`RepoError::Duplicate`] when its `_id`, or what a unique index is over, is there already.
+    /// [`RepoError::Duplicate`] when its `_id` or a unique index's value already exists.
     pub async fn insert(&self, at: &TenantCollection, document: &NewDocument) -> Result<(), RepoError> {
         let insert = insert_command(at, &[document])?;
         run_raw(&self.database, insert).await.map(drop)
     }
 
-    /// Adds many documents, each on its own: those that cannot be added are named by their places.
+    /// Adds many documents, each independently. Returns the failures, by position.
     pub async fn insert_many(
         &self,
         at: &TenantCollection,
@@ -68,7 +68,7 @@ impl DataRepo {
         run_many(&self.database, insert, documents.len()).await
     }
 
-    /// The revisions that documents of these ids have now.
+    /// The current revisions of the documents with these ids.
     pub async fn revisions_of(
         &self,
         at: &TenantCollection,
@@ -92,10 +92,10 @@ impl DataRepo {
         Ok(found)
     }
 
-    /// Puts a document in the place of the one of its id; false when there is none in that state.
+    /// Replaces the document that has this id; false when there is none in that state.
     ///
     /// # Errors
-    /// [`RepoError::Duplicate`] when what a unique index is over is there already.
+    /// [`RepoError::Duplicate`] when a unique index's value already exists.
     pub async fn replace(
         &self,
         at: &TenantCollection,
@@ -133,7 +133,7 @@ fn insert_command(at: &TenantCollection, documents: &[&NewDocument]) -> Result<R
     Ok(insert)
 }
 
-/// Whether the one write of a command met a document.
+/// Whether a command's single write matched a document.
 fn changed_one(reply: &Document) -> Result<bool, RepoError> {
     Ok(reply.get_i32("n").map_err(|_absent| malformed())? > 0)
 }

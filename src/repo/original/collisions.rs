@@ -1,4 +1,4 @@
-//! The pairs of records that the unique indexes would refuse, with the way out of each.
+//! Finds records that the unique indexes would reject, and says how to resolve each case.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ impl Groups {
         self.0.entry(value.to_owned()).or_default().push(id);
     }
 
-    /// Each value that several records share, with their ids in a list.
+    /// Each value shared by several records, with their ids as a list.
     fn shared(&self) -> impl Iterator<Item = (&str, String)> {
         self.0.iter().filter(|(_, ids)| ids.len() > 1).map(|(value, ids)| (value.as_str(), ids.join(", ")))
     }
@@ -50,7 +50,7 @@ pub(super) fn find(orgs: &[Document], admins: &[Document], conflicts: &mut Vec<S
              move its documents there"
         )
     }));
-    // Emails are personal data: the admins are named by their ids.
+    // Emails are personal data: admins are named by id.
     conflicts.extend(emails.shared().map(|(_, ids)| {
         format!(
             "admins {ids} have the same email but for its spelling; give all but one another email: {}",

@@ -1,9 +1,8 @@
-//! What is there for databases of the Python original alone. Takes one over: fills in what it did not keep (slug, claimed
-//! names, state, collection UUID, credential version), and changes nothing where its records contradict each other.
+//! Takes over databases of the Python original. Fills in what it did not store (slug, claimed names, state, collection
+//! UUID, credential version), and changes nothing if records contradict each other.
 //!
-//! Runs at every start, before the unique indexes are made, and does nothing when all is filled in. Safe to repeat
-//! and to run on several servers at once: each document is filled in by one conditional update, which sets what is
-//! missing and leaves the rest alone.
+//! Runs at every start, before the unique indexes are created, and does nothing once all is filled in. Safe to repeat,
+//! and on several servers at once: one conditional update per document sets only what is missing.
 
 mod collisions;
 mod plan;
@@ -22,15 +21,15 @@ use plan::{AdminPlan, OrgPlan};
 /// Why a database was not taken over.
 #[derive(Debug, thiserror::Error)]
 pub enum TakeoverError {
-    /// MongoDB could not be asked.
+    /// MongoDB could not be reached.
     #[error(transparent)]
     Repo(#[from] RepoError),
-    /// Records contradict each other or cannot be read; nothing was changed. Each line says which, and the way out.
+    /// Records contradict each other or cannot be read; nothing was changed. Each line names one case and its remedy.
     #[error("the database cannot be taken over as it is; nothing was changed:\n{}", .0.join("\n"))]
     Conflicts(Vec<String>),
 }
 
-/// What has to be filled in.
+/// What must be filled in.
 #[derive(Debug, Default)]
 pub struct Takeover {
     orgs: Vec<OrgPlan>,
@@ -38,23 +37,23 @@ pub struct Takeover {
 }
 
 impl Takeover {
-    /// How many organizations and admins lack something.
+    /// How many organizations and admins are incomplete.
     pub fn counts(&self) -> (usize, usize) {
         (self.orgs.len(), self.admins.len())
     }
 }
 
-/// Organizations that lack something. `names` and `state` came last and first.
+/// Incomplete organizations. `state` was the first field that this program added, `names` the last.
 fn incomplete_org() -> Document {
     doc! { "$or": [{ "names": { "$exists": false } }, { "state": { "$exists": false } }] }
 }
 
-/// Admins that lack something.
+/// Incomplete admins.
 fn incomplete_admin() -> Document {
     doc! { "$or": [{ "credential_version": { "$exists": false } }, { "emails": { "$exists": false } }] }
 }
 
-/// Finds out what has to be filled in; changes nothing.
+/// Finds what must be filled in; changes nothing.
 ///
 /// # Errors
 /// [`TakeoverError::Conflicts`] with everything that stands in the way.
@@ -71,7 +70,7 @@ pub async fn plan(database: &Database) -> Result<Takeover, TakeoverError> {
         orgs: plan::orgs(&stored_orgs, &stored_admins, database.name(), &catalog, &mut conflicts),
         admins: plan::admins(&stored_admins, &stored_orgs, &mut conflicts),
     };
-    // The hashes themselves are not loaded: nobody here needs to see them.
+    // The hashes themselves are not loaded; nothing here needs them.
     for admin in load(&admins, doc! { "password_hash": { "$not": { "$type": "string" } } }).await? {
         let id = admin.get("_id").map(id_text).unwrap_or_default();
         conflicts.push(format!("admin {id}: it has no password_hash; set a bcrypt hash, or remove the admin"));
@@ -81,8 +80,8 @@ pub async fn plan(database: &Database) -> Result<Takeover, TakeoverError> {
     if conflicts.is_empty() { Ok(planned) } else { Err(TakeoverError::Conflicts(conflicts)) }
 }
 
-/// Organizations whose collection exists here and in the other database that they name: nobody but a person knows which
-/// one holds the data. A database that this user may not look into counts as empty.
+/// Finds organizations whose collection exists both here and in the other database they name: only a person can tell
+/// which one holds the data. A database that this user may not read counts as empty.
 async fn find_twins(database: &Database, orgs: &[OrgPlan], conflicts: &mut Vec<String>) -> Result<(), RepoError> {
     for OrgPlan { id, collection_name, elsewhere, .. } in orgs {
         let Some(elsewhere) = elsewhere else { continue };
@@ -100,7 +99,7 @@ async fn find_twins(database: &Database, orgs: &[OrgPlan], conflicts: &mut Vec<S
     Ok(())
 }
 
-/// Fills in what the original did not keep; gives how many organizations and admins were completed by this call.
+/// Fills in what the original did not store. Returns how many organizations and admins this call completed.
 ///
 /// # Errors
 /// [`TakeoverError::Conflicts`] with everything that stands in the way, found before anything is changed.
@@ -113,7 +112,7 @@ pub async fn take_over(database: &Database) -> Result<(usize, usize), TakeoverEr
     for OrgPlan { id, collection_name, mut set, .. } in planned.orgs {
         let mut still_incomplete = incomplete_org();
         still_incomplete.insert("_id", id);
-        // Another server may have completed it meanwhile, and a client renamed it: then its old name is not its own.
+        // Another server may have completed it, and a client renamed it, since: then the old name is no longer its own.
         if !exists(&orgs, still_incomplete).await? {
             continue;
         }
@@ -127,7 +126,7 @@ pub async fn take_over(database: &Database) -> Result<(usize, usize), TakeoverEr
     Ok((orgs_done, admins_done))
 }
 
-/// Completes one document; `false` when another server did.
+/// Completes one document; `false` when another server already did.
 async fn complete(
     collection: &Collection<Document>,
     id: ObjectId,
@@ -139,13 +138,13 @@ async fn complete(
     Ok(collection.update_one(filter, doc! { "$set": set }).await?.modified_count == 1)
 }
 
-/// The organization's collection, made if there is none, with its owner's tag.
+/// Returns the organization's collection with its owner's tag, creating it if missing.
 async fn claim_collection(tenants: &TenantRepo, id: ObjectId, name: &str) -> Result<CollectionInfo, RepoError> {
     let owner = OwnerTag(OrgId(id));
     let found = if let Some(found) = tenants.find(name).await? {
         found
     } else {
-        // The original let MongoDB make collections with their first document; this one never had any.
+        // The original let MongoDB create a collection with its first document; this one never had any.
         match tenants.create(name, owner).await {
             Ok(()) | Err(RepoError::NamespaceExists) => {}
             Err(other) => return Err(other),
@@ -155,10 +154,10 @@ async fn claim_collection(tenants: &TenantRepo, id: ObjectId, name: &str) -> Res
     if found.owner.is_none() {
         match tenants.tag(&found.collection, owner).await {
             Ok(()) => {}
-            // The role that the original's instructions gave its user cannot set a validator. The UUID is what commands
-            // go by; the tag only tells whose a stray collection is.
+            // The role that the original's instructions gave its user cannot set a validator. Commands go by the UUID;
+            // the tag only identifies a stray collection's owner.
             Err(error @ RepoError::Unauthorized { .. }) => {
-                warn!(organization_id = %id, %error, "a collection gets no owner tag");
+                warn!(organization_id = %id, %error, "cannot tag a collection with its owner");
             }
             Err(other) => return Err(other),
         }

@@ -1,4 +1,4 @@
-//! What each record of the original lacks. Asks nobody and changes nothing: it reads documents and writes plans.
+//! What each of the original's records lacks. Pure: turns documents into plans.
 
 use bson::{Bson, DateTime, Document, doc, oid::ObjectId};
 use time::PrimitiveDateTime;
@@ -25,7 +25,7 @@ pub(super) struct AdminPlan {
     pub(super) set: Document,
 }
 
-/// One record that lacks something: what is set of it, and what is wrong with it.
+/// An incomplete record: the fields to set, and its conflicts.
 struct Record<'a> {
     kind: &'static str,
     collection: &'static str,
@@ -35,20 +35,20 @@ struct Record<'a> {
 }
 
 impl Record<'_> {
-    /// Notes that the record cannot be taken over as it is. `what` names fields and never shows their values.
+    /// Records that this document cannot be taken over as it is. `what` names fields, never their values.
     fn conflict(&mut self, what: &str) {
         let id = self.stored.get("_id").map(id_text).unwrap_or_default();
         self.conflicts.push(format!("{} {id} (db.{}): {what}", self.kind, self.collection));
     }
 
-    /// Sets a field that is missing or null.
+    /// Sets a missing or null field.
     fn fill(&mut self, field: &str, value: impl Into<Bson>) {
         if matches!(self.stored.get(field), None | Some(Bson::Null)) {
             self.set.insert(field, value);
         }
     }
 
-    /// Sets a field that has another value.
+    /// Sets a field whose value differs.
     fn correct(&mut self, field: &str, present: Option<&Bson>, value: impl Into<Bson>) {
         let value = value.into();
         if present != Some(&value) {
@@ -56,7 +56,7 @@ impl Record<'_> {
         }
     }
 
-    /// The time in a field, as a date: there already, read from a text, or `otherwise` when there is none.
+    /// The time in a field, as a date: stored as one, parsed from text, or `otherwise` when missing.
     fn time(&mut self, field: &str, otherwise: DateTime) -> DateTime {
         let present = self.stored.get(field).filter(|value| **value != Bson::Null);
         let time = present.map_or(Some(otherwise), stored_time);
@@ -118,7 +118,7 @@ pub(super) fn orgs(
     orgs.iter().filter(lacks).filter_map(plan).collect()
 }
 
-/// Where an organization's data is, and whether it is there.
+/// Where an organization's data is, and whether it exists.
 fn plan_connection(record: &mut Record<'_>, database: &str, collection_name: &str, catalog: &Catalog) {
     let empty = Document::new();
     let connection = match record.stored.get("connection") {
@@ -154,7 +154,7 @@ fn plan_connection(record: &mut Record<'_>, database: &str, collection_name: &st
         record.set.insert("connection", connection);
         return;
     }
-    // Field by field: whatever else was kept there stays.
+    // Field by field, so that whatever else was stored there stays.
     record.correct("connection.db_name", connection.get("db_name"), database);
     record.correct("connection.collection_name", connection.get("collection_name"), collection_name);
     if !connection.contains_key("extra") {
@@ -182,7 +182,7 @@ pub(super) fn admins(admins: &[Document], orgs: &[Document], conflicts: &mut Vec
         record.fill("credential_version", 0_i64);
         let created_at = record.time("created_at", id.timestamp());
         record.time("updated_at", created_at);
-        // An admin that belongs to no organization stays as it is; it cannot log in.
+        // An admin without an organization stays as it is; it cannot log in.
         if let Some(org) = org_of(id, admin, orgs) {
             record.correct("organization_id", admin.get("organization_id"), org);
         }
@@ -191,7 +191,7 @@ pub(super) fn admins(admins: &[Document], orgs: &[Document], conflicts: &mut Vec
     admins.iter().filter(lacks).filter_map(plan).collect()
 }
 
-/// The collection that an organization names, here or there, else the one that its name gives it.
+/// The collection that an organization names in either place, or else the one derived from its name.
 pub(super) fn collection_name_of(org: &Document, slug: &Slug) -> String {
     let (named, nested) = collection_names_of(org);
     named.or(nested).map_or_else(|| slug.collection_name(), ToOwned::to_owned)
@@ -207,7 +207,7 @@ fn known(catalog: &Catalog, name: &str) -> bool {
     catalog.get(name).is_some_and(Option::is_some)
 }
 
-/// The organization's admin: the one it names, else one that names it, else null.
+/// The organization's admin: the one it names, or else one that names it, or null.
 fn admin_of(id: ObjectId, org: &Document, admins: &[Document]) -> Bson {
     let named = org.get("admin_user_id").and_then(object_id);
     let naming = || {
@@ -219,7 +219,7 @@ fn admin_of(id: ObjectId, org: &Document, admins: &[Document]) -> Bson {
     named.or_else(naming).map_or(Bson::Null, Bson::ObjectId)
 }
 
-/// The admin's organization: the one it names, else one that names it.
+/// The admin's organization: the one it names, or else one that names it.
 fn org_of(id: ObjectId, admin: &Document, orgs: &[Document]) -> Option<ObjectId> {
     let named = admin.get("organization_id").and_then(object_id);
     named.or_else(|| {
@@ -229,7 +229,7 @@ fn org_of(id: ObjectId, admin: &Document, orgs: &[Document]) -> Option<ObjectId>
     })
 }
 
-/// An ObjectId that the original stored as such or as its 24 hex digits.
+/// An ObjectId that the original stored as such or as 24 hex digits.
 fn object_id(value: &Bson) -> Option<ObjectId> {
     match value {
         Bson::ObjectId(id) => Some(*id),
@@ -238,8 +238,7 @@ fn object_id(value: &Bson) -> Option<ObjectId> {
     }
 }
 
-/// A time that the original stored as a date or as a text: `isoformat()` or `str()` of a Python datetime, with or
-/// without an offset (UTC then).
+/// A time stored as a date or as text: `isoformat()` or `str()` of a Python datetime; UTC if without offset.
 fn stored_time(value: &Bson) -> Option<DateTime> {
     match value {
         Bson::DateTime(time) => Some(*time),

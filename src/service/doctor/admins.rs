@@ -1,4 +1,4 @@
-//! What can be wrong with admins, and between them and organizations.
+//! Problems with admins, and between them and organizations.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,10 +9,10 @@ use super::inventory::{Inventory, about, state_of};
 use crate::domain::{AdminId, Org, OrgId};
 use crate::repo::inventory::{AdminContent, AdminRecord, OrgRecord};
 
-/// Adds what is wrong with admins.
+/// Adds problems with admins.
 pub(super) fn examine(inventory: &Inventory, found: &mut Vec<Suspicion>) {
     for admin in &inventory.admins {
-        // One of no organization cannot be read either, but the original kept such; it is told as what it is.
+        // The original also kept admins without an organization: unreadable too, but with a finding of their own.
         if let (Err(reason), Some(_)) = (&admin.content, admin.org_id) {
             found.push(Suspicion::new(Code::AdminUnreadable, of(admin), reason, reason));
         }
@@ -37,7 +37,7 @@ fn of(admin: &AdminRecord) -> About {
     About { admin: Some(admin.id.clone()), ..About::default() }
 }
 
-/// In which state an admin was seen. Every change of its credentials gives it another.
+/// The state in which an admin was seen. Every change of its credentials changes it.
 pub(super) fn admin_state(admin: &AdminRecord) -> String {
     match &admin.content {
         Ok(AdminContent { credential_version, change_generation, claimed_by, .. }) => {
@@ -55,7 +55,7 @@ fn orphan(inventory: &Inventory, admin: &AdminRecord) -> Option<Suspicion> {
     if inventory.org(org_id).is_some() {
         return None;
     }
-    // The original also kept admins of no organization, which are not ours to remove.
+    // The original also kept admins without an organization, which are not ours to remove.
     let is_ours = admin.content.as_ref().is_ok_and(|content| content.credential_version > 0);
     let about = About { organization: Some(org_id.to_string()), ..of(admin) };
     let suspicion =

@@ -1,18 +1,18 @@
-//! The codes of what can be wrong. They are stable: scripts go by them.
+//! The codes of the doctor's findings. They are stable, because scripts rely on them.
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $text:literal, $remedy:literal;)*) => {
-        /// What is wrong.
+        /// The kind of a problem.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Code {
             $($(#[$doc])* $name,)*
         }
 
         impl Code {
-            /// All of them.
+            /// All codes.
             pub const ALL: &[Self] = &[$(Self::$name),*];
 
-            /// The code's name, which stays.
+            /// The code's stable name.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$name => $text,)*
@@ -29,58 +29,58 @@ macro_rules! codes {
     };
 }
 
-// In the order in which they are repaired: a change that is ended may take other findings with it.
+// In order of repair: ending a change may resolve other findings.
 codes! {
-    /// A change whose lease ran out, and that no server goes on with.
+    /// A change whose lease expired and that no server has resumed.
     ChangeAbandoned = "change_abandoned", "start a server, which goes on with it";
-    /// A change that servers resume again and again and never end.
+    /// A change that servers resume again and again but never end.
     ChangeStuck = "change_stuck",
         "read in the servers' logs what keeps it: a missing privilege, or who holds the collection";
-    /// A deleted organization that should be gone for good.
+    /// A deleted organization whose purge is overdue.
     PurgeOverdue = "purge_overdue", "start a server, which ends it";
-    /// The collection that an organization records has another name.
+    /// The collection that an organization records is under another name.
     CollectionMisplaced = "collection_misplaced", "move it back, by renameCollection";
-    /// Another collection has the name of one that is gone.
+    /// Another collection has taken the name of one that is gone.
     CollectionReplaced = "collection_replaced", "see whose data it holds, then record its UUID";
-    /// An organization's collection is gone, and so is its name.
+    /// An organization's collection is gone, and no collection has its name.
     CollectionGone = "collection_gone", "restore it from a backup under this name, or delete the organization";
-    /// An organization's collection does not say whose it is.
+    /// An organization's collection has no owner tag.
     CollectionUntagged = "collection_untagged", "add $comment: \"owner:<organization id>\" to its validator";
-    /// An organization's collection says that it is another's.
+    /// An organization's collection is tagged as another's.
     CollectionTaggedOtherwise = "collection_tagged_otherwise",
         "see whose data it holds, then correct its validator's $comment";
-    /// Organizations name or record one collection.
+    /// Several organizations name or record the same collection.
     CollectionCollision = "collection_collision", "give all but one a collection of its own";
     /// An empty collection of an organization that does not exist.
     CollectionLeftover = "collection_leftover", "drop it";
-    /// A collection named as tenants' are, of no organization, that may be somebody's.
+    /// A collection with a tenant's name but no organization; it may hold someone's data.
     CollectionUnowned = "collection_unowned", "see what it holds, then move it away or drop it";
-    /// A record of an organization that lacks a field, or has one of the wrong type.
+    /// An organization record with a missing or wrongly typed field.
     OrganizationUnreadable = "organization_unreadable",
         "correct the field; what the FastAPI original left out, `tenantry serve` fills in";
-    /// A record of an organization whose fields no step of a change leaves like this.
+    /// An organization record in a state that no step of a change produces.
     OrganizationContradictory = "organization_contradictory", "correct the record by hand";
-    /// An organization that no admin belongs to.
+    /// An organization without an admin.
     OrganizationWithoutAdmin = "organization_without_admin", "restore the admin from a backup";
-    /// An organization that names an admin who is not its own.
+    /// An organization that names an admin other than its own.
     AdminUnknown = "admin_unknown", "set admin_user_id to the id of its admin";
-    /// An organization's list of names is not what its name, its old names and those that cool down make it.
+    /// An organization's list of names does not match its name, its old names and those cooling down.
     NamesWrong = "names_wrong", "set names to slug and the slugs in old_names and cooling";
-    /// Organizations have or claim one name.
+    /// Several organizations have or claim the same name.
     NameCollision = "name_collision", "take the name from all but one";
-    /// A record of an admin that lacks a field, or has one of the wrong type.
+    /// An admin record with a missing or wrongly typed field.
     AdminUnreadable = "admin_unreadable",
         "correct the field; what the FastAPI original left out, `tenantry serve` fills in";
     /// An admin of an organization that does not exist.
     AdminWithoutOrganization = "admin_without_organization",
         "restore the organization from a backup, or remove the admin";
-    /// An admin claims something for a change that is over.
+    /// An admin still holds a claim for a finished change.
     ClaimLeftOver = "claim_left_over", "set emails to email alone, and remove claimed_by";
-    /// Admins have or claim one email.
+    /// Several admins have or claim the same email.
     EmailCollision = "email_collision", "give all but one another email";
-    /// An index of the master data is not there.
+    /// An index of the master data is missing.
     IndexMissing = "index_missing", "start a server, which makes it";
-    /// MongoDB comes near to its limit of open files.
+    /// MongoDB is close to its open-file limit.
     OpenFilesLow = "open_files_low",
         "raise the open-file limit of mongod (ulimit -n, LimitNOFILE): it aborts when it runs out";
 }

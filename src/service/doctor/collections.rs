@@ -1,4 +1,4 @@
-//! What can be wrong between organizations and collections.
+//! Problems between organizations and collections.
 
 use std::collections::HashSet;
 
@@ -10,10 +10,10 @@ use crate::domain::{Org, OwnerTag, TenantCollection, Titles};
 use crate::repo::inventory::OrgRecord;
 use crate::repo::tenants::CollectionInfo;
 
-/// Adds what is wrong with organizations' collections, and with collections of no organization.
+/// Adds problems with organizations' collections, and with collections without an organization.
 pub(super) fn examine(inventory: &Inventory, found: &mut Vec<Suspicion>) {
     for (record, org) in inventory.settled() {
-        // One that records none is reported as a contradiction.
+        // An organization that records no collection is reported as contradictory.
         if let Some(recorded) = org.tenant_collection() {
             found.extend(place(inventory, record, org, &recorded));
             found.extend(tag(inventory, record, org, &recorded));
@@ -22,7 +22,7 @@ pub(super) fn examine(inventory: &Inventory, found: &mut Vec<Suspicion>) {
     strays(inventory, found);
 }
 
-/// What is wrong with where an organization's collection is.
+/// Problems with the place of an organization's collection.
 fn place(inventory: &Inventory, record: &OrgRecord, org: &Org, recorded: &TenantCollection) -> Option<Suspicion> {
     let suspect = |code, detail: String| {
         let evidence = format!("{}:{}", state_of(record), recorded.uuid);
@@ -46,14 +46,14 @@ fn place(inventory: &Inventory, record: &OrgRecord, org: &Org, recorded: &Tenant
     }
 }
 
-/// A repair is a change of an organization that is at rest, and needs the name.
+/// The repair is a change, so the organization must be at rest and the name free.
 fn can_put_back(inventory: &Inventory, org: &Org, entry: &CollectionInfo) -> bool {
     !inventory.catalog.contains_key(&org.collection_name)
         && is_nobody_elses(entry, org)
         && inventory.recorded_by(entry.collection.uuid).count() == 1
 }
 
-/// Only a collection that can be nobody else's.
+/// Only if the collection can belong to no other organization.
 fn can_adopt(inventory: &Inventory, record: &OrgRecord, org: &Org, entry: &CollectionInfo) -> bool {
     let name = &entry.collection.name;
     let is_named_by_others =
@@ -65,7 +65,7 @@ fn is_nobody_elses(entry: &CollectionInfo, org: &Org) -> bool {
     entry.owner.is_none_or(|owner| owner == OwnerTag(org.id))
 }
 
-/// What is wrong with what an organization's collection says whose it is.
+/// Problems with the owner tag of an organization's collection.
 fn tag(inventory: &Inventory, record: &OrgRecord, org: &Org, recorded: &TenantCollection) -> Option<Suspicion> {
     let entry = inventory.find(recorded.uuid)?;
     let found = &entry.collection;
@@ -89,14 +89,14 @@ fn tag(inventory: &Inventory, record: &OrgRecord, org: &Org, recorded: &TenantCo
     }
 }
 
-/// Collections named as tenants' are, of which no organization says that they are its own.
+/// Collections with tenants' names that no organization claims.
 fn strays(inventory: &Inventory, found: &mut Vec<Suspicion>) {
     let spoken_for = spoken_for(inventory);
     for entry in inventory.tenant_collections() {
         let TenantCollection { name, uuid } = &entry.collection;
         let is_known = inventory.recorded_by(*uuid).next().is_some() || spoken_for.contains(name.as_str());
         let owner = entry.owner.map(|OwnerTag(id)| (id, inventory.org(id)));
-        // One that is being made, moved or dropped.
+        // It is being created, moved or dropped.
         let is_in_use =
             owner.and_then(|(_, org)| org?.content.as_ref().ok()).is_some_and(|content| !content.is_settled());
         if is_known || is_in_use {
@@ -121,8 +121,8 @@ fn strays(inventory: &Inventory, found: &mut Vec<Suspicion>) {
     }
 }
 
-/// The names of collections that are no strays, although their UUID may not be recorded: those that a change in progress
-/// speaks of, those of organizations that cannot be read, and those that took the place of one that is gone.
+/// The names of collections that are not strays, although their UUID may be unrecorded: those named by a change in
+/// progress, those of unreadable organizations, and replacements of collections that are gone.
 fn spoken_for(inventory: &Inventory) -> HashSet<&str> {
     let mut names = HashSet::new();
     for org in &inventory.orgs {

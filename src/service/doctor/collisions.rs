@@ -1,4 +1,4 @@
-//! Records that share what only one of them may have. The unique indexes keep them apart; but an index can be missing.
+//! Records that share a value that must be unique. The unique indexes prevent it, unless one is missing.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::inventory::{Inventory, shared, state_of};
 use crate::repo::inventory::{AdminRecord, OrgRecord};
 use crate::repo::tenants::CollectionInfo;
 
-/// Adds what collides.
+/// Adds collisions.
 pub(super) fn examine(inventory: &Inventory, found: &mut Vec<Suspicion>) {
     for (name, orgs) in shared(&inventory.orgs, |org| &org.names) {
         found.push(of_orgs(Code::NameCollision, &orgs, About::default(), format!("they share the name {name:?}")));
@@ -20,7 +20,7 @@ pub(super) fn examine(inventory: &Inventory, found: &mut Vec<Suspicion>) {
     }
     for CollectionInfo { collection, .. } in inventory.catalog.values().flatten() {
         let orgs: Vec<_> = inventory.recorded_by(collection.uuid).collect();
-        // Told already when they also call it by one name.
+        // Already reported if they also share its name.
         let is_one_name =
             orgs.iter().all(|org| orgs.first().is_some_and(|first| first.collection_names == org.collection_names));
         if orgs.len() > 1 && !is_one_name {
@@ -28,7 +28,7 @@ pub(super) fn examine(inventory: &Inventory, found: &mut Vec<Suspicion>) {
             found.push(of_orgs(Code::CollectionCollision, &orgs, about, "they record the same collection".to_owned()));
         }
     }
-    // One finding for each group of admins, whatever they share; the addresses are personal data.
+    // One finding per group of admins, whatever they share; the addresses are personal data.
     let groups: BTreeSet<(Vec<String>, String)> =
         shared(&inventory.admins, |admin| &admin.emails).map(|(_, admins)| ids_of_admins(&admins)).collect();
     for (admins, evidence) in groups {

@@ -1,4 +1,4 @@
-//! What can be wrong with the database as a whole: its indexes, and how much more it can hold.
+//! Problems with the database as a whole: its indexes and its remaining capacity.
 
 use super::code::Code;
 use super::findings::{About, Suspicion};
@@ -6,11 +6,11 @@ use super::fixes::Fix;
 use super::inventory::Inventory;
 use crate::repo::inventory::OpenFiles;
 
-/// How much of the limit of open files collections and indexes may take, in percent. Connections, the journal and other
-/// databases need some too, and MongoDB aborts when it runs out.
+/// The share of the open-file limit that collections and indexes may take, in percent. Connections, the journal and
+/// other databases need files too, and MongoDB aborts when it runs out.
 const FILES_PERCENT: i64 = 80;
 
-/// Adds what is wrong with the database.
+/// Adds problems with the database.
 pub(super) fn examine(inventory: &Inventory, found: &mut Vec<Suspicion>) {
     for index in &inventory.missing_indexes {
         let about = About { index: Some(index.clone()), ..About::default() };
@@ -31,7 +31,7 @@ fn is_low(OpenFiles { needed, limit }: OpenFiles) -> bool {
     needed.saturating_mul(100) > limit.saturating_mul(FILES_PERCENT)
 }
 
-/// Says what could not be looked at.
+/// Lists what could not be examined.
 pub(super) fn notes(inventory: &Inventory) -> Vec<String> {
     let unknown =
         "the limit of open files could not be looked at: it takes the role clusterMonitor, and a MongoDB that says it";

@@ -1,4 +1,4 @@
-//! What the doctor finds, what it is about, and what can be done; and how it is said.
+//! The doctor's findings: what they are about, what can be done, and how they are reported.
 
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ pub struct About {
     /// The organization's id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub organization: Option<String>,
-    /// The organization's name, as far as it can be read.
+    /// The organization's name, if readable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub organization_name: Option<String>,
     /// The admin's id.
@@ -32,7 +32,7 @@ pub struct About {
 }
 
 impl About {
-    /// The same, about this collection too.
+    /// The same, about this collection as well.
     pub(super) fn and_collection(mut self, name: &str) -> Self {
         self.collection = Some(name.to_owned());
         self
@@ -61,15 +61,15 @@ impl std::fmt::Display for About {
     }
 }
 
-/// Something that is wrong, as it was seen once.
+/// A problem, as seen once.
 pub(super) struct Suspicion {
     pub(super) code: Code,
     pub(super) about: About,
     /// What is wrong.
     pub(super) detail: String,
-    /// The state of everything that it was concluded from: only what is seen twice in the same state counts.
+    /// The state that it was concluded from: only problems seen twice in the same state count.
     pub(super) evidence: String,
-    /// What can safely be done about it.
+    /// The safe repair, if any.
     pub(super) fix: Option<Fix>,
 }
 
@@ -83,18 +83,18 @@ impl Suspicion {
         self
     }
 
-    /// What it is and from what it was concluded.
+    /// Identifies the problem and the state it was concluded from.
     pub(super) fn key(&self) -> (Code, About, String) {
         (self.code, self.about.clone(), self.evidence.clone())
     }
 }
 
-/// Something that is wrong, and what became of it.
+/// A problem, and what became of it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Finding {
-    /// What it is.
+    /// The kind of problem.
     pub code: Code,
-    /// What it is about.
+    /// The subject.
     pub about: About,
     /// What is wrong.
     pub detail: String,
@@ -102,17 +102,17 @@ pub struct Finding {
     pub remedy: &'static str,
     /// Whether the doctor can do it.
     pub fixable: bool,
-    /// Whether the doctor did it, and has seen since that it is so.
+    /// Whether the doctor did it, and has since confirmed it.
     pub fixed: bool,
     /// What the doctor did, or why it could not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub done: Option<String>,
 }
 
-/// How much was looked at.
+/// How much was examined.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct LookedAt {
-    /// Organizations in whatever state.
+    /// Organizations in any state.
     pub organizations: usize,
     /// Admins.
     pub admins: usize,
@@ -120,19 +120,19 @@ pub struct LookedAt {
     pub collections: usize,
 }
 
-/// What the doctor says.
+/// The doctor's report.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// What is wrong, or was.
+    /// Current and former problems.
     pub findings: Vec<Finding>,
-    /// How much was looked at, the last time.
+    /// How much the last look examined.
     pub looked_at: LookedAt,
-    /// What could not be looked at.
+    /// What could not be examined.
     pub notes: Vec<String>,
 }
 
 impl Report {
-    /// Whether nothing is wrong (any more).
+    /// Whether nothing is wrong, or no longer.
     pub fn is_clean(&self) -> bool {
         self.findings.iter().all(|finding| finding.fixed)
     }

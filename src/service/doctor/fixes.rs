@@ -1,5 +1,4 @@
-//! What the doctor can put right. Nothing here trusts what was seen: each repair is conditional on it, so that it does
-//! nothing when a server or a person was faster.
+//! The doctor's repairs. Each applies only to data still as seen: if a server or a person was faster, nothing happens.
 
 use super::DoctorService;
 use crate::domain::{ChangeKind, Org, OrgId, OwnerTag, TenantCollection};
@@ -13,28 +12,28 @@ use crate::service::ChangeError;
 pub(super) enum Fix {
     /// Ends every abandoned change.
     Resume,
-    /// Ends every deletion whose time is over.
+    /// Purges deleted organizations whose grace time is over.
     Purge,
-    /// Moves a collection back to where it is recorded.
+    /// Moves a collection back to its recorded place.
     PutBack { org: Box<Org>, found_at: String },
-    /// Records the collection that took the place of one that is gone.
+    /// Records the collection that replaced one that is gone.
     Adopt { org: Box<Org>, found: CollectionInfo },
-    /// Lets a collection without a validator say whose it is.
+    /// Tags a collection without a validator with its owner.
     Tag { collection: TenantCollection, owner: OwnerTag },
     /// Drops an empty collection whose organization does not exist.
     DropLeftover(CollectionInfo),
-    /// Lists an organization's names anew.
+    /// Rebuilds an organization's list of names.
     ListNames(Box<Org>),
     /// Removes the admins of an organization that does not exist.
     RemoveAdmins(OrgId),
-    /// Gives back what an admin claims.
+    /// Releases what an admin claims.
     GiveClaimsBack { admin: AdminContent, org: Box<Org> },
-    /// Makes the indexes.
+    /// Creates the missing indexes.
     MakeIndexes,
 }
 
 impl Fix {
-    /// What was done, for people.
+    /// Describes the repair, for people.
     pub(super) fn done(&self) -> String {
         match self {
             Self::Resume => "ended the change".to_owned(),
@@ -52,7 +51,7 @@ impl Fix {
 }
 
 impl DoctorService {
-    /// Repairs one thing; false when nothing was done, because it is not as it was seen any more.
+    /// Applies one repair; false when nothing was done, because the data has changed since it was seen.
     pub(super) async fn apply(&self, fix: &Fix) -> Result<bool, ChangeError> {
         let Self { repos, migration } = self;
         Ok(match fix {
@@ -78,7 +77,7 @@ impl DoctorService {
         })
     }
 
-    /// Recorded first and tagged then: a collection that is tagged but not recorded would look like somebody's leftover.
+    /// Records before tagging: a collection tagged but not recorded would look like a leftover.
     async fn adopt(&self, org: &Org, seen: &CollectionInfo) -> Result<bool, RepoError> {
         let collection = &seen.collection;
         let found = self.repos.tenants.find(&collection.name).await?;

@@ -1,5 +1,4 @@
-//! One look at everything, and questions to it. The order of the reads is what makes two looks conclusive; see
-//! [`super::DoctorService`].
+//! One look at everything. The order of its reads makes two looks conclusive; see [`super::DoctorService`].
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
@@ -14,25 +13,25 @@ use crate::repo::inventory::{AdminRecord, OpenFiles, OrgContent, OrgRecord};
 use crate::repo::tenants::{Catalog, CollectionInfo};
 use crate::repo::{RepoError, Repos};
 
-/// Everything that one look found.
+/// The results of one look.
 pub(super) struct Inventory {
     pub(super) now: OffsetDateTime,
     pub(super) lease: Duration,
     pub(super) orgs: Vec<OrgRecord>,
     pub(super) admins: Vec<AdminRecord>,
     pub(super) catalog: Catalog,
-    /// The collections without a document, among those that say that they belong to an organization that does not exist.
+    /// The empty collections among those tagged with an organization that does not exist.
     pub(super) empty: HashSet<Uuid>,
     pub(super) missing_indexes: Vec<String>,
     pub(super) open_files: Option<OpenFiles>,
-    /// By which organizations each collection is recorded.
+    /// The organizations that record each collection.
     recorders: HashMap<Uuid, Vec<usize>>,
     by_id: HashMap<OrgId, usize>,
     by_uuid: HashMap<Uuid, String>,
 }
 
 impl Inventory {
-    /// Looks at everything: organizations first, collections last.
+    /// Reads everything: organizations first, collections last.
     pub(super) async fn take(repos: &Repos) -> Result<Self, RepoError> {
         let now = repos.inventory.now().await?;
         let orgs = repos.inventory.orgs().await?;
@@ -78,7 +77,7 @@ impl Inventory {
             }
             match repos.data.is_empty(&info.collection).await {
                 Ok(true) => _ = empty.insert(info.collection.uuid),
-                // It went or moved since it was listed.
+                // It disappeared or moved since it was listed.
                 Ok(false) | Err(RepoError::CollectionMismatch { .. }) => {}
                 Err(other) => return Err(other),
             }
@@ -94,39 +93,39 @@ impl Inventory {
         }
     }
 
-    /// The organizations that can be read and are settled.
+    /// The organizations that are readable and settled.
     pub(super) fn settled(&self) -> impl Iterator<Item = (&OrgRecord, &Org)> {
         self.orgs.iter().filter_map(|org| Some((org, org.settled()?)))
     }
 
-    /// The organization of this id.
+    /// The organization with this id.
     pub(super) fn org(&self, id: OrgId) -> Option<&OrgRecord> {
         self.by_id.get(&id).and_then(|place| self.orgs.get(*place))
     }
 
-    /// The organizations that record a collection.
+    /// The organizations that record this collection.
     pub(super) fn recorded_by(&self, uuid: Uuid) -> impl Iterator<Item = &OrgRecord> {
         self.recorders.get(&uuid).into_iter().flatten().filter_map(|place| self.orgs.get(*place))
     }
 
-    /// The collections that are named as tenants' are.
+    /// The collections with tenants' names.
     pub(super) fn tenant_collections(&self) -> impl Iterator<Item = &CollectionInfo> {
         let is_tenants = |name: &str| COLLECTION_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
         self.catalog.values().flatten().filter(move |found| is_tenants(&found.collection.name))
     }
 
-    /// The collection of this UUID.
+    /// The collection with this UUID.
     pub(super) fn find(&self, uuid: Uuid) -> Option<&CollectionInfo> {
         self.by_uuid.get(&uuid).and_then(|name| self.find_by_name(name))
     }
 
-    /// The collection of this name.
+    /// The collection with this name.
     pub(super) fn find_by_name(&self, name: &str) -> Option<&CollectionInfo> {
         self.catalog.get(name)?.as_ref()
     }
 }
 
-/// A finding about an organization.
+/// The subject of a finding about an organization.
 pub(super) fn about(org: &OrgRecord) -> About {
     About {
         organization: Some(org.id.clone()),
@@ -135,7 +134,7 @@ pub(super) fn about(org: &OrgRecord) -> About {
     }
 }
 
-/// In which state an organization was seen. Every change of it gives it another.
+/// The state in which an organization was seen. Every change of it changes this state.
 pub(super) fn state_of(org: &OrgRecord) -> String {
     match &org.content {
         Ok(OrgContent { org: Org { state, generation, .. }, .. }) => format!("{}:{state:?}:{generation}", org.id),
@@ -143,7 +142,7 @@ pub(super) fn state_of(org: &OrgRecord) -> String {
     }
 }
 
-/// The values that several records share, with the records.
+/// The values that several records share, with those records.
 pub(super) fn shared<'a, T>(
     records: &'a [T],
     values: impl Fn(&'a T) -> &'a BTreeSet<String>,

@@ -1,11 +1,11 @@
-//! Finds what is wrong with a database, while servers run on it, and puts right what can safely be.
+//! Finds problems in a database while servers run on it, and repairs those that can be repaired safely.
 //!
-//! Nothing holds the database still meanwhile: what is read first may have changed by the time the rest is read. So
-//! everything is looked at twice, and only what was seen both times counts, concluded from records in the same state. Each
-//! change of an organization gives it another generation; one that has the same in both looks was at rest from the first
-//! look's beginning to the second's, and so the first look saw it, its admin and its collection as they were at one time.
-//! Collections never get another UUID, and a new organization is recorded before its admin and its collection are made, and
-//! removed after them: what has no organization in the second look had none in the first either.
+//! Nothing locks the database meanwhile: what is read first may change before the rest is read. So the doctor looks
+//! twice, and only problems seen both times count, concluded from records in the same state. Each change of an
+//! organization raises its generation. An organization with the same generation in both looks was at rest from the
+//! start of the first to the start of the second, so the first look saw it, its admin and its collection as they were
+//! at one time. Collections never get another UUID, and a new organization is recorded before its admin and collection
+//! are created, and removed after them: what has no organization in the second look had none in the first either.
 
 mod admins;
 mod code;
@@ -28,20 +28,20 @@ use findings::Suspicion;
 use fixes::Fix;
 use inventory::Inventory;
 
-/// How often everything is looked at and repaired: a repair can bring up what was hidden behind it.
+/// How many rounds of looking and repairing: a repair can reveal problems hidden behind it.
 const MAX_ROUNDS: usize = 3;
 
-/// Looks, and repairs.
+/// Examines and repairs.
 #[derive(Debug, Clone)]
 pub struct DoctorService {
     repos: Repos,
     migration: MigrationService,
 }
 
-/// Findings by what they are.
+/// Findings by kind and subject.
 type Findings = BTreeMap<(Code, About), Finding>;
 
-/// What was seen for certain.
+/// The confirmed problems.
 struct Diagnosis {
     suspicions: Vec<Suspicion>,
     inventory: Inventory,
@@ -53,7 +53,7 @@ impl DoctorService {
         Self { repos, migration }
     }
 
-    /// Says what is wrong; changes nothing.
+    /// Reports what is wrong; changes nothing.
     pub async fn examine(&self) -> Result<Report, RepoError> {
         let diagnosis = self.look().await?;
         let mut report = report(&diagnosis.inventory);
@@ -61,10 +61,10 @@ impl DoctorService {
         Ok(report)
     }
 
-    /// Says what is wrong, and puts right what it can. What was fixed is what is not seen any more afterwards.
+    /// Reports what is wrong, and repairs what it can. A problem counts as fixed when it is no longer seen afterwards.
     ///
     /// # Errors
-    /// MongoDB could not be asked; what was done until then stays.
+    /// MongoDB could not be reached; repairs made until then stay.
     pub async fn treat(&self) -> Result<Report, RepoError> {
         let mut treated = Findings::new();
         let mut diagnosis = self.look().await?;
@@ -87,7 +87,7 @@ impl DoctorService {
         Ok(report)
     }
 
-    /// Repairs everything that can be. `None` when nothing can; else whether anything was done.
+    /// Applies every possible repair. `None` when there is none; otherwise whether anything was done.
     async fn treat_all(&self, diagnosis: &Diagnosis, treated: &mut Findings) -> Option<bool> {
         let mut is_changed = None;
         for seen in &diagnosis.suspicions {
@@ -100,8 +100,8 @@ impl DoctorService {
         is_changed
     }
 
-    /// Repairs one thing: what became of it, and whether anything was done. What fails here is still there when everything
-    /// is looked at again, and so is a MongoDB that is away.
+    /// Applies one repair. Returns its outcome, and whether anything was done. A failure needs no handling: the next
+    /// look sees the problem again, and fails itself if MongoDB is away.
     async fn treat_one(&self, fix: &Fix) -> (String, bool) {
         match self.apply(fix).await {
             Ok(true) => (fix.done(), true),
@@ -125,7 +125,7 @@ impl DoctorService {
     }
 }
 
-/// Everything that seems wrong, in the order of the codes.
+/// Everything that looks wrong, in the order of the codes.
 fn examine(inventory: &Inventory) -> Vec<Suspicion> {
     let mut found = Vec::new();
     organizations::examine(inventory, &mut found);

@@ -1,4 +1,4 @@
-//! What can be wrong with the records of organizations, each by itself.
+//! Problems within single organization records.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use super::inventory::{Inventory, about, state_of};
 use crate::domain::{Org, OrgState, Slug};
 use crate::repo::inventory::{OrgContent, OrgRecord, RunningChange};
 
-/// For how long a deletion may be overdue: servers look every few seconds, but none may have been running.
+/// How long a deletion may be overdue: servers look every few seconds, but none may have been running.
 const PURGE_PATIENCE: Duration = Duration::from_hours(1);
 
-/// How many servers go on with a change, and for how many leases it goes on, before it counts as stuck.
+/// A change counts as stuck after this many servers have worked on it, and this many leases have passed.
 const STUCK_ATTEMPTS: i64 = 5;
 const STUCK_LEASES: u32 = 20;
 
-/// Adds what is wrong with organizations.
+/// Adds problems with organizations.
 pub(super) fn examine(inventory: &Inventory, found: &mut Vec<Suspicion>) {
     for org in &inventory.orgs {
         match &org.content {
@@ -43,7 +43,7 @@ fn suspect(code: Code, org: &OrgRecord, detail: impl Into<String>) -> Suspicion 
     Suspicion::new(code, about(org), detail, state_of(org))
 }
 
-/// What no step of a change leaves behind.
+/// Contradictions that no step of a change leaves behind.
 fn contradiction(OrgContent { org, change, .. }: &OrgContent) -> Option<&'static str> {
     let is_resting = org.state.is_at_rest();
     if is_resting && change.is_some() {
@@ -68,9 +68,8 @@ fn contradiction(OrgContent { org, change, .. }: &OrgContent) -> Option<&'static
     (!is_named_so).then_some("its slug is not that of its organization_name")
 }
 
-/// A change that nobody goes on with. Servers go on with a change within seconds of the end of its lease, so one is only
-/// reported when twice that time has passed: before that, it is likely to be ended by itself. With or without fixing,
-/// because the doctor should find the same either way.
+/// A change that nobody works on. Servers resume a change within seconds of its lease's end, so it is reported only two
+/// lease times later, with or without fixing: until then, a server will probably end it.
 fn abandoned(inventory: &Inventory, org: &OrgRecord, change: &RunningChange) -> Option<Suspicion> {
     if !is_over(change.lease_until, inventory.lease * 2, inventory.now) {
         return None;
@@ -81,7 +80,7 @@ fn abandoned(inventory: &Inventory, org: &OrgRecord, change: &RunningChange) -> 
     Some(Suspicion::new(Code::ChangeAbandoned, about(org), detail, evidence).fixed_by(Some(Fix::Resume)))
 }
 
-/// A change that so many servers worked on, and that began so long ago, that something must keep every server from ending it.
+/// A change that so many servers have tried, for so long, that something must be preventing its end.
 fn stuck(inventory: &Inventory, org: &OrgRecord, change: &RunningChange) -> Option<Suspicion> {
     let RunningChange { plan, attempts, step, started_at, .. } = change;
     if *attempts < STUCK_ATTEMPTS || !is_over(*started_at, inventory.lease * STUCK_LEASES, inventory.now) {
@@ -99,7 +98,7 @@ fn overdue(now: OffsetDateTime, record: &OrgRecord, org: &Org) -> Option<Suspici
     is_overdue.then(|| overdue().fixed_by(Some(Fix::Purge)))
 }
 
-/// A list of names that does not hold what it must, or holds what it must not. Those whose time is over may still be there.
+/// A list of names with missing or surplus entries. Expired names may still be there.
 fn wrong_names(now: OffsetDateTime, record: &OrgRecord, content: &OrgContent) -> Option<Suspicion> {
     let OrgContent { org, names, cooling, .. } = content;
     let old = org.old_names.iter().map(|old| (old.slug.as_str(), old.until));
@@ -120,7 +119,7 @@ fn wrong_names(now: OffsetDateTime, record: &OrgRecord, content: &OrgContent) ->
     Some(suspect(Code::NamesWrong, record, detail).fixed_by(Some(fix)))
 }
 
-/// Whether a time was over so long ago.
+/// Whether a time passed at least this long ago.
 fn is_over(until: OffsetDateTime, patience: Duration, now: OffsetDateTime) -> bool {
     until.checked_add(patience.try_into().unwrap_or(time::Duration::MAX)).is_some_and(|end| end < now)
 }

@@ -1,4 +1,4 @@
-//! Creating: claim the name, claim the email, make the collection, and only then let the organization be seen.
+//! Creates an organization: claims the name and the email, creates the collection, and only then makes it visible.
 
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -10,7 +10,7 @@ use crate::domain::{Admin, ChangeId, ChangeKind, Org, OrgState, OwnerTag, Planne
 use crate::repo::journal::ChangeRef;
 use crate::repo::{Effect, RepoError};
 
-/// How often a leftover that stands in the way is cleared before the collection's name counts as occupied.
+/// How many leftovers are cleared out of the way before the collection's name counts as occupied.
 const MAX_LEFTOVERS: u8 = 3;
 
 impl MigrationService {
@@ -22,14 +22,14 @@ impl MigrationService {
         let change = PlannedChange::new(id, ChangeKind::Create);
         let at = self.claim_name(&org, &change).await?;
         match self.provision(at, &org, &admin).await {
-            // As `activate` left it: the next change begins only on the generation that is stored.
+            // As `activate` left it: the next change begins only on the stored generation.
             Ok(uuid) => {
                 Ok(Org { collection_uuid: Some(uuid), state: OrgState::Active, generation: org.generation + 1, ..org })
             }
             Err(refusal) => {
                 self.undo_create(at, &org).await.map_err(undecided(&change))?;
                 Err(match refusal {
-                    // Undone, so nothing is undecided any more.
+                    // Undone, so the outcome is known.
                     Refusal::Unfinished(error) => ChangeError::Repo(RepoError::unasked(error.to_string())),
                     refusal => refusal.into_error(id),
                 })
@@ -80,9 +80,9 @@ impl MigrationService {
         let (owner, step) = (OwnerTag(at.org_id), (ChangeKind::Create, Step::CreateCollection));
         for _ in 0..MAX_LEFTOVERS {
             match self.repeatable(at, step, || self.repos.tenants.create(name, owner)).await {
-                // A collection that exists may be ours: the command was sent before and its answer was lost.
+                // An existing collection may be ours: an earlier attempt created it, but its answer was lost.
                 Ok(()) | Err(RepoError::NamespaceExists) => {}
-                // There is no organization yet that another call could be changing.
+                // The organization does not exist yet, so no other call can be changing it.
                 Err(RepoError::CollectionBusy { summary }) => {
                     return Err(Refusal::Refused(RepoError::GivenUp { summary }));
                 }
@@ -93,7 +93,7 @@ impl MigrationService {
                 Some(made) if made.owner == Some(owner) => return Ok(made.collection),
                 Some(other) if self.clear_leftover(ChangeKind::Create, &other).await? => {}
                 Some(_) => return Err(Refusal::CollectionOccupied),
-                // It went between the two commands.
+                // It disappeared between the two commands.
                 None => {}
             }
         }
@@ -103,7 +103,7 @@ impl MigrationService {
     pub(super) async fn undo_create(&self, at: ChangeRef, org: &Org) -> Result<(), RepoError> {
         match take(ChangeKind::Create, Step::MarkDeleting, self.repos.orgs.mark_deleting(at)).await {
             Ok(()) => self.finish_delete(at, ChangeKind::Create, org).await,
-            // Undone by another server while this one stalled, perhaps before this one's admin arrived.
+            // Another server undid it while this one stalled, perhaps before this one's admin was inserted.
             Err(RepoError::LeaseLost) if !self.repos.orgs.is_there(at.org_id).await? => {
                 take(ChangeKind::Create, Step::RemoveOrphan, self.repos.admins.remove_of(at.org_id)).await
             }

@@ -1,4 +1,4 @@
-//! Deleting: from its first step on, nobody sees the organization any more. At once, or with a time to bring it back.
+//! Deletes an organization, at once or with a time in which it can be restored. From the first step on, nobody sees it.
 
 use tracing::warn;
 
@@ -11,12 +11,12 @@ use crate::repo::RepoError;
 use crate::repo::journal::ChangeRef;
 
 impl MigrationService {
-    /// Deletes an organization. With `grace_days` it can be brought back so long: its collection is put away under a name
-    /// that only it can have, and its admin keeps its email; without, everything is gone. Gives until when.
+    /// Deletes an organization. With `grace_days`, it can be restored for that long: its collection moves to a name
+    /// only it can have, and its admin keeps its email. Without, everything is removed. Returns the end of the grace
+    /// time.
     ///
     /// # Errors
-    /// See [`ChangeError`]. After `Undecided` the organization is gone for everybody who asks, and its name will be
-    /// free.
+    /// See [`ChangeError`]. After `Undecided`, the organization is invisible, and its name will become free.
     pub async fn delete(
         &self,
         id: ChangeId,
@@ -42,7 +42,7 @@ impl MigrationService {
         Ok(deleted.and_then(|org| org.deletion))
     }
 
-    /// Goes on with a deletion. `CollectionReplaced` means that it was given up.
+    /// Continues a deletion. `CollectionReplaced` means that it was undone.
     pub(super) async fn carry_delete(&self, at: ChangeRef, change: &PlannedChange, org: &Org) -> Result<(), Refusal> {
         let Some(put_away) = Move::of(at, change, org) else {
             return self.finish_delete(at, change.kind, org).await.map_err(Refusal::Unfinished);
@@ -50,7 +50,7 @@ impl MigrationService {
         match self.carry_over(&put_away).await {
             Err(refusal @ Refusal::CollectionReplaced) => {
                 if self.may_be_kept(org).await.map_err(Refusal::Unfinished)? {
-                    // Somebody was promised that it would be kept, and it cannot be put away: an operator must look first.
+                    // Its data was promised to be kept but cannot be put away: an operator must look first.
                     self.undo_move(&put_away, &refusal).await.map_err(Refusal::Unfinished)?;
                     return Err(refusal);
                 }
@@ -61,8 +61,8 @@ impl MigrationService {
         }
     }
 
-    /// Whether there still is something of an organization whose collection is not where it was: the collection itself, moved
-    /// by hand, or one in its place that is nobody else's.
+    /// Whether data may remain of an organization whose collection is not in its place: the collection itself, moved by
+    /// hand, or one in its place that is not tagged as another's.
     async fn may_be_kept(&self, org: &Org) -> Result<bool, RepoError> {
         if let Some(collection) = org.tenant_collection()
             && self.repos.tenants.find_validator(&collection).await?.is_some()
@@ -74,14 +74,14 @@ impl MigrationService {
         Ok(found.is_some_and(|found| found.owner.is_none_or(|owner| owner == own)))
     }
 
-    /// Removes everything of an organization; its own document last, which frees its name.
+    /// Removes everything an organization has; its own document last, which frees its name.
     pub(super) async fn finish_delete(&self, at: ChangeRef, kind: ChangeKind, org: &Org) -> Result<(), RepoError> {
         let drop = (kind, Step::DropCollection);
         if let Some(collection) = org.tenant_collection() {
             self.repeatable(at, drop, || self.repos.tenants.drop(&collection)).await?;
         }
-        // One that was made for this organization but whose UUID was not recorded any more; or one that was brought back from
-        // a backup, which gave it another. Its own tag says whose it is.
+        // This can be a collection created for this organization whose UUID was never recorded, or one restored from a
+        // backup, which gave it another UUID. Its own tag names its owner.
         if let Some(own) = self.repos.tenants.find(&org.collection_name).await?
             && own.owner == Some(OwnerTag(at.org_id))
         {
@@ -91,14 +91,14 @@ impl MigrationService {
         take(kind, Step::RemoveOrg, self.repos.orgs.remove(at)).await
     }
 
-    /// Ends what nobody can bring back any more. Gives how many organizations are gone.
+    /// Purges organizations that can no longer be restored. Returns how many are gone.
     pub async fn purge_expired(&self) -> Result<usize, RepoError> {
         let mut gone = 0;
         for id in self.repos.orgs.find_purgeable().await? {
             match self.purge(id).await {
                 Ok(is_gone) => gone += usize::from(is_gone),
-                // One that cannot be read, say, must not keep the others.
-                Err(error) => warn!(organization_id = %id, %error, "cannot end a deletion yet"),
+                // One failure, such as an unreadable record, must not hold up the others.
+                Err(error) => warn!(organization_id = %id, %error, "cannot purge a deleted organization yet"),
             }
         }
         Ok(gone)
@@ -107,7 +107,7 @@ impl MigrationService {
     async fn purge(&self, id: OrgId) -> Result<bool, RepoError> {
         let Some(org) = self.repos.orgs.find(id).await? else { return Ok(false) };
         let change = PlannedChange::new(ChangeId::generate(), ChangeKind::Purge);
-        // Another server was faster, or its admin was.
+        // Another server, or the organization's admin, got there first.
         let Ok(at) = self.begin(&org, &change).await else { return Ok(false) };
         self.finish_delete(at, change.kind, &org).await?;
         Ok(true)

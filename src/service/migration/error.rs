@@ -12,25 +12,25 @@ pub enum ChangeError {
     /// The email belongs to another admin.
     #[error("the email is taken")]
     EmailTaken,
-    /// There is a collection of the new name that no organization owns; nothing was changed.
+    /// A collection without an owner has the new name; nothing was changed.
     #[error("a collection of that name exists")]
     CollectionOccupied,
-    /// The organization's collection is gone, or another one stands in its place; nothing was changed.
+    /// The organization's collection is gone, or another one has taken its place; nothing was changed.
     #[error("the organization's collection was replaced")]
     CollectionReplaced,
     /// A transaction or an index build holds the organization's collection; nothing was changed.
     #[error("the organization's collection is held")]
     CollectionHeld,
-    /// Another change of the same organization is in progress, or the name cools down; nothing was changed.
+    /// Another change of the same organization is in progress, or the name is cooling down; nothing was changed.
     #[error("the organization is being changed")]
     Busy,
     /// The organization is gone.
     #[error("the organization does not exist")]
     Gone,
-    /// The change was recorded; whether it is finished or undone is being decided elsewhere.
+    /// The change was recorded; another attempt will finish or undo it.
     #[error("the outcome of the change is not known yet")]
     Undecided {
-        /// Which change to look at.
+        /// The change to ask about.
         change_id: ChangeId,
         /// Why this server does not know.
         #[source]
@@ -41,22 +41,21 @@ pub enum ChangeError {
     Repo(#[from] RepoError),
 }
 
-/// Why a recorded change did not come to its end. After all but `Unfinished` nothing of it was done that cannot be
-/// given back, and it is.
+/// Why a recorded change was not finished. Except after `Unfinished`, nothing irreversible was done; it is undone.
 #[derive(Debug)]
 pub(super) enum Refusal {
     EmailTaken,
     CollectionOccupied,
     CollectionReplaced,
     CollectionHeld,
-    /// MongoDB refused a command for good: a missing privilege, say.
+    /// MongoDB permanently refused a command, for lack of a privilege, say.
     Refused(RepoError),
-    /// What was sent may have been done, or this server lost its right: the change goes on later, or elsewhere.
+    /// A command may have taken effect, or this server lost its lease: the change continues later, or elsewhere.
     Unfinished(RepoError),
 }
 
 impl Refusal {
-    /// What whoever watches the change is told: the codes that the call would have been answered with.
+    /// The error code shown to observers of the change, the same that the call would have returned.
     pub(super) fn code(&self) -> &'static str {
         match self {
             Self::EmailTaken => "email_taken",
@@ -81,7 +80,7 @@ impl From<RepoError> for Refusal {
 }
 
 impl Refusal {
-    /// What the caller of the change is told, once everything was given back.
+    /// The error for the caller of the change, once everything is undone.
     pub(super) fn into_error(self, change_id: ChangeId) -> ChangeError {
         match self {
             Self::EmailTaken => ChangeError::EmailTaken,
@@ -93,7 +92,7 @@ impl Refusal {
         }
     }
 
-    /// The same for a server that goes on with an abandoned change: what keeps it from doing so.
+    /// For a server that resumes an abandoned change: what stops it.
     pub(super) fn into_cause(self) -> RepoError {
         match self {
             Self::Refused(error) | Self::Unfinished(error) => error,

@@ -1,6 +1,6 @@
-//! What servers leave behind that stalled in the middle of a creation which another server undid meanwhile: an admin, or
-//! an empty collection, of an organization that does not exist. Identities are never used again, so such an organization
-//! will never exist, and what it left may go. And a collection that such a server moved when others had long gone on.
+//! Cleans up after servers that stalled in the middle of a change. If another server meanwhile undid a creation, the
+//! stalled one can leave an admin or an empty collection of an organization that does not exist. Ids are never reused,
+//! so they can go. A stalled server can also move a collection long after others have moved on.
 
 use tracing::{info, warn};
 
@@ -10,11 +10,11 @@ use crate::domain::{AdminId, ChangeKind, Email, OrgId, OwnerTag};
 use crate::repo::RepoError;
 use crate::repo::tenants::CollectionInfo;
 
-/// Of how many collections it is asked at once whether they are in place, as nearly all of them are.
+/// How many collections are checked at once for being in place, as nearly all are.
 const BATCH: usize = 1_000;
 
 impl MigrationService {
-    /// Whether another admin than `except` has or claims this email. A leftover that does is removed first.
+    /// Whether an admin other than `except` has or claims this email. Removes a leftover admin that does first.
     pub async fn is_email_taken(
         &self,
         kind: ChangeKind,
@@ -25,7 +25,7 @@ impl MigrationService {
         Ok(is_taken && !self.clear_orphan(kind, email).await?)
     }
 
-    /// Whether there is a collection of this name. A leftover is dropped first.
+    /// Whether a collection has this name. Drops a leftover first.
     pub async fn is_occupied(&self, kind: ChangeKind, collection_name: &str) -> Result<bool, RepoError> {
         match self.repos.tenants.find(collection_name).await? {
             Some(found) => Ok(!self.clear_leftover(kind, &found).await?),
@@ -33,7 +33,7 @@ impl MigrationService {
         }
     }
 
-    /// Removes the admin that holds an email, if its organization does not exist; false when there is nothing to remove.
+    /// Removes the admin that holds an email, if its organization does not exist; false when there is none.
     pub(super) async fn clear_orphan(&self, kind: ChangeKind, email: &Email) -> Result<bool, RepoError> {
         match self.repos.admins.find_holder(email).await? {
             Some(admin) => self.clear_admins_of(kind, admin.org_id).await,
@@ -41,8 +41,7 @@ impl MigrationService {
         }
     }
 
-    /// Drops a collection, by its UUID, if it is empty and says that it belongs to an organization that does not exist;
-    /// false when it stays.
+    /// Drops an empty collection, by UUID, if it is tagged with a nonexistent organization; false when it stays.
     pub async fn clear_leftover(&self, kind: ChangeKind, found: &CollectionInfo) -> Result<bool, RepoError> {
         let Some(OwnerTag(owner)) = found.owner else { return Ok(false) };
         let is_leftover = !self.repos.orgs.is_there(owner).await?
@@ -55,7 +54,7 @@ impl MigrationService {
         Ok(is_leftover)
     }
 
-    /// Removes the admins of an organization, if it does not exist; false when they stay.
+    /// Removes an organization's admins if the organization does not exist; false when they stay.
     pub async fn clear_admins_of(&self, kind: ChangeKind, org_id: OrgId) -> Result<bool, RepoError> {
         if self.repos.orgs.is_there(org_id).await? {
             return Ok(false);
@@ -65,7 +64,7 @@ impl MigrationService {
         Ok(true)
     }
 
-    /// Clears all leftovers that there are, and puts collections back that a late command moved. Gives how many.
+    /// Clears all leftovers, and puts back collections that a late command moved. Returns how many.
     pub async fn clear_leftovers(&self) -> Result<usize, RepoError> {
         let mut cleared = 0;
         for org_id in self.repos.admins.find_orphans().await? {
@@ -77,9 +76,9 @@ impl MigrationService {
             for found in listed.iter().filter(|found| !in_place.contains(&found.collection)) {
                 match self.tidy_collection(found).await {
                     Ok(is_tidied) => cleared += usize::from(is_tidied),
-                    // It may have gone or moved since it was listed; or its organization cannot be read, which must not
-                    // keep the others.
-                    Err(error) => warn!(collection = found.collection.name, %error, "cannot look after a collection"),
+                    // It may have disappeared or moved since it was listed, or its organization is unreadable, which
+                    // must not hold up the others.
+                    Err(error) => warn!(collection = found.collection.name, %error, "cannot check a collection"),
                 }
             }
         }
@@ -94,29 +93,29 @@ impl MigrationService {
         }
     }
 
-    /// Moves a collection back that is not where its organization, which is at rest, says that it is: a server stalled for
-    /// longer than names cool down, and sent its command when others had long gone on.
+    /// Moves a collection back to the place that its organization, which is at rest, records: a server that stalled for
+    /// longer than names cool down sent its command after others had moved on.
     async fn put_back_if_moved(&self, listed: &CollectionInfo) -> Result<bool, RepoError> {
         let Some(OwnerTag(owner)) = listed.owner else { return Ok(false) };
         let Some(org) = self.repos.orgs.find(owner).await? else { return Ok(false) };
         let is_moved = org.state.is_at_rest()
             && org.collection_uuid == Some(listed.collection.uuid)
             && org.collection_name != listed.collection.name;
-        // It may have moved since it was listed, with its organization.
+        // It may have moved, with its organization, since it was listed.
         if !is_moved || self.repos.tenants.find(&listed.collection.name).await?.as_ref() != Some(listed) {
             return Ok(false);
         }
         if self.is_occupied(ChangeKind::Repair, &org.collection_name).await? {
-            warn!(organization_id = %owner, "cannot put a collection back that was moved: another has its name");
+            warn!(organization_id = %owner, "cannot put back a moved collection: its name is taken");
             return Ok(false);
         }
         match self.put_back(&org, &listed.collection.name).await {
             Ok(_) => {
-                info!(organization_id = %owner, "put a collection back that a late command had moved");
+                info!(organization_id = %owner, "put back a collection that a late command had moved");
                 Ok(true)
             }
             Err(error) => {
-                warn!(organization_id = %owner, %error, "cannot put a collection back that was moved");
+                warn!(organization_id = %owner, %error, "cannot put back a moved collection");
                 Ok(false)
             }
         }

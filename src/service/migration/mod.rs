@@ -1,8 +1,8 @@
-//! Carries out the changes of organizations: changes of several documents and a collection, step by step.
+//! Carries out changes of organizations, which span several documents and a collection, step by step.
 //!
-//! Each change is recorded in the organization's own document before anything else happens, and each step is safe
-//! to repeat. A creation that was interrupted is undone, because nobody was told of it; every other change is
-//! finished. See docs/ARCHITECTURE.md for the states and the order of the steps.
+//! Each change is first recorded in the organization's own document, and each step is safe to repeat. An interrupted
+//! creation is undone, because nobody was told of it; every other change is finished. See docs/ARCHITECTURE.md for the
+//! states and the order of the steps.
 
 mod create;
 mod delete;
@@ -33,19 +33,19 @@ pub struct MigrationService {
     repos: Repos,
     clock: SharedClock,
     holder: String,
-    /// How long a collection that is held (by a transaction or an index build) is asked for before a change is given up.
+    /// How long to keep trying a collection held by a transaction or an index build before the change is undone.
     held_limit: Duration,
 }
 
 impl MigrationService {
-    /// Changes in these repositories, in the name of a server of its own, for clients that wait so long for an answer.
+    /// Changes in these repositories, under a new holder id, for clients that wait this long for an answer.
     pub fn new(repos: Repos, clock: SharedClock, request_timeout: Duration) -> Self {
         let holder = format!("tenantry-{}", uuid::Uuid::new_v4().simple());
-        // Half of it, so that the client still hears that everything was given back.
+        // Half of it, so that the client is still told that everything was undone.
         Self { repos, clock, holder, held_limit: request_timeout / 2 }
     }
 
-    /// What this server does about changes, deletions and leftovers, whosever they are.
+    /// This server's background work on changes, deletions and leftovers, whichever server began them.
     pub fn chores(&self) -> [Chore; 3] {
         let Timings { reconcile_every: often, scrub_every: seldom, .. } = self.repos.timings;
         [
@@ -64,7 +64,7 @@ impl MigrationService {
         ]
     }
 
-    /// Records a change, which claims the name that the organization gets.
+    /// Records a change, which claims the organization's new name.
     async fn begin(&self, org: &Org, change: &PlannedChange) -> Result<ChangeRef, ChangeError> {
         let attempt = || take(change.kind, Step::Begin, self.repos.orgs.begin(org, change, &self.holder));
         let begun = match (attempt().await, &change.titles) {
@@ -83,7 +83,7 @@ impl MigrationService {
         }
     }
 
-    /// Frees a name that was kept or cooled down, if its time is over.
+    /// Frees a name that was kept or cooling down, once its time is over.
     async fn free_expired(&self, kind: ChangeKind, slug: &Slug) -> Result<(), RepoError> {
         take(kind, Step::FreeName, self.repos.orgs.free_expired(slug)).await
     }
@@ -95,7 +95,7 @@ impl MigrationService {
         Ok(if org.state.is_visible() || is_coming_back { ChangeError::Busy } else { ChangeError::Gone })
     }
 
-    /// Whether anybody has or claims this name. One whose time is over is freed first.
+    /// Whether any organization has or claims this name. Frees an expired one first.
     pub async fn is_name_taken(&self, kind: ChangeKind, slug: &Slug) -> Result<bool, RepoError> {
         if !self.repos.orgs.is_name_taken(slug).await? {
             return Ok(false);
@@ -104,8 +104,8 @@ impl MigrationService {
         self.repos.orgs.is_name_taken(slug).await
     }
 
-    /// Does what the driver does not repeat by itself but is safe to repeat: once more, when its answer was lost. The
-    /// right to it is renewed immediately before each attempt.
+    /// Runs an operation that is safe to repeat, though the driver does not retry it; once more if its answer is lost.
+    /// Renews the lease immediately before each attempt.
     async fn repeatable<F: Future<Output = Result<(), RepoError>>>(
         &self,
         at: ChangeRef,
@@ -117,7 +117,7 @@ impl MigrationService {
             Err(unknown) if unknown.effect() == Effect::Unknown => {
                 take(kind, Step::Renew, self.repos.orgs.renew_uncertain(at, step.name())).await?;
                 match take(kind, step, attempt()).await {
-                    // These say what became of the first attempt, or that the second one did its work.
+                    // These tell the fate of the first attempt, or that the second did its work.
                     decided @ (Ok(())
                     | Err(
                         RepoError::CollectionMismatch { .. }
@@ -125,7 +125,7 @@ impl MigrationService {
                         | RepoError::NamespaceNotFound
                         | RepoError::LeaseLost,
                     )) => decided,
-                    // These speak of the second attempt alone.
+                    // These concern only the second attempt.
                     Err(_) => Err(unknown),
                 }
             }
@@ -133,8 +133,7 @@ impl MigrationService {
         }
     }
 
-    /// Renews the lease. A server that stalled meanwhile does so again: what it sends next must reach MongoDB while the
-    /// lease is young.
+    /// Renews the lease, and again after a stall: the next command must reach MongoDB while the lease is fresh.
     async fn renew(&self, at: ChangeRef, (kind, step): (ChangeKind, Step)) -> Result<(), RepoError> {
         loop {
             let asked = Instant::now();
@@ -146,7 +145,7 @@ impl MigrationService {
     }
 }
 
-/// Says of a change that was recorded that it is not over.
+/// Reports a recorded change as unfinished.
 fn undecided(change: &PlannedChange) -> impl Fn(RepoError) -> ChangeError {
     let change_id = change.id;
     move |cause| ChangeError::Undecided { change_id, cause }

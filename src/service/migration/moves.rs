@@ -1,7 +1,7 @@
-//! Changes that move a collection: renames, deletions with a way back, restorations, repairs.
+//! Changes that move a collection: renames, restorable deletions, restorations, repairs.
 //!
-//! All go the same way: claim all that can be taken by others, move what can be held, and only then let the change be
-//! seen, by steps that nothing can refuse. So there is never a need to take back what somebody saw.
+//! All follow the same order: claim whatever others could take, move the collection, which can be held, and only then
+//! make the change visible, in steps that cannot be refused. So nothing visible is ever taken back.
 
 use std::time::{Duration, Instant};
 
@@ -14,21 +14,21 @@ use crate::domain::{ChangeId, ChangeKind, CredentialsChange, Org, PlannedChange,
 use crate::repo::RepoError;
 use crate::repo::journal::ChangeRef;
 
-/// The pause between two attempts at a collection that is held.
+/// The pause between attempts at a held collection.
 const HELD_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a rename changes.
 #[derive(Debug, Clone)]
 pub struct Rename {
-    /// The name that the organization has afterwards, which may be the one it has.
+    /// The organization's name after it, possibly the same one.
     pub to: Title,
-    /// The credentials that its admin gets.
+    /// The admin's new credentials.
     pub credentials: Option<CredentialsChange>,
-    /// For how many days the name is kept that it gives up.
+    /// How many days the old name is kept.
     pub keep_old_name_days: u16,
 }
 
-/// A recorded change that moves a collection: the right to go on with it, and all that its steps need.
+/// A recorded change that moves a collection: the right to work on it, and all that its steps need.
 pub(super) struct Move<'a> {
     at: ChangeRef,
     change: &'a PlannedChange,
@@ -45,7 +45,7 @@ impl<'a> Move<'a> {
         Some(Self { at, change, collection, to })
     }
 
-    /// The collection, if it is called otherwise afterwards.
+    /// The collection, if its name changes.
     fn moved(&self) -> Result<Option<&TenantCollection>, Refusal> {
         let collection = self.collection.as_ref().ok_or(Refusal::CollectionReplaced)?;
         Ok((collection.name != self.to.collection_name).then_some(collection))
@@ -53,28 +53,28 @@ impl<'a> Move<'a> {
 }
 
 impl MigrationService {
-    /// Renames an organization, changes its admin's credentials, or both, whole or not at all.
+    /// Renames an organization, changes its admin's credentials, or both, all or nothing.
     ///
     /// # Errors
-    /// See [`ChangeError`]; but for `Undecided`, everything is as it was.
+    /// See [`ChangeError`]; after all but `Undecided`, everything is as it was.
     pub async fn rename(&self, id: ChangeId, org: &Org, rename: Rename) -> Result<Org, ChangeError> {
         let Rename { to, credentials, keep_old_name_days } = rename;
         let change = PlannedChange::moving(id, ChangeKind::Rename, org.title(), to);
         self.make(org, &PlannedChange { credentials, keep_old_name_days, ..change }).await
     }
 
-    /// Brings a deleted organization back under this name, and ends the tokens of its former life.
+    /// Restores a deleted organization under this name, and invalidates the tokens issued before its deletion.
     ///
     /// # Errors
-    /// See [`ChangeError`]; but for `Undecided`, everything is as it was.
+    /// See [`ChangeError`]; after all but `Undecided`, everything is as it was.
     pub async fn restore(&self, id: ChangeId, org: &Org, to: Title) -> Result<Org, ChangeError> {
         self.make(org, &PlannedChange::moving(id, ChangeKind::Restore, org.title(), to)).await
     }
 
-    /// Moves an organization's collection back to where it is recorded, from where it was found.
+    /// Moves an organization's collection from where it was found back to its recorded place.
     ///
     /// # Errors
-    /// See [`ChangeError`]; but for `Undecided`, everything is as it was.
+    /// See [`ChangeError`]; after all but `Undecided`, everything is as it was.
     pub async fn put_back(&self, org: &Org, found_at: &str) -> Result<Org, ChangeError> {
         let from = Title { collection_name: found_at.to_owned(), ..org.title() };
         self.make(org, &PlannedChange::moving(ChangeId::generate(), ChangeKind::Repair, from, org.title())).await
@@ -87,7 +87,7 @@ impl MigrationService {
         match self.carry_over(&moved).await {
             Ok(()) => {
                 let done = self.repos.orgs.find(org.id).await.map_err(&undecided)?;
-                // Made, and gone since.
+                // Done, and deleted since.
                 done.ok_or_else(|| undecided(RepoError::unknown("it is gone again")))
             }
             Err(Refusal::Unfinished(cause)) => Err(undecided(cause)),
@@ -98,7 +98,7 @@ impl MigrationService {
         }
     }
 
-    /// The steps, in their order. The name was claimed when the change was recorded.
+    /// The steps, in order. Recording the change claimed the name.
     pub(super) async fn carry_over(&self, moved: &Move<'_>) -> Result<(), Refusal> {
         let Move { at, change, to, .. } = *moved;
         if let Some(credentials) = &change.credentials {
@@ -126,8 +126,7 @@ impl MigrationService {
         };
         claimed.map_err(|error| match error {
             RepoError::Duplicate { .. } => Refusal::EmailTaken,
-            // There is no such admin (any more), or the claim was given up by a server that was overtaken since: nothing of this
-            // change can have been set.
+            // No such admin, or a server that has since lost the change released the claim: nothing can have been set.
             RepoError::LeaseLost => Refusal::Refused(error),
             other => other.into(),
         })
@@ -147,9 +146,9 @@ impl MigrationService {
             let rename = || self.repos.tenants.rename(&from, to);
             match self.repeatable(at, (kind, Step::MoveCollection), rename).await {
                 Ok(()) => return Ok(()),
-                // It is where it should be: the command was sent before and its answer was lost.
+                // Already in place: an earlier attempt moved it, but its answer was lost.
                 Err(RepoError::CollectionMismatch { actual: Some(actual) }) if actual == to => return Ok(()),
-                // Somebody moved it by hand: the UUID is what it is, the name where it was last seen.
+                // Someone moved it by hand: keep the UUID, and use the name where it was last seen.
                 Err(RepoError::CollectionMismatch { actual: Some(actual) }) if from.name == collection.name => {
                     from.name = actual;
                 }
@@ -162,9 +161,8 @@ impl MigrationService {
         }
     }
 
-    /// Gives a change up that was refused before anything of it could be seen. One whose collection has moved already, or
-    /// whose credentials are set (in an attempt whose answer was lost, or by another server), can only go forward, and does
-    /// so later.
+    /// Undoes a change that was refused before any of it was visible. If its collection has already moved, or its
+    /// credentials are set (by another server, or with the answer lost), it can only go forward, and does so later.
     pub(super) async fn undo_move(&self, moved: &Move<'_>, refusal: &Refusal) -> Result<(), RepoError> {
         let Move { at, change, to, .. } = *moved;
         if let Ok(Some(collection)) = moved.moved()

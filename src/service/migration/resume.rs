@@ -1,4 +1,4 @@
-//! Going on with what another server began: its lease ran out, so it died, or stalled.
+//! Resumes changes that another server began: its lease expired, so it died or stalled.
 
 use tokio::task::JoinSet;
 use tracing::{info, warn};
@@ -11,15 +11,14 @@ use crate::domain::{Org, OrgId, OrgState, PlannedChange};
 use crate::repo::RepoError;
 use crate::repo::journal::ChangeRef;
 
-/// How many abandoned changes are worked on at once: one that waits for its collection must not keep the others waiting.
+/// How many abandoned changes are handled at once: one waiting for its collection must not hold up the others.
 const AT_ONCE: usize = 8;
 
 impl MigrationService {
-    /// Resumes every change that nobody works on any more, and finishes or undoes it. Gives the number of changes
-    /// that were brought to an end.
+    /// Resumes every abandoned change, and finishes or undoes it. Returns how many ended.
     ///
     /// # Errors
-    /// MongoDB could not be asked; a change that cannot be finished now is logged and tried again next time.
+    /// MongoDB could not be reached. A change that cannot be finished now is logged and retried next time.
     pub async fn resume_abandoned(&self) -> Result<usize, RepoError> {
         let mut ended = 0;
         let mut running = JoinSet::new();
@@ -36,11 +35,11 @@ impl MigrationService {
         Ok(ended)
     }
 
-    /// Brings one change to its end; `false` when another server was faster, or it cannot be now.
+    /// Ends one change; `false` when another server got there first, or it cannot end now.
     async fn resume_one(&self, id: OrgId) -> bool {
         match self.resume(id).await {
             Ok(is_ended) => is_ended,
-            // A document that cannot be read, say.
+            // An unreadable document, say.
             Err(error) => {
                 warn!(organization_id = %id, %error, "cannot finish an abandoned change yet");
                 false
@@ -63,7 +62,7 @@ impl MigrationService {
             OrgState::Active | OrgState::Deleted => Ok(()),
             OrgState::Provisioning => self.undo_create(at, org).await,
             OrgState::Deleting => match self.carry_delete(at, change, org).await {
-                // Given up: its collection was replaced by hand, and must not be lost.
+                // Undone: its collection was replaced by hand, and must not be lost.
                 Ok(()) | Err(Refusal::CollectionReplaced) => Ok(()),
                 Err(refusal) => Err(refusal.into_cause()),
             },
@@ -77,7 +76,7 @@ impl MigrationService {
                     Err(refusal) => {
                         warn!(
                             organization_id = %at.org_id, change_id = %at.change_id, why = refusal.code(),
-                            "gives an abandoned change up"
+                            "undoing an abandoned change"
                         );
                         self.undo_move(&moved, &refusal).await
                     }

@@ -1,5 +1,4 @@
-//! The steps of changes. Each reaches the database once, and each is safe to repeat; between any two of them this server
-//! can die or stall for as long as it likes.
+//! The steps of changes. Each makes one database call and is safe to repeat; between two, this server can die or stall.
 
 use crate::chaos;
 use crate::domain::{ChangeKind, named_enum};
@@ -9,21 +8,21 @@ named_enum! {
     Step {
         /// Records a new organization, which claims its name.
         ClaimName = "claim-name",
-        /// Records a change of an organization, which claims the name that it gets.
+        /// Records a change of an organization, which claims its new name.
         Begin = "begin",
         /// Renews the lease, before a command that changes the catalog.
         Renew = "renew",
-        /// Frees a name whose time was over.
+        /// Frees a name whose time is over.
         FreeName = "free-name",
         /// Inserts the admin, which claims its email.
         InsertAdmin = "insert-admin",
-        /// Makes the tenant collection.
+        /// Creates the tenant collection.
         CreateCollection = "create-collection",
-        /// Writes down which collection was made.
+        /// Records which collection was created.
         RecordCollection = "record-collection",
-        /// Lets a new organization be seen.
+        /// Makes a new organization visible.
         Activate = "activate",
-        /// Turns a creation into its removal.
+        /// Turns a creation into a removal.
         MarkDeleting = "mark-deleting",
         /// Claims the admin's new email.
         ClaimEmail = "claim-email",
@@ -31,11 +30,11 @@ named_enum! {
         MoveCollection = "move-collection",
         /// Sets the admin's new credentials.
         CommitCredentials = "commit-credentials",
-        /// Lets the new name be seen.
+        /// Makes the new name visible.
         Finish = "finish",
-        /// Gives the admin's new email back.
+        /// Releases the admin's new email.
         ReleaseEmail = "release-email",
-        /// Gives the new name back.
+        /// Releases the new name.
         Undo = "undo",
         /// Drops the tenant collection.
         DropCollection = "drop-collection",
@@ -50,7 +49,7 @@ named_enum! {
     }
 }
 
-/// Takes a step of a change of this kind.
+/// Runs a step of a change of this kind.
 pub(super) async fn take<T>(kind: ChangeKind, step: Step, work: impl Future<Output = T>) -> T {
     chaos::pass(kind.name(), step.name(), "before");
     let done = work.await;

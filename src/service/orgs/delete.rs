@@ -1,4 +1,4 @@
-//! Deleting an organization, and bringing it back.
+//! Deleting and restoring an organization.
 
 use super::{OrgError, OrgService, Reached};
 use crate::domain::permission::OrgManage;
@@ -8,7 +8,7 @@ use crate::domain::{
 };
 use crate::service::migration::ChangeError;
 
-/// Who wants an organization back, and under which name.
+/// A request to restore an organization.
 #[derive(Debug)]
 pub struct RestoreOrg {
     /// Its admin's address.
@@ -17,12 +17,12 @@ pub struct RestoreOrg {
     pub password: PasswordAttempt,
     /// Where the request comes from.
     pub from: Network,
-    /// The name that it gets; the one that it had, when absent.
+    /// The organization's new name; its former one if absent.
     pub new_name: Option<OrgName>,
 }
 
 impl OrgService {
-    /// Deletes the actor's organization with all that belongs to it; gives until when it can be brought back.
+    /// Deletes the actor's organization with everything in it. Returns until when it can be restored.
     pub async fn delete(
         &self,
         change_id: ChangeId,
@@ -34,7 +34,7 @@ impl OrgService {
         Ok(Reached { what, by })
     }
 
-    /// The organization of whoever wants it back: its admin, by email and password, whether it is deleted or not.
+    /// Returns the organization of the admin with this email and password, deleted or not.
     ///
     /// # Errors
     /// [`OrgError::Auth`], or the store failed.
@@ -44,10 +44,10 @@ impl OrgService {
         Ok(org)
     }
 
-    /// Brings back an organization that was deleted not too long ago. Tokens of its former life stay dead.
+    /// Restores an organization within its grace time. Its former tokens stay invalid.
     ///
     /// # Errors
-    /// See [`OrgError`]; but for [`ChangeError::Undecided`], nothing was changed.
+    /// See [`OrgError`]; after all but [`ChangeError::Undecided`], nothing was changed.
     pub async fn restore(&self, change_id: ChangeId, org: &Org, command: &RestoreOrg) -> Result<Org, OrgError> {
         let new_name = &command.new_name;
         let deletion = org.restorable(self.clock.now()).ok_or_else(|| match org.state {

@@ -1,4 +1,4 @@
-//! Why a call on an organization did not give its answer.
+//! Why a call on an organization failed.
 
 use super::registration::NotAdmitted;
 use crate::domain::Invalid;
@@ -9,7 +9,7 @@ use crate::service::migration::ChangeError;
 use crate::service::passwords::PasswordError;
 use crate::service::storage::StorageLow;
 
-/// Why a call did not give its answer.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum OrgError {
     /// There is no such organization.
@@ -21,40 +21,40 @@ pub enum OrgError {
     /// The name of a new or restored organization is taken.
     #[error("the name is taken")]
     NameTaken,
-    /// A change did not happen; in a rename [`ChangeError::NameTaken`] is about the new name.
+    /// A change failed; in a rename, [`ChangeError::NameTaken`] is about the new name.
     #[error(transparent)]
     Change(#[from] ChangeError),
     /// The password of a new organization's admin breaks a rule.
     #[error("the password breaks a rule")]
     BadPassword(Invalid),
-    /// Whoever wants to create an organization may not.
+    /// The caller may not create an organization.
     #[error(transparent)]
     NotAdmitted(#[from] NotAdmitted),
     /// There were too many attempts.
     #[error(transparent)]
     TooMany(#[from] TooMany),
-    /// There are as many organizations as this server may hold.
+    /// This server has reached its limit of organizations.
     #[error("the server holds as many organizations as it may")]
     CapacityReached,
     /// MongoDB's disk has no room for another organization.
     #[error(transparent)]
     StorageLow(#[from] StorageLow),
-    /// The organization has as many old names as it may.
+    /// The organization has reached its limit of old names.
     #[error("the organization has as many old names as it may")]
     TooManyOldNames,
     /// The organization has no such old name.
     #[error("the organization has no such old name")]
     NameNotFound,
-    /// The name is the one that the organization has.
+    /// The organization already has this name.
     #[error("the name is the one that the organization has")]
     NameInUse,
-    /// The organization has no such change, or it was forgotten.
+    /// The organization has no such change, or its record has expired.
     #[error("the organization has no such change")]
     ChangeNotFound,
     /// The organization is not deleted.
     #[error("the organization is not deleted")]
     NotDeleted,
-    /// Whoever wants an organization back was not let in.
+    /// The caller could not be authenticated for a restore.
     #[error(transparent)]
     Auth(#[from] AuthError),
     /// The password could not be hashed.

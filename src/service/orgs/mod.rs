@@ -1,4 +1,4 @@
-//! Organizations, as their people see them: create, get, update, delete, restore; their names and their changes.
+//! The calls on organizations: create, get, update, delete, restore; their names and their changes.
 
 mod create;
 mod delete;
@@ -31,14 +31,14 @@ use crate::repo::Repos;
 
 use old_name_uses::OldNameUses;
 
-/// What an operator decided about organizations.
+/// The operator's rules for organizations.
 #[derive(Debug, Clone)]
 pub struct OrgRules {
-    /// Where there must be room for another one.
+    /// The disk that must have room for another one.
     pub storage: Storage,
-    /// How many organizations there may be.
+    /// The maximum number of organizations.
     pub max_organizations: u64,
-    /// For how many days a deleted organization can be brought back; not at all when absent.
+    /// For how many days a deleted organization can be restored; never if absent.
     pub delete_grace_days: Option<u16>,
     /// Who may create one.
     pub registration: Registration,
@@ -58,26 +58,26 @@ pub struct OrgService {
     uses: Arc<OldNameUses>,
 }
 
-/// A name by which a request found an organization that is called otherwise now.
+/// An old name by which a request found an organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ByOldName {
     /// The name that the request used.
     pub old: OldName,
-    /// What the organization is called.
+    /// The organization's current name.
     pub current: String,
 }
 
-/// What a request names, and whether it named it by an old name.
+/// The target of a request, and the old name that the request used for it, if any.
 #[derive(Debug, Clone)]
 pub struct Reached<T> {
-    /// What was named.
+    /// The target.
     pub what: T,
-    /// The old name, if it was one.
+    /// The old name, if one was used.
     pub by: Option<ByOldName>,
 }
 
 impl OrgService {
-    /// Serves the organizations of these repositories.
+    /// Serves the organizations in these repositories.
     pub fn new(
         repos: Repos,
         migration: MigrationService,
@@ -91,8 +91,8 @@ impl OrgService {
         Self { repos, migration, auth, hasher, tokens, attempts, clock, rules, uses: Arc::default() }
     }
 
-    /// The organization of this name, in any spelling: one that it has, or one that it had and keeps. Its own admin finds it
-    /// in any case; how often others are told that there is none of a name is limited.
+    /// The organization with this name in any spelling, be it the current name or an old one it keeps. Its own admin
+    /// always finds it; for others, the number of failed lookups is limited.
     ///
     /// # Errors
     /// [`OrgError::NotFound`], [`OrgError::TooMany`], or the store failed.
@@ -109,7 +109,7 @@ impl OrgService {
         }
     }
 
-    /// Looks for an organization that is not the seeker's own.
+    /// Looks up an organization other than the seeker's own.
     async fn seek(&self, seeker: Seeker, reference: &OrgReference) -> Result<Reached<Org>, OrgError> {
         self.attempts.may_seek(seeker)?;
         let found = self.find(reference).await;
@@ -126,33 +126,32 @@ impl OrgService {
         Ok(Reached { what: org, by })
     }
 
-    /// What somebody may reach of the organization that a request names: first whether it exists, then whose it is, then what
-    /// may be done with it.
+    /// Checks that the organization a request names exists, then whose it is, then the permission.
     pub async fn authorize<P: Permit, W: Reachable>(
         &self,
         actor: &Actor,
         reference: &OrgReference,
     ) -> Result<Reached<Allowed<P, W>>, OrgError> {
         let by = self.own(actor.org(), reference).await?;
-        // A live organization has its collection.
+        // A live organization always has its collection.
         let refused = if actor.may(P::PERMISSION) { OrgError::NotFound } else { OrgError::Forbidden };
         Ok(Reached { what: Allowed::of(actor).ok_or(refused)?, by })
     }
 
-    /// Whether a request names this organization, which is the actor's.
+    /// Whether a request names this organization, the actor's.
     async fn own(&self, org: &Org, reference: &OrgReference) -> Result<Option<ByOldName>, OrgError> {
         if let Ok(by) = self.found_by(org, reference) {
             return Ok(by);
         }
         let named = self.seek(Seeker::Organization(org.id), reference).await?;
-        // It can be the actor's own anyway: renamed after the actor was recognized.
+        // It can still be the actor's own, if renamed after the actor was recognized.
         if named.what.id == org.id { Ok(named.by) } else { Err(OrgError::Forbidden) }
     }
 
-    /// By which old name a request names this organization, if it is one. Counts the uses of old names.
+    /// The old name by which a request names this organization, if any. Counts uses of old names.
     ///
     /// # Errors
-    /// [`OrgError::NotFound`]: it names another, or none.
+    /// [`OrgError::NotFound`] when it names another organization, or none.
     fn found_by(&self, org: &Org, reference: &OrgReference) -> Result<Option<ByOldName>, OrgError> {
         let now = self.clock.now();
         Ok(match org.found_by(reference.slug(), now).ok_or(OrgError::NotFound)? {
@@ -164,8 +163,8 @@ impl OrgService {
         })
     }
 
-    /// Whether an organization could get this name now, which it does not answer to: `taken` when another has it, busy when
-    /// it is its own that still cools down.
+    /// Checks that an organization can get a name it does not answer to: `taken` when another one has it, busy when it
+    /// is its own and still cooling down.
     async fn check_name_free(&self, kind: ChangeKind, id: OrgId, slug: &Slug, taken: OrgError) -> Result<(), OrgError> {
         if !self.migration.is_name_taken(kind, slug).await? {
             return Ok(());
@@ -175,8 +174,7 @@ impl OrgService {
         Err(if is_own { ChangeError::Busy.into() } else { taken })
     }
 
-    /// Whether an organization could have its collection there now. A cheap look, in the order in which the original answers; the
-    /// indexes and the catalog decide.
+    /// Checks cheaply, in the original's order, that a collection can move there; the indexes and the catalog decide.
     async fn check_free(&self, kind: ChangeKind, org_id: OrgId, from: &str, to: &Title) -> Result<(), OrgError> {
         if to.collection_name == from {
             return Ok(());

@@ -1,4 +1,4 @@
-//! The names that an organization has and had, and the changes that were made of it.
+//! An organization's current and old names, and its changes.
 
 use std::time::Duration;
 
@@ -9,22 +9,22 @@ use crate::domain::permission::{OrgManage, OrgRead};
 use crate::domain::{Allowed, Change, ChangeId, OldName, Org, OrgReference};
 use crate::service::Chore;
 
-/// How often uses of old names are written down.
+/// How often the uses of old names are stored.
 const WRITE_USES_EVERY: Duration = Duration::from_secs(5);
 
 impl OrgService {
-    /// An organization with the old names that it answers to, and how often it did.
+    /// An organization with its old names and how often each was used.
     pub async fn names(&self, org: &Allowed<OrgRead, Org>) -> Result<(Org, Vec<OldName>), OrgError> {
-        // What this server has counted and not yet written down; others do so within seconds.
+        // Store the uses counted on this server; other servers store theirs within seconds.
         if let Err(error) = self.uses.write_down(&self.repos.orgs).await {
-            warn!(%error, "some uses of old names are not counted yet");
+            warn!(%error, "cannot store some uses of old names yet");
         }
         let org = self.repos.orgs.find(org.id).await?.ok_or(OrgError::NotFound)?;
         let old = org.live_old_names(self.clock.now()).cloned().collect();
         Ok((org, old))
     }
 
-    /// Gives up an old name of an organization: from here on anybody can take it.
+    /// Releases an organization's old name; anyone can take it from now on.
     pub async fn give_up_name(&self, org: &Allowed<OrgManage, Org>, name: &OrgReference) -> Result<(), OrgError> {
         if org.slug == *name.slug() {
             return Err(OrgError::NameInUse);
@@ -33,7 +33,7 @@ impl OrgService {
         if is_given_up { Ok(()) } else { Err(OrgError::NameNotFound) }
     }
 
-    /// A change of an organization, in progress or over; there is none without an id.
+    /// A change of an organization, running or finished; not found without an id.
     pub async fn change(&self, org: &Allowed<OrgRead, Org>, id: Option<ChangeId>) -> Result<Change, OrgError> {
         let id = id.ok_or(OrgError::ChangeNotFound)?;
         let found = self.repos.orgs.find_with_change(org.id, id).await?;
@@ -41,7 +41,7 @@ impl OrgService {
         change.ok_or(OrgError::ChangeNotFound)
     }
 
-    /// Writes down how often organizations were found by old names. What cannot be written down now will be next time.
+    /// Stores how often organizations were found by old names. A failed write is retried next time.
     pub fn chore(&self) -> Chore {
         Chore::every(WRITE_USES_EVERY, "write down uses of old names", self, |this| async move {
             this.uses.write_down(&this.repos.orgs).await

@@ -1,5 +1,5 @@
-//! How often organizations are found by old names: counted in memory and written down now and then, so that a call by an
-//! old name costs no write. A server that dies forgets the last seconds.
+//! Counts how often organizations are found by old names: in memory, stored periodically, so that using an old name
+//! costs no write. A server that dies loses the last few seconds.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -11,14 +11,14 @@ use time::OffsetDateTime;
 use crate::domain::{OrgId, Slug};
 use crate::repo::{OrgRepo, RepoError};
 
-/// The uses of one old name since they were last written down.
+/// The uses of one old name since the last write.
 #[derive(Debug, Clone, Copy)]
 struct Uses {
     count: i64,
     last: OffsetDateTime,
 }
 
-/// The uses of old names that are not written down yet.
+/// The uses of old names not yet stored.
 #[derive(Debug, Default)]
 pub(super) struct OldNameUses {
     counted: Mutex<HashMap<(OrgId, Slug), Uses>>,
@@ -30,7 +30,7 @@ impl OldNameUses {
         self.add((org_id, slug.clone()), Uses { count: 1, last: now });
     }
 
-    /// Writes everything down.
+    /// Stores all of them.
     pub(super) async fn write_down(&self, orgs: &OrgRepo) -> Result<(), RepoError> {
         let counted = std::mem::take(&mut *self.counted.lock());
         let mut result = Ok(());

@@ -1,4 +1,4 @@
-//! What became of a change that nobody heard of any more.
+//! Finds the outcome of a change whose attempt went silent.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,33 +9,31 @@ use crate::service::idempotency::Former;
 use crate::service::orgs::UpdatedOrg;
 use crate::service::tokens::{Standing, TokenClaims};
 
-/// The ids of a change and of the organization that it makes or changes, known before anything happens. Stored with a key
-/// under which the change can be repeated.
+/// The ids of a change and its organization, fixed before anything happens and stored with the idempotency key.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct ChangeIds {
-    /// The organization's.
+    /// The organization's id.
     #[serde(rename = "org_id")]
     pub org: OrgId,
-    /// The change's.
+    /// The change's id.
     #[serde(rename = "change_id")]
     pub change: ChangeId,
 }
 
 impl ChangeIds {
-    /// Those of a new organization.
+    /// The ids for a new organization.
     pub fn generate() -> Self {
         Self::of(OrgId::generate())
     }
 
-    /// Those of a new change of an organization that exists.
+    /// The ids for a new change of an existing organization.
     pub fn of(org: OrgId) -> Self {
         Self { org, change: ChangeId::generate() }
     }
 }
 
 impl OrgService {
-    /// What became of a change, told of the organization as it is now; `None` when there is no such organization, not any more
-    /// or not yet.
+    /// The outcome of a change, with the organization as it is now; `None` when that is gone or does not exist yet.
     pub async fn outcome<T, E: From<RepoError>>(
         &self,
         ids: ChangeIds,
@@ -51,8 +49,8 @@ impl OrgService {
         }))
     }
 
-    /// The answer to an update that was made, for whoever made it: with a fresh token, if it was this change that ended the
-    /// one that asks. Somebody whose token was ended otherwise is told nothing.
+    /// The answer to a completed update, for its caller: with a fresh token if this change ended the caller's own. A
+    /// caller whose token ended for another reason is told nothing.
     pub async fn updated(&self, claims: TokenClaims, change: &Change) -> Result<UpdatedOrg, OrgError> {
         let (Actor::Admin { admin, org }, standing) = self.auth.recognize_after(claims, Some(change)).await?;
         let access_token = match standing {

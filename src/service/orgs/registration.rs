@@ -7,43 +7,42 @@ use super::{OrgError, OrgService};
 use crate::domain::{Email, Network};
 use crate::service::passwords::HashOwner;
 
-/// Who may create organizations, as an operator decided.
+/// Who may create organizations, by the operator's choice.
 #[derive(Debug, Clone)]
 pub enum Registration {
-    /// Anybody, so often from each network.
+    /// Anyone, with a rate limit per network.
     Open,
-    /// Whoever holds this token, such as the operator's own signup.
+    /// Holders of this token, such as the operator's own signup.
     Token(SecretString),
     /// Nobody.
     Closed,
 }
 
-/// Somebody who may.
+/// A caller allowed to create organizations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Registrant {
-    /// Anybody, from this network.
+    /// Anyone, from this network.
     Visitor(Network),
-    /// Whoever holds the operator's token, from this network. It speaks for many people from one address, and keeps them
-    /// within bounds by itself.
+    /// A holder of the operator's token, from this network. It acts for many people there, and limits them itself.
     Operator(Network),
 }
 
-/// Why somebody may not create an organization.
+/// Why a caller may not create an organization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotAdmitted {
-    /// Nobody may.
+    /// Registration is closed.
     #[error("registration is closed")]
     Closed,
-    /// It takes a token, and there was none.
+    /// A token is required, and none was sent.
     #[error("the token for registration is missing")]
     NoToken,
-    /// It takes another token.
+    /// The token is wrong.
     #[error("the token for registration is wrong")]
     WrongToken,
 }
 
 impl Registration {
-    /// Whether somebody may create organizations who sends this token, or none.
+    /// Whether a caller with this token, or none, may create organizations.
     fn admit(&self, token: Option<&SecretString>, from: Network) -> Result<Registrant, NotAdmitted> {
         match (self, token) {
             (Self::Open, _) => Ok(Registrant::Visitor(from)),
@@ -51,7 +50,7 @@ impl Registration {
             (Self::Token(_), None) => Err(NotAdmitted::NoToken),
             (Self::Token(right), Some(token)) => {
                 let (token, right) = (token.expose_secret().as_bytes(), right.expose_secret().as_bytes());
-                // In a time that says nothing of how much of it is right.
+                // In constant time, so that timing does not reveal how much of it is right.
                 let is_right = verify_slices_are_equal(token, right).is_ok();
                 if is_right { Ok(Registrant::Operator(from)) } else { Err(NotAdmitted::WrongToken) }
             }
@@ -60,7 +59,7 @@ impl Registration {
 }
 
 impl Registrant {
-    /// On whose behalf its passwords are hashed.
+    /// The account that its password hashing counts towards.
     pub(super) fn hash_owner(self) -> HashOwner {
         let (Self::Visitor(from) | Self::Operator(from)) = self;
         HashOwner::Creator(from.site())
@@ -68,13 +67,12 @@ impl Registrant {
 }
 
 impl OrgService {
-    /// Whether somebody may create organizations who sends this token, or none.
+    /// Whether a caller with this token, or none, may create organizations.
     pub fn admit(&self, token: Option<&SecretString>, from: Network) -> Result<Registrant, NotAdmitted> {
         self.rules.registration.admit(token, from)
     }
 
-    /// Counts an attempt to create an organization: each tells whether a name and an email are known, also one that is
-    /// refused or repeated.
+    /// Counts an attempt to create an organization: each, even if refused or repeated, reveals known names and emails.
     pub fn count_creation(&self, by: Registrant) -> Result<(), OrgError> {
         match by {
             Registrant::Visitor(from) => Ok(self.attempts.create(from)?),
@@ -82,8 +80,7 @@ impl OrgService {
         }
     }
 
-    /// Counts a creation whose idempotency key is known already as an attempt to log in: whether its body is the right one
-    /// tells whether the password in it is.
+    /// Counts a creation with a known idempotency key as a login attempt: a matching body reveals a right password.
     pub fn count_repetition(&self, by: Registrant, email: &Email) -> Result<(), OrgError> {
         match by {
             Registrant::Visitor(from) => Ok(self.attempts.log_in(email, from)?),

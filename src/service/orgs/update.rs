@@ -11,39 +11,39 @@ use crate::service::HashOwner;
 use crate::service::migration::{ChangeError, Rename};
 use crate::service::tokens::AccessToken;
 
-/// What an update changes. Everything is optional.
+/// The changes of an update. All are optional.
 #[derive(Debug, Clone, Default)]
 pub struct UpdateOrg {
-    /// The name that it gets.
+    /// The organization's new name.
     pub new_name: Option<OrgName>,
-    /// For how many days the name is kept that it gives up.
+    /// How many days the old name is kept.
     pub keep_old_name_days: u16,
-    /// The address that its admin gets.
+    /// The admin's new email.
     pub email: Option<Email>,
-    /// The password that its admin gets.
+    /// The admin's new password.
     pub password: Option<NewPassword>,
 }
 
-/// What an update did.
+/// The result of an update.
 #[derive(Debug, Clone)]
 pub struct UpdatedOrg {
-    /// The admin, as it is now.
+    /// The admin as it is now.
     pub admin: Admin,
-    /// Its organization, as it is now.
+    /// Its organization as it is now.
     pub org: Org,
-    /// A fresh token, when the password was changed and every older one is worthless.
+    /// A fresh token when the password changed, which invalidates every older one.
     pub access_token: Option<AccessToken>,
     /// The change, unless there was nothing to change.
     pub change_id: Option<ChangeId>,
-    /// The old name by which the organization was named, if it was one.
+    /// The old name by which the request named the organization, if any.
     pub by: Option<ByOldName>,
 }
 
 impl OrgService {
-    /// Changes the actor's organization: its name, its admin's email and password, whole or not at all.
+    /// Changes the actor's organization: its name, its admin's email and password, all or nothing.
     ///
     /// # Errors
-    /// See [`OrgError`]; but for [`ChangeError::Undecided`], nothing was changed.
+    /// See [`OrgError`]; after all but [`ChangeError::Undecided`], nothing was changed.
     pub async fn update(
         &self,
         change_id: ChangeId,
@@ -55,7 +55,7 @@ impl OrgService {
         let Actor::Admin { admin, org } = actor;
         let to = update.new_name.as_ref().map_or_else(|| org.title(), |name| org.title_after(name));
         if to.slug != org.slug {
-            // Whether it is taken tells whether there is an organization of that name.
+            // Whether a name is taken reveals whether such an organization exists.
             self.attempts.change_name(org.id)?;
         }
         self.check_name(&org, &to, &update).await?;
@@ -76,7 +76,7 @@ impl OrgService {
             after: changed.credentials(),
         });
         if credentials.is_none() && to == org.title() {
-            // A rename that was interrupted is still to be finished: its outcome would overrule this answer.
+            // An interrupted rename is still to be finished, and would overrule this answer.
             if !org.state.is_at_rest() {
                 return Err(ChangeError::Busy.into());
             }
@@ -85,7 +85,7 @@ impl OrgService {
         let rename = Rename { to, credentials, keep_old_name_days: update.keep_old_name_days };
         let renamed = self.migration.rename(change_id, &org, rename).await?;
         let admin = changed.unwrap_or(admin);
-        // For the life in which it was changed, which can be over by now.
+        // For the life in which the change was made, which may be over by now.
         let access_token = if is_new_password { Some(self.tokens.issue(&admin, &org)?) } else { None };
         Ok(UpdatedOrg { admin, org: renamed, access_token, change_id: Some(change_id), by })
     }
@@ -96,7 +96,7 @@ impl OrgService {
             return Ok(());
         }
         let now = self.clock.now();
-        // One that it had and keeps is its own.
+        // An old name that it keeps is its own.
         if org.found_by(&to.slug, now).is_none() {
             self.check_name_free(ChangeKind::Rename, org.id, &to.slug, ChangeError::NameTaken.into()).await?;
         }
@@ -106,11 +106,11 @@ impl OrgService {
         Ok(())
     }
 
-    /// The hash of a password that differs from the present one; sending the present one again changes nothing.
+    /// The hash of a password that differs from the current one; sending the current one again changes nothing.
     async fn new_hash(&self, admin: &Admin, password: Option<&NewPassword>) -> Result<Option<PasswordHash>, OrgError> {
         let Some(password) = password else { return Ok(None) };
-        // Counted for the admin, whoever has its token, and apart from its logins: a stolen token tries no more passwords
-        // than a stranger could, and keeps its admin from nothing.
+        // Counted per admin, whoever holds its token, and apart from logins: a stolen token allows no more guesses than
+        // a stranger gets, and does not lock the admin out.
         self.attempts.check_password(admin.id)?;
         let (owner, attempt) = (HashOwner::Organization(admin.org_id), password.as_attempt());
         let is_present = self.hasher.verify(owner, &attempt, Some(&admin.password_hash), false).await?;
@@ -118,7 +118,7 @@ impl OrgService {
     }
 }
 
-/// The admin with its new credentials; `None` when they stay.
+/// The admin with its new credentials; `None` when they stay the same.
 fn changed_admin(admin: &Admin, email: Option<Email>, hash: Option<PasswordHash>) -> Option<Admin> {
     if email.is_none() && hash.is_none() {
         return None;
