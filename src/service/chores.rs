@@ -13,7 +13,7 @@ use crate::repo::RepoError;
 
 /// A kind of background work.
 pub struct Chore {
-    /// For the log: "cannot <what>".
+    /// For the log, after "cannot".
     what: &'static str,
     work: Box<dyn Fn() -> BoxFuture<'static, Result<(), RepoError>> + Send + Sync>,
     until_due: Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>,

@@ -35,78 +35,56 @@ use crate::service::storage::StorageLow;
 use crate::shares::{PATIENCE, Refused, Share, Shares};
 
 /// Why a call on a tenant's data failed.
+#[expect(missing_docs, reason = "each message says it")]
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    /// No document has this id.
     #[error("the document does not exist")]
     NotFound,
-    /// A document with this id exists already.
     #[error("the document exists already")]
     Exists,
-    /// A unique index has the value already.
     #[error("a unique index has the value already")]
     NotUnique {
         /// The index's name, which the tenant chose.
         index: String,
     },
-    /// The document is not in the state that the caller expects.
     #[error("the document is not as the caller expects it")]
     PreconditionFailed,
-    /// So many clients write the document at once that this write never met it as it had read it.
     #[error("the document is changed by too many at once")]
     DocumentBusy,
-    /// The input is not acceptable.
     #[error("something that was sent is not acceptable")]
     Invalid(Vec<FieldError>),
-    /// The collection's schema refuses the document.
     #[error("the schema refuses the document")]
     SchemaViolation(Vec<FieldError>),
-    /// The organization uses its full share of concurrent work, or the server is at its limit.
     #[error(transparent)]
     Busy(#[from] Refused),
-    /// The organization has reached a quota.
     #[error("the organization keeps as much as it may")]
     QuotaReached(QuotaReached),
-    /// MongoDB's disk has no room for what the write would add.
     #[error("MongoDB's disk is nearly full")]
     StorageLow,
-    /// The query exceeded its time limit.
     #[error("the query took too long")]
     TooSlow,
-    /// The organization has the most indexes allowed.
     #[error("the organization has as many indexes as it may")]
     TooManyIndexes,
-    /// Another index of the organization is being built.
     #[error("another index of the organization is being built")]
     IndexBuilding,
-    /// The server is building the most indexes allowed.
     #[error("the server builds as many indexes as it may")]
     TooManyBuilds,
-    /// Another index has this name or these keys.
     #[error("there is another such index")]
     IndexExists,
-    /// No index has this name.
     #[error("the index does not exist")]
     IndexNotFound,
-    /// The collection has no schema.
     #[error("there is no schema")]
     SchemaNotFound,
-    /// The collection has a validator that this server did not make.
     #[error("the collection has a validator of somebody else")]
     ForeignValidator,
-    /// The organization was deleted in the meantime.
     #[error("the organization is gone")]
     Gone,
-    /// The collection moves faster than it can be followed, or something else holds it.
     #[error("the collection cannot be reached while it is being changed")]
     Moving,
-    /// The collection is missing or was replaced, and not by a change of ours.
     #[error("the collection was replaced by hand")]
     Replaced,
-    /// The write may or may not have happened.
     #[error("the outcome of the write is not known")]
     OutcomeUnknown(#[source] RepoError),
-    /// The store failed.
     #[error("the store failed")]
     Repo(#[from] RepoError),
 }
