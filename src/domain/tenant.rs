@@ -17,7 +17,7 @@ pub struct TenantCollection {
     pub uuid: Uuid,
 }
 
-/// An organization's data, in the hands of somebody who may reach it: only [`super::Allowed`] yields one, and only the actor's
+/// An organization's data, in the hands of somebody who may reach it: only [`super::permission::Allowed`] yields one, and only the actor's
 /// own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tenant {
