@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::files::{Files, note_accept_error};
-use crate::http::{AllServices, Gate, HttpState, RequestLimits, Services, router};
+use crate::http::{Gate, HttpState, RequestLimits, Services, router};
 use crate::repo::connect::{ConnectError, check_supported};
 use crate::repo::original::{self, TakeoverError};
 use crate::repo::{Databases, RepoError, Repos, master_indexes};
@@ -312,5 +312,13 @@ fn wire(
     };
     let orgs = OrgService::new(repos, migration.clone(), auth.clone(), hasher, tokens, clock, rules);
     let chores = migration.chores().into_iter().chain([orgs.chore(), storage.chore()]).collect();
-    (Services::new(AllServices { auth, orgs, data, idempotency, database: databases.master, storage }), chores)
+    let services = Services {
+        auth: auth.into(),
+        orgs: orgs.into(),
+        data: data.into(),
+        idempotency: idempotency.into(),
+        database: databases.master.into(),
+        storage: storage.into(),
+    };
+    (services, chores)
 }

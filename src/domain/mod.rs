@@ -32,7 +32,6 @@ pub use network::Network;
 pub use new_id::new_id;
 pub use orgs::{Connection, Deletion, FoundBy, OldName, Org, OrgId, OrgName, OrgReference, Slug, Title};
 pub use password::{NewPassword, PasswordAttempt, PasswordHash};
-pub use permission::Allowed;
 pub use quota::{Amount, Quota, QuotaReached, Quotas};
 pub use tenant::{OwnerTag, Tenant, TenantCollection};
 

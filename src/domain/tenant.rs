@@ -17,7 +17,7 @@ pub struct TenantCollection {
     pub uuid: Uuid,
 }
 
-/// Authorized access to an organization's data: only [`super::Allowed`] yields one, and only the actor's own.
+/// Authorized access to an organization's data: only [`super::permission::Allowed`] yields one, and only the actor's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tenant {
     org_id: OrgId,

@@ -9,57 +9,58 @@ use secrecy::SecretString;
 use tracing::Span;
 
 use super::observe::ORGANIZATION_ID;
-use super::problem::calls::RECOGNIZE;
-use super::problem::{Failed, Problem, answers, kinds};
-use super::state::{HttpState, Services};
+use super::problem::{Failed, Problem, answers, calls, kinds};
+use super::state::{HttpState, Service};
 use crate::domain::Actor;
-use crate::service::AuthError;
 use crate::service::tokens::TokenClaims;
+use crate::service::{AuthError, AuthService};
 
 impl FromRequestParts<HttpState> for Actor {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Problem> {
-        let bearer = Bearer::from_request_parts(parts, state).await?;
-        let services = Services::from_request_parts(parts, state).await?;
-        bearer.recognize(&services).await
+        Bearer::from_request_parts(parts, state).await?.recognize().await
     }
 }
 
 /// Who a request says it is, with a token that was ours to give and is not too old. Whether its admin still lives is not
 /// known: a request that is repeated can have ended its own token.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Bearer(pub(super) TokenClaims);
+#[derive(Debug)]
+pub(super) struct Bearer {
+    /// What its token claims.
+    pub(super) claims: TokenClaims,
+    auth: Service<AuthService>,
+}
 
 impl FromRequestParts<HttpState> for Bearer {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Problem> {
         let token = bearer_token(parts).ok_or_else(|| Problem::new(kinds::MISSING_TOKEN))?.to_owned();
-        let services = Services::from_request_parts(parts, state).await?;
-        Ok(Self(services.auth.read(&token)?))
+        let auth = Service::<AuthService>::from_request_parts(parts, state).await?;
+        Ok(Self { claims: auth.read(&token)?, auth })
     }
 }
 
 impl Bearer {
     /// Who it is, for telling apart the requests of different people.
-    pub(super) fn subject(self) -> String {
-        format!("{}.{}", self.0.org_id, self.0.admin_id)
+    pub(super) fn subject(&self) -> String {
+        format!("{}.{}", self.claims.org_id, self.claims.admin_id)
     }
 
     /// The live admin that it is.
-    pub(super) async fn recognize(self, services: &Services) -> Result<Actor, Problem> {
-        let actor = services.auth.recognize(self.0).await?;
+    pub(super) async fn recognize(&self) -> Result<Actor, Problem> {
+        let actor = self.auth.recognize(self.claims).await?;
         Span::current().record(ORGANIZATION_ID, tracing::field::display(actor.org().id));
         Ok(actor)
     }
 }
 
-answers! { Bearer = [MISSING_TOKEN] Failed<AuthError, RECOGNIZE>, Services; }
+answers! { Bearer = [MISSING_TOKEN] Failed<AuthError, { calls::RECOGNIZE }>, Service<AuthService>; }
 
 answers! { Actor = [] Bearer; }
 
-answers! { Option<Actor> = [] Services; }
+answers! { Option<Actor> = [] Service<AuthService>; }
 
 answers! { AnyToken = []; }
 

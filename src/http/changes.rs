@@ -6,14 +6,16 @@ use axum::http::request::Parts;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::openapi;
 use super::orgs::rfc3339;
-use super::problem::calls::WATCH_CHANGE;
-use super::problem::{Failed, Problem, answers};
-use super::state::{HttpState, Services};
+use super::problem::{Failed, Problem, answers, calls};
+use super::state::{HttpState, Service};
 use super::tenant::path_parameter;
-use crate::domain::permission::OrgRead;
-use crate::domain::{Allowed, Change, ChangeId, ChangeKind, Org, Progress};
-use crate::service::OrgError;
+use crate::domain::permission::{Allowed, OrgRead};
+use crate::domain::{Change, ChangeId, ChangeKind, Org, Progress};
+use crate::service::{OrgError, OrgService};
+
+openapi::calls![get];
 
 /// The id in a path; nothing when it can be no change's.
 #[derive(Debug)]
@@ -108,9 +110,9 @@ impl From<Change> for ChangeAnswer {
 )]
 pub(super) async fn get(
     org: Allowed<OrgRead, Org>,
-    services: Services,
+    orgs: Service<OrgService>,
     PathChange(id): PathChange,
-) -> Result<Json<FoundChange>, Failed<OrgError, WATCH_CHANGE>> {
-    let change = services.orgs.change(&org, id).await?.into();
+) -> Result<Json<FoundChange>, Failed<OrgError, { calls::WATCH_CHANGE }>> {
+    let change = orgs.change(&org, id).await?.into();
     Ok(Json(FoundChange { ok: true, change }))
 }

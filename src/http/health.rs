@@ -9,10 +9,14 @@ use serde::Serialize;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
+use super::openapi;
 use super::problem::{Failed, problems};
-use super::state::{HttpState, Services};
+use super::state::{HttpState, Service};
 use crate::repo::{Database, ping};
+use crate::service::Storage;
 use crate::service::storage::StorageCondition;
+
+openapi::calls![greet, live, ready, metrics];
 
 /// How long MongoDB may take to answer before the server reports that it is not ready.
 const PING_LIMIT: Duration = Duration::from_secs(2);
@@ -80,16 +84,17 @@ pub(super) async fn live() -> Json<Health> {
     responses((status = 200, description = "MongoDB answers", body = Readiness))
 )]
 pub(super) async fn ready(
-    services: Services,
+    database: Service<Database>,
+    storage: Service<Storage>,
     State(state): State<HttpState>,
 ) -> Result<Json<Readiness>, Failed<NotReady>> {
-    let storage = match services.storage.condition() {
+    let storage = match storage.condition() {
         StorageCondition::Ok => "ok",
         StorageCondition::Low => "low",
         StorageCondition::Unknown => "unknown",
     };
     // Shared, so that many probes cost MongoDB no more than one.
-    let is_up = state.pings.get((), || is_up(services.database.clone())).await;
+    let is_up = state.pings.get((), || is_up(Database::clone(&database))).await;
     if is_up { Ok(Json(Readiness { status: "ready", storage })) } else { Err(NotReady.into()) }
 }
 

@@ -8,8 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tracing::error;
 
-use super::problem::calls::REPEAT;
-use super::problem::{Failed, Problem, answers, kinds};
+use super::problem::{Failed, Problem, answers, calls, kinds};
 use super::state::HttpState;
 use crate::service::idempotency::{Answer, KeyError, RequestKey};
 
@@ -27,7 +26,7 @@ pub(super) const DESCRIPTION: &str = "A key of the client's own for this request
     with `Idempotency-Replayed: true`; with another body it is refused. What was refused, or changed nothing, can be repeated \
     with the same key.";
 
-answers! { RequestKey = [BAD_REQUEST] Failed<KeyError, REPEAT>; }
+answers! { RequestKey = [BAD_REQUEST] Failed<KeyError, { calls::REPEAT }>; }
 
 impl FromRequestParts<HttpState> for RequestKey {
     type Rejection = Problem;

@@ -40,55 +40,26 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{Predicate, SizeAbove};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 pub use connections::Gate;
 pub use problem::Problem;
-pub use state::{AllServices, HttpState, RequestLimits, Services, Shared};
-
-use problem::Handles;
+pub use state::{HttpState, RequestLimits, Services, Shared};
 
 /// Smaller answers are sent as they are: gzip makes them no smaller and costs time.
 const COMPRESS_FROM_BYTES: u64 = 1_024;
 
-/// Routes to handlers, with what the types of each say that it can answer.
-macro_rules! calls {
-    ($($handler:path),* $(,)?) => {
-        OpenApiRouter::new()$(.routes(openapi::documented(routes!($handler), &$handler.kinds())))*
-    };
-}
-
 /// Every documented call, and the document.
 fn api() -> OpenApiRouter<HttpState> {
-    OpenApiRouter::with_openapi(openapi::base()).merge(calls![
-        orgs::create::create,
-        orgs::get::get,
-        orgs::update::update,
-        orgs::delete::delete,
-        orgs::restore::restore,
-        names::list::list,
-        names::delete::delete,
-        changes::get,
-        documents::insert::insert,
-        documents::list::list,
-        documents::get::get,
-        documents::replace::replace,
-        documents::patch::patch,
-        documents::delete::delete,
-        documents::export::export,
-        indexes::list::list,
-        indexes::create::create,
-        indexes::delete::delete,
-        schema::get::get,
-        schema::put::put,
-        schema::delete::delete,
-        stats::stats,
-        auth::login::log_in,
-        health::greet,
-        health::live,
-        health::ready,
-        health::metrics,
-    ])
+    OpenApiRouter::with_openapi(openapi::base())
+        .merge(orgs::routes())
+        .merge(names::routes())
+        .merge(changes::routes())
+        .merge(documents::routes())
+        .merge(indexes::routes())
+        .merge(schema::routes())
+        .merge(stats::routes())
+        .merge(auth::routes())
+        .merge(health::routes())
 }
 
 /// The OpenAPI document of this API.

@@ -76,6 +76,19 @@ pub(super) fn base() -> OpenApi {
     openapi
 }
 
+/// Routes to the handlers of a file or a folder, each with what its types say that it can answer.
+macro_rules! calls {
+    ($($handler:path),* $(,)?) => {
+        /// The calls.
+        pub(in crate::http) fn routes() -> utoipa_axum::router::OpenApiRouter<$crate::http::HttpState> {
+            use $crate::http::problem::Handles as _;
+            utoipa_axum::router::OpenApiRouter::new()
+                $(.routes($crate::http::openapi::documented(utoipa_axum::routes!($handler), &$handler.kinds())))*
+        }
+    };
+}
+pub(super) use calls;
+
 /// Completes what the document says of a route: what its handler can answer, and what follows from that and from its path.
 pub(super) fn documented<S>(route: UtoipaMethodRouter<S>, kinds: &[Kind]) -> UtoipaMethodRouter<S> {
     let (schemas, mut paths, method_router) = route;

@@ -5,52 +5,59 @@ use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
 use ipnet::IpNet;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::problem::{Problem, answers, kinds};
+use super::problem::{Answers, Kind, Problem, kinds};
 use crate::domain::{Network, OrgId};
 use crate::repo::Database;
 use crate::service::SharedLookups;
 use crate::service::{AuthService, DataService, IdempotencyService, OrgService, Storage};
 use crate::shares::Shares;
 
-/// What handlers ask; every request holds it.
-#[derive(Debug, Clone)]
-pub struct Services(Arc<AllServices>);
+macro_rules! services {
+    ($($(#[$doc:meta])* $field:ident: $service:ty,)*) => {
+        /// What handlers ask, each what it takes.
+        #[derive(Debug)]
+        pub struct Services {
+            $($(#[$doc])* pub $field: Arc<$service>,)*
+        }
 
-/// One of each.
-#[derive(Debug)]
-pub struct AllServices {
+        $(impl FromRef<Services> for Arc<$service> {
+            fn from_ref(services: &Services) -> Self {
+                services.$field.clone()
+            }
+        })*
+    };
+}
+
+services! {
     /// Who somebody is.
-    pub auth: AuthService,
+    auth: AuthService,
     /// Organizations.
-    pub orgs: OrgService,
+    orgs: OrgService,
     /// What is in organizations' collections.
-    pub data: DataService,
+    data: DataService,
     /// What was answered to requests that carry a key.
-    pub idempotency: IdempotencyService,
-    /// Asked by `/health/ready` alone.
-    pub database: Database,
-    /// Told by `/health/ready`.
-    pub storage: Storage,
+    idempotency: IdempotencyService,
+    /// Whether MongoDB answers.
+    database: Database,
+    /// How full its disk is.
+    storage: Storage,
 }
 
-impl Services {
-    /// Shares these.
-    pub fn new(all: AllServices) -> Self {
-        Self(Arc::new(all))
-    }
-}
+/// A service, for a handler that takes it.
+#[derive(Debug)]
+pub(super) struct Service<S>(Arc<S>);
 
-impl Deref for Services {
-    type Target = AllServices;
+impl<S> Deref for Service<S> {
+    type Target = S;
 
-    fn deref(&self) -> &AllServices {
+    fn deref(&self) -> &S {
         &self.0
     }
 }
@@ -146,15 +153,23 @@ impl std::fmt::Debug for HttpState {
     }
 }
 
-impl FromRequestParts<HttpState> for Services {
+impl<S> FromRequestParts<HttpState> for Service<S>
+where
+    Arc<S>: FromRef<Services>,
+{
     type Rejection = Problem;
 
     async fn from_request_parts(_parts: &mut Parts, state: &HttpState) -> Result<Self, Problem> {
-        state.services.get().cloned().ok_or_else(|| Problem::new(kinds::DATABASE_UNAVAILABLE))
+        let services = state.services.get().ok_or_else(|| Problem::new(kinds::DATABASE_UNAVAILABLE))?;
+        Ok(Self(Arc::from_ref(services)))
     }
 }
 
-answers! { Services = [DATABASE_UNAVAILABLE]; }
+impl<S> Answers for Service<S> {
+    fn kinds() -> Vec<Kind> {
+        vec![kinds::DATABASE_UNAVAILABLE]
+    }
+}
 
 impl FromRequestParts<HttpState> for RequestLimits {
     type Rejection = Infallible;

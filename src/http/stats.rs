@@ -4,13 +4,14 @@ use axum::Json;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::problem::Failed;
-use super::problem::calls::READ;
-use super::state::Services;
-use crate::domain::Allowed;
-use crate::domain::permission::OrgRead;
-use crate::service::DataError;
+use super::openapi;
+use super::problem::{Failed, calls};
+use super::state::Service;
+use crate::domain::permission::{Allowed, OrgRead};
 use crate::service::data::CollectionStats;
+use crate::service::{DataError, DataService};
+
+openapi::calls![stats];
 
 /// The size of an organization's data.
 #[derive(Debug, Serialize, ToSchema)]
@@ -62,7 +63,7 @@ impl From<CollectionStats> for StatsAnswer {
 )]
 pub(super) async fn stats(
     tenant: Allowed<OrgRead>,
-    services: Services,
-) -> Result<Json<StatsAnswer>, Failed<DataError, READ>> {
-    Ok(Json(services.data.stats(&tenant).await?.into()))
+    data: Service<DataService>,
+) -> Result<Json<StatsAnswer>, Failed<DataError, { calls::READ }>> {
+    Ok(Json(data.stats(&tenant).await?.into()))
 }

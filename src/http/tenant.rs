@@ -4,13 +4,12 @@ use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 
 use super::old_names::OldNameNote;
-use super::problem::calls::REACH;
-use super::problem::{Answers, Failed, Kind, Problem, answers, kinds};
-use super::state::{HttpState, Services};
+use super::problem::{Answers, Failed, Kind, Problem, answers, calls, kinds};
+use super::state::{HttpState, Service};
 use crate::domain::documents::DocumentId;
-use crate::domain::permission::{Permit, Reachable};
-use crate::domain::{Actor, Allowed, OrgReference};
-use crate::service::OrgError;
+use crate::domain::permission::{Allowed, Permit, Reachable};
+use crate::domain::{Actor, OrgReference};
+use crate::service::{OrgError, OrgService};
 
 /// The parameter of the path that names the organization.
 const NAME_PARAMETER: &str = "organization_name";
@@ -24,16 +23,16 @@ impl<P: Permit, W: Reachable> FromRequestParts<HttpState> for Allowed<P, W> {
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Problem> {
         // 401 first, then 404, then 403.
         let actor = <Actor as FromRequestParts<HttpState>>::from_request_parts(parts, state).await?;
-        let services = Services::from_request_parts(parts, state).await?;
+        let orgs = Service::<OrgService>::from_request_parts(parts, state).await?;
         let reference = path_reference(parts).await?;
         let note = OldNameNote::from_request_parts(parts, state).await.unwrap_or_default();
-        Ok(note.of(services.orgs.authorize(&actor, &reference).await?))
+        Ok(note.of(orgs.authorize(&actor, &reference).await?))
     }
 }
 
 impl<P, W> Answers for Allowed<P, W> {
     fn kinds() -> Vec<Kind> {
-        [Actor::kinds(), PathId::kinds(), Failed::<OrgError, REACH>::kinds()].concat()
+        [Actor::kinds(), PathId::kinds(), Failed::<OrgError, { calls::REACH }>::kinds()].concat()
     }
 }
 

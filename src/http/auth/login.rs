@@ -10,10 +10,9 @@ use crate::domain::{EmailQuery, PasswordAttempt};
 use crate::http::body::RawBody;
 use crate::http::client::Client;
 use crate::http::observe::ORGANIZATION_ID;
-use crate::http::problem::calls::LOG_IN;
-use crate::http::problem::{Failed, Problem};
-use crate::http::state::Services;
-use crate::service::AuthError;
+use crate::http::problem::{Failed, Problem, calls};
+use crate::http::state::Service;
+use crate::service::{AuthError, AuthService};
 
 /// An admin's credentials.
 #[derive(Debug, ToSchema)]
@@ -86,12 +85,12 @@ struct LoggedInAdmin {
     responses((status = 200, description = "A token", body = LoggedIn))
 )]
 pub(in crate::http) async fn log_in(
-    services: Services,
+    auth: Service<AuthService>,
     client: Client,
     body: RawBody,
-) -> Result<Json<LoggedIn>, Failed<AuthError, LOG_IN>> {
+) -> Result<Json<LoggedIn>, Failed<AuthError, { calls::LOG_IN }>> {
     let LoginBody { email, password } = LoginBody::read(&body)?;
-    let (admin, token) = services.auth.log_in(&email, &password, client.network()).await?;
+    let (admin, token) = auth.log_in(&email, &password, client.network()).await?;
     Span::current().record(ORGANIZATION_ID, tracing::field::display(admin.org_id));
     let answer = LoggedIn {
         token: TokenAnswer::from(&token),

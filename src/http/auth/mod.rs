@@ -6,7 +6,10 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::openapi;
 use crate::service::AccessToken;
+
+openapi::calls![login::log_in];
 
 /// A token, as clients of OAuth2 expect it (RFC 6749, section 5.1).
 #[derive(Serialize, ToSchema)]

@@ -2,14 +2,12 @@
 
 use axum::http::StatusCode;
 
-use crate::domain::Allowed;
-use crate::domain::permission::DocumentsWrite;
+use crate::domain::permission::{Allowed, DocumentsWrite};
 use crate::http::conditions::Conditions;
-use crate::http::problem::Failed;
-use crate::http::problem::calls::REMOVE;
-use crate::http::state::Services;
+use crate::http::problem::{Failed, calls};
+use crate::http::state::Service;
 use crate::http::tenant::PathId;
-use crate::service::DataError;
+use crate::service::{DataError, DataService};
 
 /// Delete a document
 #[utoipa::path(
@@ -22,10 +20,10 @@ use crate::service::DataError;
 )]
 pub(in crate::http) async fn delete(
     tenant: Allowed<DocumentsWrite>,
-    services: Services,
+    data: Service<DataService>,
     PathId(id): PathId,
     conditions: Conditions,
-) -> Result<StatusCode, Failed<DataError, REMOVE>> {
-    services.data.remove(&tenant, &id, &conditions.of_change()?).await?;
+) -> Result<StatusCode, Failed<DataError, { calls::REMOVE }>> {
+    data.remove(&tenant, &id, &conditions.of_change()?).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -5,20 +5,18 @@ use axum::response::Response;
 use metrics::counter;
 
 use super::{parse_filter, thought_about, unreadable};
-use crate::domain::Allowed;
-use crate::domain::permission::DocumentsRead;
+use crate::domain::permission::{Allowed, DocumentsRead};
 use crate::domain::query::Filter;
 use crate::extjson::write_document;
 use crate::http::bytes::HeldBytes;
 use crate::http::client::Client;
 use crate::http::fields::Fields;
-use crate::http::problem::calls::READ;
-use crate::http::problem::{Failed, Problem, kinds};
-use crate::http::state::{HttpState, Services};
+use crate::http::problem::{Failed, Problem, calls, kinds};
+use crate::http::state::{HttpState, Service};
 use crate::http::streams::{ClientGone, CutLine, LineSender, Unsent};
 use crate::off_thread::off_thread;
-use crate::service::DataError;
 use crate::service::data::{DocumentBatch, Export};
+use crate::service::{DataError, DataService};
 
 /// About how many bytes are sent in one piece: so few that a slow client takes one in time.
 const PIECE_BYTES: usize = 64 << 10;
@@ -41,16 +39,16 @@ const PIECE_BYTES: usize = 64 << 10;
 )]
 pub(in crate::http) async fn export(
     tenant: Allowed<DocumentsRead>,
-    services: Services,
+    data: Service<DataService>,
     client: Client,
     State(state): State<HttpState>,
     RawQuery(query): RawQuery,
-) -> Result<Response, Failed<DataError, READ>> {
+) -> Result<Response, Failed<DataError, { calls::READ }>> {
     let filter = off_thread(thought_about(query.as_deref()), move || read(query.as_deref())).await?;
     let share = state.stream_share(tenant.org_id()).await?;
     // Before the answer begins, so that what is wrong with the query has its own status.
     let begin = async {
-        let mut export = services.data.export(&tenant, filter).await?;
+        let mut export = data.export(&tenant, filter).await?;
         // One batch is sent while the next is on its way, and pieces of it are text.
         let held = HeldBytes::of(&state.stream_bytes, tenant.org_id(), 3 * export.batch_bound()).await?;
         let first = export.next().await?;

@@ -5,15 +5,13 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::{hold_document, insert_tag, shown};
-use crate::domain::Allowed;
 use crate::domain::documents::Version;
-use crate::domain::permission::DocumentsRead;
+use crate::domain::permission::{Allowed, DocumentsRead};
 use crate::http::conditions::Conditions;
-use crate::http::problem::Failed;
-use crate::http::problem::calls::GET;
-use crate::http::state::{HttpState, Services};
+use crate::http::problem::{Failed, calls};
+use crate::http::state::{HttpState, Service};
 use crate::http::tenant::PathId;
-use crate::service::DataError;
+use crate::service::{DataError, DataService};
 
 /// Get a document
 ///
@@ -34,13 +32,13 @@ use crate::service::DataError;
 )]
 pub(in crate::http) async fn get(
     tenant: Allowed<DocumentsRead>,
-    services: Services,
+    data: Service<DataService>,
     PathId(id): PathId,
     conditions: Conditions,
     State(state): State<HttpState>,
-) -> Result<Response, Failed<DataError, GET>> {
-    let held = hold_document(&state, &services, &tenant).await?;
-    let document = services.data.get(&tenant, &id).await?;
+) -> Result<Response, Failed<DataError, { calls::GET }>> {
+    let held = hold_document(&state, &data, &tenant).await?;
+    let document = data.get(&tenant, &id).await?;
     let version = Version::of(&document);
     if !conditions.if_match.allows(&version) {
         return Err(DataError::PreconditionFailed.into());

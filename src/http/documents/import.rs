@@ -25,9 +25,10 @@ use crate::extjson::{ReadError, read_stored};
 use crate::http::body::{announced_length, too_large};
 use crate::http::bytes::HeldBytes;
 use crate::http::problem::{Failure, Problem, kinds};
-use crate::http::state::{HttpState, RequestLimits, Services};
+use crate::http::state::{HttpState, RequestLimits};
 use crate::http::streams::{AS_IT_COMES, LineSender, Pace, TooSlow};
 use crate::off_thread::off_thread;
+use crate::service::DataService;
 use crate::service::data::{Import, Imported};
 
 /// How many failures are told one by one.
@@ -103,7 +104,7 @@ struct Batch {
 /// Begins an import, and answers with a stream of what became of it.
 pub(super) async fn import(
     tenant: &Tenant,
-    services: &Services,
+    data: &DataService,
     state: &HttpState,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -122,7 +123,7 @@ pub(super) async fn import(
     // for other bodies, so that the client learns what was slow before the whole time is over.
     let first = timeout(state.limits.timeout / 2, body.next()).await;
     let first = first.map_err(|_elapsed| Problem::new(kinds::BODY_TIMEOUT))??;
-    let import = services.data.import(tenant).await;
+    let import = data.import(tenant).await;
     let mut response = state.stream((share, held), |lines| run(body, first, import, lines));
     response.headers_mut().insert(header::CACHE_CONTROL, AS_IT_COMES);
     Ok(response)

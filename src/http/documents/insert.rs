@@ -6,17 +6,15 @@ use axum::response::Response;
 
 use super::import::{ImportAnswer, import};
 use super::{new_document, written};
-use crate::domain::Allowed;
-use crate::domain::permission::DocumentsWrite;
+use crate::domain::permission::{Allowed, DocumentsWrite};
 use crate::extjson::read_stored;
 use crate::http::body::{JsonDocument, content_type};
 use crate::http::location;
-use crate::http::problem::calls::INSERT;
-use crate::http::problem::{Failed, Problem, answers};
-use crate::http::state::{HttpState, Services};
+use crate::http::problem::{Failed, Problem, answers, calls};
+use crate::http::state::{HttpState, Service};
 use crate::http::streams::NDJSON;
 use crate::off_thread::off_thread;
-use crate::service::DataError;
+use crate::service::{DataError, DataService};
 
 /// A document, or many in a stream.
 pub(in crate::http) enum NewDocuments {
@@ -64,17 +62,17 @@ answers! { NewDocuments = [] JsonDocument; }
 )]
 pub(in crate::http) async fn insert(
     tenant: Allowed<DocumentsWrite>,
-    services: Services,
+    data: Service<DataService>,
     State(state): State<HttpState>,
     OriginalUri(uri): OriginalUri,
     documents: NewDocuments,
-) -> Result<Response, Failed<DataError, INSERT>> {
+) -> Result<Response, Failed<DataError, { calls::INSERT }>> {
     let JsonDocument(text, held) = match documents {
         NewDocuments::One(document) => document,
-        NewDocuments::Many(request) => return Ok(import(&tenant, &services, &state, request).await?),
+        NewDocuments::Many(request) => return Ok(import(&tenant, &data, &state, request).await?),
     };
     let document = off_thread(text.len(), move || new_document(read_stored(&text)?)).await?;
-    services.data.insert(&tenant, &document).await?;
+    data.insert(&tenant, &document).await?;
     let path = location::beneath(uri.path(), &document.id.to_path());
     let mut response = written(StatusCode::CREATED, document, held).await?;
     location::insert(&mut response, &path);

@@ -9,19 +9,18 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::{parse_filter, thought_about, unreadable};
-use crate::domain::permission::DocumentsRead;
+use crate::domain::Invalid;
+use crate::domain::permission::{Allowed, DocumentsRead};
 use crate::domain::query::{Fields as DocumentFields, Sort};
-use crate::domain::{Allowed, Invalid};
 use crate::extjson::write_document;
 use crate::http::bytes::HeldBytes;
 use crate::http::client::Client;
 use crate::http::fields::Fields;
-use crate::http::problem::calls::READ;
-use crate::http::problem::{Failed, Problem};
-use crate::http::state::{HttpState, Services};
+use crate::http::problem::{Failed, Problem, calls};
+use crate::http::state::{HttpState, Service};
 use crate::off_thread::off_thread;
-use crate::service::DataError;
 use crate::service::data::{ListDocuments, Page};
+use crate::service::{DataError, DataService};
 
 /// How many documents a page has if nothing else is asked.
 const DEFAULT_LIMIT: u32 = 50;
@@ -99,17 +98,17 @@ pub(in crate::http) fn parse_flag(text: &str) -> Result<bool, Invalid> {
 )]
 pub(in crate::http) async fn list(
     tenant: Allowed<DocumentsRead>,
-    services: Services,
+    data: Service<DataService>,
     client: Client,
     State(state): State<HttpState>,
     OriginalUri(uri): OriginalUri,
     RawQuery(query): RawQuery,
-) -> Result<Response, Failed<DataError, READ>> {
+) -> Result<Response, Failed<DataError, { calls::READ }>> {
     let read = off_thread(thought_about(query.as_deref()), move || Asked::read(query.as_deref()));
     let Asked { query, fields } = read.await?;
-    let bound = services.data.page_bound(&tenant, query.limit);
+    let bound = data.page_bound(&tenant, query.limit);
     let held = HeldBytes::of(&state.answer_bytes, tenant.org_id(), bound).await?;
-    let page = client.while_it_listens(services.data.list(&tenant, &query)).await??;
+    let page = client.while_it_listens(data.list(&tenant, &query)).await??;
     let link = page.next.as_deref().and_then(|cursor| link(&uri, cursor));
     let body = off_thread(page.bytes, move || answer(page, fields.as_ref())).await?;
     let length = body.len();

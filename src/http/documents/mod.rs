@@ -17,15 +17,19 @@ use bson::raw::RawDocumentBuf;
 use tracing::error;
 
 use super::bytes::HeldBytes;
+use super::openapi;
 use super::problem::{Problem, kinds};
-use super::state::{HttpState, Services};
+use super::state::HttpState;
 use crate::domain::documents::{DocumentId, EntityTag, NewDocument};
 use crate::domain::query::Filter;
 use crate::domain::{FieldError, Invalid};
 use crate::domain::{OrgId, Tenant};
 use crate::extjson::{ReadError, StoredFields, read_query, write_document};
 use crate::off_thread::off_thread;
+use crate::service::DataService;
 use crate::shares::Owner;
+
+openapi::calls![insert::insert, list::list, get::get, replace::replace, patch::patch, delete::delete, export::export];
 
 /// The answer that shows a document, with its tag.
 async fn shown<K: Owner + Sync>(
@@ -61,8 +65,8 @@ async fn written<K: Owner + Sync>(
 }
 
 /// The right to hold one document of a tenant in memory.
-async fn hold_document(state: &HttpState, services: &Services, tenant: &Tenant) -> Result<HeldBytes<OrgId>, Problem> {
-    HeldBytes::of(&state.answer_bytes, tenant.org_id(), services.data.reply_bound(tenant, 1)).await
+async fn hold_document(state: &HttpState, data: &DataService, tenant: &Tenant) -> Result<HeldBytes<OrgId>, Problem> {
+    HeldBytes::of(&state.answer_bytes, tenant.org_id(), data.reply_bound(tenant, 1)).await
 }
 
 fn insert_tag(headers: &mut HeaderMap, tag: &EntityTag) {

@@ -8,19 +8,18 @@ use axum::response::Response;
 use bson::Document;
 
 use super::{unreadable, written};
+use crate::domain::Invalid;
 use crate::domain::documents::{DocumentId, MergePatch};
-use crate::domain::permission::DocumentsWrite;
-use crate::domain::{Allowed, Invalid};
+use crate::domain::permission::{Allowed, DocumentsWrite};
 use crate::extjson::read_stored;
 use crate::http::body::JsonDocument;
 use crate::http::bytes::HeldBytes;
 use crate::http::conditions::Conditions;
-use crate::http::problem::calls::REWRITE;
-use crate::http::problem::{Failed, Problem};
-use crate::http::state::{HttpState, Services};
+use crate::http::problem::{Failed, Problem, calls};
+use crate::http::state::{HttpState, Service};
 use crate::http::tenant::PathId;
 use crate::off_thread::off_thread;
-use crate::service::DataError;
+use crate::service::{DataError, DataService};
 
 /// How many times larger than its text a patch is as a tree of values, at most: an element of a list of digits, two bytes of text,
 /// takes over a hundred.
@@ -50,19 +49,19 @@ const TREE_OF_BSON: usize = 12;
 )]
 pub(in crate::http) async fn patch(
     tenant: Allowed<DocumentsWrite>,
-    services: Services,
+    data: Service<DataService>,
     PathId(id): PathId,
     conditions: Conditions,
     State(state): State<HttpState>,
     JsonDocument(text, mut held_body): JsonDocument,
-) -> Result<Response, Failed<DataError, REWRITE>> {
+) -> Result<Response, Failed<DataError, { calls::REWRITE }>> {
     let expected = conditions.of_change()?;
     held_body.grow_to(TREE * text.len()).await?;
     let of = id.clone();
     let patch = off_thread(text.len(), move || read(&of, &text)).await?;
-    let bound = TREE_OF_BSON * services.data.reply_bound(&tenant, 1);
+    let bound = TREE_OF_BSON * data.reply_bound(&tenant, 1);
     let held = HeldBytes::of(&state.answer_bytes, tenant.org_id(), bound).await?;
-    let patched = services.data.patch(&tenant, &id, Arc::new(patch), &expected).await?;
+    let patched = data.patch(&tenant, &id, Arc::new(patch), &expected).await?;
     Ok(written(StatusCode::OK, patched, held).await?)
 }
 

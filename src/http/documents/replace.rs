@@ -5,19 +5,18 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use super::{whole, written};
+use crate::domain::Invalid;
 use crate::domain::documents::{DocumentId, NewDocument};
-use crate::domain::permission::DocumentsWrite;
-use crate::domain::{Allowed, Invalid};
+use crate::domain::permission::{Allowed, DocumentsWrite};
 use crate::extjson::read_stored;
 use crate::http::body::JsonDocument;
 use crate::http::conditions::Conditions;
 use crate::http::location;
-use crate::http::problem::calls::REWRITE;
-use crate::http::problem::{Failed, Problem};
-use crate::http::state::Services;
+use crate::http::problem::{Failed, Problem, calls};
+use crate::http::state::Service;
 use crate::http::tenant::PathId;
 use crate::off_thread::off_thread;
-use crate::service::DataError;
+use crate::service::{DataError, DataService};
 
 /// Replace a document, or create one under a chosen id
 ///
@@ -41,19 +40,19 @@ use crate::service::DataError;
 )]
 pub(in crate::http) async fn replace(
     tenant: Allowed<DocumentsWrite>,
-    services: Services,
+    data: Service<DataService>,
     PathId(id): PathId,
     conditions: Conditions,
     OriginalUri(uri): OriginalUri,
     JsonDocument(text, held): JsonDocument,
-) -> Result<Response, Failed<DataError, REWRITE>> {
+) -> Result<Response, Failed<DataError, { calls::REWRITE }>> {
     let must_create = conditions.must_create()?;
     let document = off_thread(text.len(), move || read(id, &text, must_create)).await?;
     if !must_create {
-        services.data.replace(&tenant, &document, &conditions.if_match).await?;
+        data.replace(&tenant, &document, &conditions.if_match).await?;
         return Ok(written(StatusCode::OK, document, held).await?);
     }
-    services.data.insert(&tenant, &document).await.map_err(|error| match error {
+    data.insert(&tenant, &document).await.map_err(|error| match error {
         DataError::Exists => DataError::PreconditionFailed,
         error => error,
     })?;

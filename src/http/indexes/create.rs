@@ -11,17 +11,15 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 use super::IndexAnswer;
-use crate::domain::Allowed;
 use crate::domain::indexes::Index;
-use crate::domain::permission::SchemaWrite;
+use crate::domain::permission::{Allowed, SchemaWrite};
 use crate::extjson::read_query;
 use crate::http::body::JsonText;
 use crate::http::location;
-use crate::http::problem::calls::BUILD_INDEX;
-use crate::http::problem::{Failed, Problem, kinds};
-use crate::http::state::{HttpState, Services};
-use crate::service::DataError;
+use crate::http::problem::{Failed, Problem, calls, kinds};
+use crate::http::state::{HttpState, Service};
 use crate::service::data::StoredIndex;
+use crate::service::{DataError, DataService};
 
 /// An index to be built.
 #[derive(ToSchema)]
@@ -79,17 +77,17 @@ fn keys_schema() -> Object {
 )]
 pub(in crate::http) async fn create(
     tenant: Allowed<SchemaWrite>,
-    services: Services,
+    data: Service<DataService>,
     State(state): State<HttpState>,
     OriginalUri(uri): OriginalUri,
     JsonText(text, _held): JsonText,
-) -> Result<Response, Failed<DataError, BUILD_INDEX>> {
+) -> Result<Response, Failed<DataError, { calls::BUILD_INDEX }>> {
     let index = read_query(&text).map_err(Problem::from)?;
     let index = Index::parse(&index).map_err(Problem::invalid)?;
     let path = location::beneath(uri.path(), &index.name);
     let asked = index.clone();
     let build = async move {
-        let built = services.data.create_index(&tenant, &index).await;
+        let built = data.create_index(&tenant, &index).await;
         // Here, because nobody may be waiting for it any more.
         built.inspect_err(|error| {
             if error.is_ordinary() {

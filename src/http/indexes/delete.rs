@@ -4,14 +4,12 @@ use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 
-use crate::domain::Allowed;
 use crate::domain::indexes::check_index_name;
-use crate::domain::permission::SchemaWrite;
-use crate::http::problem::calls::DROP_INDEX;
-use crate::http::problem::{Failed, Problem, answers, kinds};
-use crate::http::state::{HttpState, Services};
+use crate::domain::permission::{Allowed, SchemaWrite};
+use crate::http::problem::{Failed, Problem, answers, calls, kinds};
+use crate::http::state::{HttpState, Service};
 use crate::http::tenant::path_parameter;
-use crate::service::DataError;
+use crate::service::{DataError, DataService};
 
 /// The index that every collection has and needs.
 const ID_INDEX: &str = "_id_";
@@ -43,9 +41,9 @@ answers! { IndexName = [VALIDATION_FAILED, INDEX_PROTECTED]; }
 )]
 pub(in crate::http) async fn delete(
     tenant: Allowed<SchemaWrite>,
-    services: Services,
+    data: Service<DataService>,
     IndexName(name): IndexName,
-) -> Result<StatusCode, Failed<DataError, DROP_INDEX>> {
-    services.data.drop_index(&tenant, &name).await?;
+) -> Result<StatusCode, Failed<DataError, { calls::DROP_INDEX }>> {
+    data.drop_index(&tenant, &name).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -5,12 +5,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::IndexAnswer;
-use crate::domain::Allowed;
-use crate::domain::permission::DocumentsRead;
-use crate::http::problem::Failed;
-use crate::http::problem::calls::LIST_INDEXES;
-use crate::http::state::Services;
-use crate::service::DataError;
+use crate::domain::permission::{Allowed, DocumentsRead};
+use crate::http::problem::{Failed, calls};
+use crate::http::state::Service;
+use crate::service::{DataError, DataService};
 
 /// The indexes of an organization.
 #[derive(Debug, Serialize, ToSchema)]
@@ -26,8 +24,8 @@ pub(in crate::http) struct Indexes {
 )]
 pub(in crate::http) async fn list(
     tenant: Allowed<DocumentsRead>,
-    services: Services,
-) -> Result<Json<Indexes>, Failed<DataError, LIST_INDEXES>> {
-    let indexes = services.data.indexes(&tenant).await?;
+    data: Service<DataService>,
+) -> Result<Json<Indexes>, Failed<DataError, { calls::LIST_INDEXES }>> {
+    let indexes = data.indexes(&tenant).await?;
     Ok(Json(Indexes { indexes: indexes.into_iter().map(IndexAnswer::from).collect() }))
 }

@@ -11,8 +11,11 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::openapi;
 use crate::extjson::write_value;
 use crate::service::data::StoredIndex;
+
+openapi::calls![list::list, create::create, delete::delete];
 
 /// An index.
 #[derive(Debug, Serialize, ToSchema)]

@@ -4,13 +4,12 @@ use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 
-use crate::domain::permission::OrgManage;
-use crate::domain::{Allowed, Org, OrgReference};
-use crate::http::problem::calls::GIVE_UP_NAME;
-use crate::http::problem::{Failed, Problem, answers};
-use crate::http::state::{HttpState, Services};
+use crate::domain::permission::{Allowed, OrgManage};
+use crate::domain::{Org, OrgReference};
+use crate::http::problem::{Failed, Problem, answers, calls};
+use crate::http::state::{HttpState, Service};
 use crate::http::tenant::path_parameter;
-use crate::service::OrgError;
+use crate::service::{OrgError, OrgService};
 
 /// The parameter of the path that names what is given up.
 const OLD_NAME: &str = "old_name";
@@ -46,9 +45,9 @@ answers! { PathOldName = [VALIDATION_FAILED]; }
 )]
 pub(in crate::http) async fn delete(
     org: Allowed<OrgManage, Org>,
-    services: Services,
+    orgs: Service<OrgService>,
     PathOldName(name): PathOldName,
-) -> Result<StatusCode, Failed<OrgError, GIVE_UP_NAME>> {
-    services.orgs.give_up_name(&org, &name).await?;
+) -> Result<StatusCode, Failed<OrgError, { calls::GIVE_UP_NAME }>> {
+    orgs.give_up_name(&org, &name).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -4,13 +4,12 @@ use axum::Json;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::domain::permission::OrgRead;
-use crate::domain::{Allowed, OldName, Org};
+use crate::domain::permission::{Allowed, OrgRead};
+use crate::domain::{OldName, Org};
 use crate::http::orgs::rfc3339;
-use crate::http::problem::Failed;
-use crate::http::problem::calls::REACH;
-use crate::http::state::Services;
-use crate::service::OrgError;
+use crate::http::problem::{Failed, calls};
+use crate::http::state::Service;
+use crate::service::{OrgError, OrgService};
 
 /// The names of an organization.
 #[derive(Debug, Serialize, ToSchema)]
@@ -82,9 +81,9 @@ impl From<&OldName> for NameAnswer {
 )]
 pub(in crate::http) async fn list(
     org: Allowed<OrgRead, Org>,
-    services: Services,
-) -> Result<Json<Names>, Failed<OrgError, REACH>> {
-    let (org, old) = services.orgs.names(&org).await?;
+    orgs: Service<OrgService>,
+) -> Result<Json<Names>, Failed<OrgError, { calls::REACH }>> {
+    let (org, old) = orgs.names(&org).await?;
     let names = std::iter::once(NameAnswer::current(&org)).chain(old.iter().map(NameAnswer::from)).collect();
     Ok(Json(Names { ok: true, names }))
 }

@@ -2,3 +2,7 @@
 
 pub(super) mod delete;
 pub(super) mod list;
+
+use super::openapi;
+
+openapi::calls![list::list, delete::delete];

@@ -11,12 +11,11 @@ use crate::http::caller::AnyToken;
 use crate::http::client::Client;
 use crate::http::fields::Fields;
 use crate::http::idempotency::{DESCRIPTION, success};
-use crate::http::problem::calls::CREATE;
-use crate::http::problem::{Failed, Problem};
-use crate::http::state::Services;
-use crate::service::OrgError;
+use crate::http::problem::{Failed, Problem, calls};
+use crate::http::state::Service;
 use crate::service::idempotency::{Answer, Repeatable, RequestKey};
 use crate::service::orgs::{ChangeIds, CreateOrg};
+use crate::service::{IdempotencyService, OrgError, OrgService};
 
 /// A new organization and its admin.
 #[derive(Debug, ToSchema)]
@@ -82,17 +81,18 @@ pub(in crate::http) struct CreatedOrg {
     responses((status = 201, description = "The organization was created", body = CreatedOrg))
 )]
 pub(in crate::http) async fn create(
-    services: Services,
+    orgs: Service<OrgService>,
+    idempotency: Service<IdempotencyService>,
     AnyToken(token): AnyToken,
     client: Client,
     key: RequestKey,
     body: RawBody,
-) -> Result<Answer, Failed<OrgError, CREATE>> {
-    let by = services.orgs.admit(token.as_ref(), client.network()).map_err(OrgError::from)?;
+) -> Result<Answer, Failed<OrgError, { calls::CREATE }>> {
+    let by = orgs.admit(token.as_ref(), client.network()).map_err(OrgError::from)?;
     let CreateOrgBody { organization_name: name, email, password } = CreateOrgBody::read(body.json_fields()?)?;
-    services.orgs.count_creation(by)?;
+    orgs.count_creation(by)?;
     let command = CreateOrg { name, email: email.clone(), password, by };
-    let orgs = &services.orgs;
+    let orgs = &*orgs;
     let request = Repeatable {
         call: "create_organization",
         // Nothing else is known of whoever sends it, and strangers with the same key must not meet.
@@ -104,7 +104,7 @@ pub(in crate::http) async fn create(
         recall: |ids| async move { Ok(orgs.outcome(ids, |org, _| created(&org, ids)).await?.unwrap_or_default()) },
         carry_out: |ids| async move { created(&orgs.create(ids, command).await?, ids) },
     };
-    Ok(services.idempotency.run(key, request).await?)
+    Ok(idempotency.run(key, request).await?)
 }
 
 fn created(org: &Org, ids: ChangeIds) -> Result<Answer, Problem> {

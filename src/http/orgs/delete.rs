@@ -11,12 +11,11 @@ use crate::http::body::RawBody;
 use crate::http::caller::Bearer;
 use crate::http::idempotency::{DESCRIPTION, success};
 use crate::http::old_names::OldNameNote;
-use crate::http::problem::calls::DELETE;
-use crate::http::problem::{Failed, Problem};
-use crate::http::state::Services;
-use crate::service::OrgError;
+use crate::http::problem::{Failed, Problem, calls};
+use crate::http::state::Service;
 use crate::service::idempotency::{Answer, Former, Repeatable, RequestKey};
 use crate::service::orgs::ChangeIds;
+use crate::service::{IdempotencyService, OrgError, OrgService};
 
 /// Which organization goes.
 #[derive(Debug, ToSchema)]
@@ -76,23 +75,24 @@ pub(in crate::http) struct DeletedOrg {
 )]
 pub(in crate::http) async fn delete(
     bearer: Bearer,
-    services: Services,
+    orgs: Service<OrgService>,
+    idempotency: Service<IdempotencyService>,
     key: RequestKey,
     note: OldNameNote,
     RawQuery(query): RawQuery,
     body: RawBody,
-) -> Result<Answer, Failed<OrgError, DELETE>> {
+) -> Result<Answer, Failed<OrgError, { calls::DELETE }>> {
     let query = query.unwrap_or_default();
     // Before the key is asked for: an attempt that hangs then and wakes late changes only what it saw here. Whoever repeats
     // a request that ended its own token is told what became of it all the same.
-    let actor = bearer.recognize(&services).await;
-    let (orgs, query, body) = (&services.orgs, &query, &body);
+    let actor = bearer.recognize().await;
+    let (orgs, query, body) = (&*orgs, &query, &body);
     let request = Repeatable {
         call: "delete_organization",
         sender: &bearer.subject(),
-        account: ("organization", &bearer.0.org_id.0.bytes()),
+        account: ("organization", &bearer.claims.org_id.0.bytes()),
         content: &[query.as_bytes(), b"\n", &body.bytes()].concat(),
-        ids: ChangeIds::of(bearer.0.org_id),
+        ids: ChangeIds::of(bearer.claims.org_id),
         if_known: || Ok(()),
         recall: |ids| async move {
             let outcome = orgs.outcome(ids, |org, _| deleted(ids, org.deletion.as_ref())).await?;
@@ -105,7 +105,7 @@ pub(in crate::http) async fn delete(
             deleted(ids, note.of(done).as_ref())
         },
     };
-    Ok(services.idempotency.run(key, request).await?)
+    Ok(idempotency.run(key, request).await?)
 }
 
 /// The organization that is named in the query or in the body, or in both alike.

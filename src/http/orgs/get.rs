@@ -8,10 +8,9 @@ use super::{OrgInQuery, OrganizationAnswer};
 use crate::domain::Actor;
 use crate::http::client::Client;
 use crate::http::old_names::OldNameNote;
-use crate::http::problem::Failed;
-use crate::http::problem::calls::FIND;
-use crate::http::state::Services;
-use crate::service::OrgError;
+use crate::http::problem::{Failed, calls};
+use crate::http::state::Service;
+use crate::service::{OrgError, OrgService};
 
 /// The organization was found.
 #[derive(Debug, Serialize, ToSchema)]
@@ -38,13 +37,13 @@ pub(in crate::http) struct FoundOrg {
     responses((status = 200, description = "The organization", body = FoundOrg))
 )]
 pub(in crate::http) async fn get(
-    services: Services,
+    orgs: Service<OrgService>,
     actor: Option<Actor>,
     client: Client,
     note: OldNameNote,
     OrgInQuery(reference): OrgInQuery,
-) -> Result<Json<FoundOrg>, Failed<OrgError, FIND>> {
-    let org = note.of(services.orgs.get(&reference, actor.as_ref(), client.network()).await?);
+) -> Result<Json<FoundOrg>, Failed<OrgError, { calls::FIND }>> {
+    let org = note.of(orgs.get(&reference, actor.as_ref(), client.network()).await?);
     let organization = match actor.as_ref().and_then(|actor| actor.admin_of(&org)) {
         Some(admin) => OrganizationAnswer::for_admin(&org, admin),
         None => OrganizationAnswer::public(&org),

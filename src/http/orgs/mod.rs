@@ -6,17 +6,20 @@ pub(super) mod get;
 pub(super) mod restore;
 pub(super) mod update;
 
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use utoipa::ToSchema;
 
+use super::openapi;
 use super::problem::{Problem, answers};
 use super::state::HttpState;
 use crate::domain::{Admin, Invalid, Org, OrgReference};
-use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
+
+openapi::calls![create::create, get::get, update::update, delete::delete, restore::restore];
 
 /// The one parameter of `/org/get` and `/org/delete`.
 const NAME_PARAMETER: &str = "organization_name";

@@ -10,12 +10,11 @@ use crate::http::body::RawBody;
 use crate::http::client::Client;
 use crate::http::fields::Fields;
 use crate::http::idempotency::{DESCRIPTION, success};
-use crate::http::problem::calls::RESTORE;
-use crate::http::problem::{Failed, Problem};
-use crate::http::state::Services;
-use crate::service::OrgError;
+use crate::http::problem::{Failed, Problem, calls};
+use crate::http::state::Service;
 use crate::service::idempotency::{Answer, Repeatable, RequestKey};
 use crate::service::orgs::{ChangeIds, RestoreOrg};
+use crate::service::{IdempotencyService, OrgError, OrgService};
 
 /// Who wants a deleted organization back.
 #[derive(ToSchema)]
@@ -62,17 +61,18 @@ pub(in crate::http) struct RestoredOrg {
     responses((status = 200, description = "The organization is back", body = RestoredOrg))
 )]
 pub(in crate::http) async fn restore(
-    services: Services,
+    orgs: Service<OrgService>,
+    idempotency: Service<IdempotencyService>,
     key: RequestKey,
     client: Client,
     body: RawBody,
-) -> Result<Answer, Failed<OrgError, RESTORE>> {
+) -> Result<Answer, Failed<OrgError, { calls::RESTORE }>> {
     let (email, password, new_name) = read(body.json_fields()?)?;
     let command = RestoreOrg { email, password, from: client.network(), new_name };
     // First, so that whoever repeats a request has shown who it is, and counts as one attempt.
-    let org = services.orgs.identify(&command).await?;
+    let org = orgs.identify(&command).await?;
     let org_id = org.id;
-    let (orgs, org, command) = (&services.orgs, &org, &command);
+    let (orgs, org, command) = (&*orgs, &org, &command);
     let request = Repeatable {
         call: "restore_organization",
         sender: &org_id.to_string(),
@@ -83,7 +83,7 @@ pub(in crate::http) async fn restore(
         recall: |ids| async move { Ok(orgs.outcome(ids, |org, _| restored(&org, ids)).await?.unwrap_or_default()) },
         carry_out: |ids: ChangeIds| async move { restored(&orgs.restore(ids.change, org, command).await?, ids) },
     };
-    Ok(services.idempotency.run(key, request).await?)
+    Ok(idempotency.run(key, request).await?)
 }
 
 fn read(mut fields: Fields) -> Result<(EmailQuery, PasswordAttempt, Option<OrgName>), Problem> {

@@ -13,12 +13,11 @@ use crate::http::caller::Bearer;
 use crate::http::fields::Fields;
 use crate::http::idempotency::{DESCRIPTION, success};
 use crate::http::old_names::OldNameNote;
-use crate::http::problem::calls::UPDATE;
-use crate::http::problem::{Failed, Problem};
-use crate::http::state::Services;
-use crate::service::OrgError;
+use crate::http::problem::{Failed, Problem, calls};
+use crate::http::state::Service;
 use crate::service::idempotency::{Answer, Former, Repeatable, RequestKey};
 use crate::service::orgs::{self as service, ByOldName, ChangeIds, UpdateOrg};
+use crate::service::{IdempotencyService, OrgError, OrgService};
 
 /// What changes; what is left out or null stays.
 #[derive(ToSchema)]
@@ -91,25 +90,26 @@ pub(in crate::http) struct UpdatedOrg {
 )]
 pub(in crate::http) async fn update(
     bearer: Bearer,
-    services: Services,
+    orgs: Service<OrgService>,
+    idempotency: Service<IdempotencyService>,
     key: RequestKey,
     note: OldNameNote,
     body: RawBody,
-) -> Result<Answer, Failed<OrgError, UPDATE>> {
+) -> Result<Answer, Failed<OrgError, { calls::UPDATE }>> {
     // Before the key is asked for: an attempt that hangs then and wakes late changes only what it saw here. Whoever repeats
     // a request that ended its own token is told what became of it all the same.
-    let actor = bearer.recognize(&services).await;
-    let (orgs, body) = (&services.orgs, &body);
+    let actor = bearer.recognize().await;
+    let (orgs, body) = (&*orgs, &body);
     let request = Repeatable {
         call: "update_organization",
         sender: &bearer.subject(),
-        account: ("organization", &bearer.0.org_id.0.bytes()),
+        account: ("organization", &bearer.claims.org_id.0.bytes()),
         content: &body.bytes(),
-        ids: ChangeIds::of(bearer.0.org_id),
+        ids: ChangeIds::of(bearer.claims.org_id),
         if_known: || Ok(()),
         recall: |ids| async move {
             Ok(match orgs.outcome(ids, |_, change| Ok::<_, Problem>(change)).await? {
-                Some(Former::Done(change)) => Former::Done(updated(&orgs.updated(bearer.0, &change).await?)?),
+                Some(Former::Done(change)) => Former::Done(updated(&orgs.updated(bearer.claims, &change).await?)?),
                 Some(Former::Running) => Former::Running,
                 Some(Former::Nothing) | None => Former::Nothing,
             })
@@ -125,7 +125,7 @@ pub(in crate::http) async fn update(
             updated(&done)
         },
     };
-    Ok(services.idempotency.run(key, request).await?)
+    Ok(idempotency.run(key, request).await?)
 }
 
 fn read(mut fields: Fields) -> Result<(OrgReference, UpdateOrg), Problem> {

@@ -137,13 +137,10 @@ macro_rules! handles {
                 taken.concat()
             }
         }
+        handles!(@fewer $($taken)*);
     };
+    (@fewer) => {};
+    (@fewer $first:ident $($taken:ident)*) => { handles!($($taken)*); };
 }
 
-handles!();
-handles!(T1);
-handles!(T1 T2);
-handles!(T1 T2 T3);
-handles!(T1 T2 T3 T4);
-handles!(T1 T2 T3 T4 T5);
-handles!(T1 T2 T3 T4 T5 T6);
+handles!(T1 T2 T3 T4 T5 T6 T7);

@@ -2,12 +2,10 @@
 
 use axum::http::StatusCode;
 
-use crate::domain::Allowed;
-use crate::domain::permission::SchemaWrite;
-use crate::http::problem::Failed;
-use crate::http::problem::calls::REMOVE_SCHEMA;
-use crate::http::state::Services;
-use crate::service::DataError;
+use crate::domain::permission::{Allowed, SchemaWrite};
+use crate::http::problem::{Failed, calls};
+use crate::http::state::Service;
+use crate::service::{DataError, DataService};
 
 /// Remove the schema
 ///
@@ -18,8 +16,8 @@ use crate::service::DataError;
 )]
 pub(in crate::http) async fn delete(
     tenant: Allowed<SchemaWrite>,
-    services: Services,
-) -> Result<StatusCode, Failed<DataError, REMOVE_SCHEMA>> {
-    services.data.remove_schema(&tenant).await?;
+    data: Service<DataService>,
+) -> Result<StatusCode, Failed<DataError, { calls::REMOVE_SCHEMA }>> {
+    data.remove_schema(&tenant).await?;
     Ok(StatusCode::NO_CONTENT)
 }

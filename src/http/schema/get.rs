@@ -2,12 +2,10 @@
 
 use axum::http::{HeaderName, HeaderValue, header};
 
-use crate::domain::Allowed;
-use crate::domain::permission::DocumentsRead;
-use crate::http::problem::Failed;
-use crate::http::problem::calls::GET_SCHEMA;
-use crate::http::state::Services;
-use crate::service::DataError;
+use crate::domain::permission::{Allowed, DocumentsRead};
+use crate::http::problem::{Failed, calls};
+use crate::http::state::Service;
+use crate::service::{DataError, DataService};
 
 /// Get the schema
 ///
@@ -18,8 +16,8 @@ use crate::service::DataError;
 )]
 pub(in crate::http) async fn get(
     tenant: Allowed<DocumentsRead>,
-    services: Services,
-) -> Result<([(HeaderName, HeaderValue); 1], String), Failed<DataError, GET_SCHEMA>> {
-    let source = services.data.schema(&tenant).await?;
+    data: Service<DataService>,
+) -> Result<([(HeaderName, HeaderValue); 1], String), Failed<DataError, { calls::GET_SCHEMA }>> {
+    let source = data.schema(&tenant).await?;
     Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], source))
 }

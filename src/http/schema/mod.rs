@@ -3,3 +3,7 @@
 pub(super) mod delete;
 pub(super) mod get;
 pub(super) mod put;
+
+use super::openapi;
+
+openapi::calls![get::get, put::put, delete::delete];

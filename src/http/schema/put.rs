@@ -5,18 +5,16 @@ use axum::extract::RawQuery;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::domain::Allowed;
-use crate::domain::permission::SchemaWrite;
+use crate::domain::permission::{Allowed, SchemaWrite};
 use crate::domain::schema::CollectionSchema;
 use crate::extjson::read_query;
 use crate::http::body::JsonText;
 use crate::http::documents::list::parse_flag;
 use crate::http::fields::Fields;
-use crate::http::problem::calls::SET_SCHEMA;
-use crate::http::problem::{Failed, Problem};
-use crate::http::state::Services;
+use crate::http::problem::{Failed, Problem, calls};
+use crate::http::state::Service;
 use crate::off_thread::off_thread;
-use crate::service::DataError;
+use crate::service::{DataError, DataService};
 
 /// What a schema comes to.
 #[derive(Debug, Serialize, ToSchema)]
@@ -45,10 +43,10 @@ pub(in crate::http) struct SchemaAnswer {
 )]
 pub(in crate::http) async fn put(
     tenant: Allowed<SchemaWrite>,
-    services: Services,
+    data: Service<DataService>,
     RawQuery(query): RawQuery,
     JsonText(text, _held): JsonText,
-) -> Result<Json<SchemaAnswer>, Failed<DataError, SET_SCHEMA>> {
+) -> Result<Json<SchemaAnswer>, Failed<DataError, { calls::SET_SCHEMA }>> {
     let mut fields = Fields::of_query(query.as_deref());
     let is_dry_run = fields.optional("dry_run", parse_flag).unwrap_or_default();
     fields.finish(Some(()))?;
@@ -58,6 +56,6 @@ pub(in crate::http) async fn put(
     let schema = off_thread(usize::MAX, parse).await?;
     // It was read as JSON, so it is UTF-8.
     let source = String::from_utf8_lossy(&text);
-    let set = services.data.set_schema(&tenant, source.trim(), &schema, is_dry_run).await?;
+    let set = data.set_schema(&tenant, source.trim(), &schema, is_dry_run).await?;
     Ok(Json(SchemaAnswer { applied: set.is_applied, violating_documents: set.violating }))
 }

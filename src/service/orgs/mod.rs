@@ -25,8 +25,8 @@ use super::passwords::PasswordHasher;
 use super::storage::Storage;
 use super::tokens::TokenService;
 use crate::clock::SharedClock;
-use crate::domain::permission::{Permit, Reachable};
-use crate::domain::{Actor, Allowed, ChangeKind, FoundBy, Network, OldName, Org, OrgId, OrgReference, Slug, Title};
+use crate::domain::permission::{Allowed, Permit, Reachable};
+use crate::domain::{Actor, ChangeKind, FoundBy, Network, OldName, Org, OrgId, OrgReference, Slug, Title};
 use crate::repo::Repos;
 
 use old_name_uses::OldNameUses;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tracing::warn;
 
 use super::{OrgError, OrgService};
-use crate::domain::permission::{OrgManage, OrgRead};
-use crate::domain::{Allowed, Change, ChangeId, OldName, Org, OrgReference};
+use crate::domain::permission::{Allowed, OrgManage, OrgRead};
+use crate::domain::{Change, ChangeId, OldName, Org, OrgReference};
 use crate::service::Chore;
 
 /// How often the uses of old names are stored.
