@@ -1,5 +1,5 @@
-//! Completes every answer, whether a handler, the framework, a limit or a panic made it. A single layer does it all, because
-//! each layer of a router costs every request a few allocations.
+//! Completes every answer, whether a handler, the framework, a limit or a panic made it. A single layer does it all,
+//! because each layer of a router costs every request a few allocations.
 
 use axum::extract::{Request, State};
 use axum::http::header;

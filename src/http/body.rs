@@ -16,8 +16,8 @@ use super::problem::{Problem, answers, kinds, not_json};
 use super::state::HttpState;
 use crate::domain::{Invalid, Network};
 
-/// Roughly how many times its size a body takes in memory while its request runs: the text, and the BSON, which is six times
-/// as large for short numbers.
+/// Roughly how many times its size a body takes in memory while its request runs: the text, and the BSON, which is six
+/// times as large for short numbers.
 const COPIES: usize = 6;
 
 /// A body of unknown length is counted in steps of this size, each before it is stored.
@@ -31,8 +31,8 @@ pub(super) struct RawBody {
     held: HeldBytes<Network>,
 }
 
-/// An unparsed body declared as JSON, up to the size limit of a tenant's document, with its share of the memory budget, to be
-/// kept for as long as the document is in memory.
+/// An unparsed body declared as JSON, up to the size limit of a tenant's document, with its share of the memory budget,
+/// to be kept for as long as the document is in memory.
 #[derive(Debug)]
 pub(super) struct JsonDocument(pub(super) Bytes, pub(super) HeldBytes<Network>);
 
@@ -201,8 +201,8 @@ async fn next_piece(body: &mut Limited<Body>) -> Result<Option<Bytes>, Unread> {
     Ok(None)
 }
 
-/// The members of a JSON object in order, duplicates included. `serde_json`'s own map silently keeps the last of two, and the
-/// client may have meant the first.
+/// The members of a JSON object in order, duplicates included. `serde_json`'s own map silently keeps the last of two,
+/// and the client may have meant the first.
 struct Members(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Members {

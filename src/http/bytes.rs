@@ -1,5 +1,5 @@
-//! Memory as a resource: the bytes of bodies being read, of answers not sent yet, and of streams. Large ones are taken from a
-//! budget (`MAX_BYTES_IN_FLIGHT`), of which each owner has a share.
+//! Memory as a resource: the bytes of bodies being read, of answers not sent yet, and of streams. Large ones are taken
+//! from a budget (`MAX_BYTES_IN_FLIGHT`), of which each owner has a share.
 
 use std::sync::Arc;
 

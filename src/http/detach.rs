@@ -1,9 +1,9 @@
 //! Runs every request to its end.
 //!
-//! When a client hangs up or a limit is reached, axum drops the handler's future and with it the driver's. That costs the
-//! driver a connection each time and leaves a change half done. So a future dropped early continues in its own task, even if
-//! nobody waits for it. (One task per request from the start would be simpler, but would cost each the wake-up of another
-//! thread.)
+//! When a client hangs up or a limit is reached, axum drops the handler's future and with it the driver's. That costs
+//! the driver a connection each time and leaves a change half done. So a future dropped early continues in its own
+//! task, even if nobody waits for it. (One task per request from the start would be simpler, but would cost each the
+//! wake-up of another thread.)
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -24,8 +24,8 @@ use super::sending::hold_until_sent;
 use super::state::HttpState;
 use crate::shares::PATIENCE;
 
-/// The routes that are served even under overload, because they cost next to nothing: an orchestrator that gets no answer from
-/// `/health/live` restarts the server.
+/// The routes that are served even under overload, because they cost next to nothing: an orchestrator that gets no
+/// answer from `/health/live` restarts the server.
 pub(super) const ALWAYS_SERVED: [&str; 4] = ["/", "/health/live", "/health/ready", "/metrics"];
 
 /// Answers a request within the time-out; its work runs to its end anyway. A panic ends only that work, and the hook in

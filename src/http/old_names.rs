@@ -1,5 +1,5 @@
-//! Marks an answer whose organization was found by an old name: since when the name is old (`Deprecation`, RFC 9745), until
-//! when it still works (`Sunset`, RFC 8594), and the URL with the current name (`Link: …; rel="canonical"`, RFC 6596).
+//! Marks an answer whose organization was found by an old name: since when it is old (`Deprecation`, RFC 9745), until
+//! when it works (`Sunset`, RFC 8594), and the URL with the current name (`Link: …; rel="canonical"`, RFC 6596).
 
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};

@@ -1,7 +1,7 @@
 //! Answers that continue after their handler has returned: lines of JSON (`application/x-ndjson`).
 //!
-//! A stream runs in its own task, holds a share of `MAX_RUNNING_STREAMS`, gives up on a client that is too slow, and ends with
-//! an error line when the server stops.
+//! A stream runs in its own task, holds a share of `MAX_RUNNING_STREAMS`, gives up on a client that is too slow, and
+//! ends with an error line when the server stops.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,8 +57,7 @@ pub(super) enum Unsent {
     TooSlow,
 }
 
-/// A stream was cut short and the client could not be told. Its connection breaks, so that it does not take a part for the
-/// whole.
+/// A stream was cut short and the client could not be told: breaks the connection, so that it notices.
 #[derive(Debug, thiserror::Error)]
 #[error("the stream was cut")]
 struct Cut;
@@ -184,8 +183,8 @@ impl LineSender {
 pub(super) struct Listener(mpsc::Sender<Bytes>);
 
 impl Listener {
-    /// Runs work that only the client needs. When a query is dropped, MongoDB ends it too, because the driver closes its
-    /// connection.
+    /// Runs work that only the client needs. When a query is dropped, MongoDB ends it too, because the driver closes
+    /// its connection.
     pub(super) async fn while_it_listens<T>(&self, work: impl Future<Output = T>) -> Result<T, ClientGone> {
         tokio::select! {
             biased;

@@ -1,5 +1,4 @@
-//! Imports many documents from one body (`application/x-ndjson`): reads line by line, and adds batches while the next lines
-//! arrive.
+//! Imports documents from one body (`application/x-ndjson`): reads lines, and adds batches while the next ones arrive.
 //!
 //! Memory does not grow with the body: one line, one batch being read and one being added.
 
@@ -39,7 +38,7 @@ const BATCH_DOCUMENTS: usize = 1_000;
 const BATCH_BYTES: usize = 256 << 10;
 /// What an import holds in memory: one batch being read, one waiting, and one being added.
 const HELD_BYTES: usize = 3 * BATCH_BYTES;
-/// The shortest interval between reports of progress: they must not block a client that sends everything before it reads.
+/// The shortest interval between progress lines: they must not block a client that sends everything before it reads.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 /// How long, and how many bytes, the server still reads from a client after its import ended.
 const LINGER_FOR: Duration = Duration::from_secs(5);
@@ -119,8 +118,8 @@ pub(super) async fn import(
     let held = HeldBytes::of(&state.stream_bytes, tenant.org_id(), HELD_BYTES).await?;
     let pace = Pace::begin(&limits);
     let mut body = Body { inner: request.into_body(), received: 0, limits, pace };
-    // Before the answer begins, because a client waiting for "100 Continue" must get that first. Half of the request's time,
-    // as for other bodies, so that the client learns what was slow before that time is over.
+    // Before the answer begins, because a client waiting for "100 Continue" must get that first. Half of the request's
+    // time, as for other bodies, so that the client learns what was slow before that time is over.
     let first = timeout(state.limits.timeout / 2, body.next()).await;
     let first = first.map_err(|_elapsed| Problem::new(kinds::BODY_TIMEOUT))??;
     let import = services.data.import(tenant).await;
@@ -300,8 +299,8 @@ struct Body {
 }
 
 impl Body {
-    /// Reads and discards what the client still sends: a connection closed while the client sends is reset, and the answer
-    /// may be lost.
+    /// Reads and discards what the client still sends: a connection closed while the client sends is reset, and the
+    /// answer may be lost.
     async fn linger(&mut self) {
         let forgotten = async {
             let mut bytes = 0;

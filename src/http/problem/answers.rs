@@ -1,5 +1,5 @@
-//! Derives the problems that a call can answer from the types of its handler: each extractor and the error have their kinds,
-//! so no list per call is needed.
+//! Derives the problems that a call can answer from the types of its handler: each extractor and the error have their
+//! kinds, so no list per call is needed.
 
 use std::marker::PhantomData;
 
@@ -83,8 +83,8 @@ macro_rules! problems {
 }
 pub(in crate::http) use problems;
 
-/// A handler's failure: a problem made from an `E`, limited to what this call can meet. A kind that neither an extractor nor
-/// `E` declares is undocumented, and the tests fail when they meet it.
+/// A handler's failure: a problem made from an `E`, limited to what this call can meet. A kind that neither an
+/// extractor nor `E` declares is undocumented, and the tests fail when they meet it.
 #[derive(Debug)]
 pub(in crate::http) struct Failed<E, const CALL: u32 = { calls::ANY }>(Problem, PhantomData<E>);
 

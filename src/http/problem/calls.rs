@@ -1,5 +1,5 @@
-//! The calls of services whose error types cover more cases than any one call can meet. A row of `mapping.rs` names the calls
-//! that can meet it, and a handler's [`super::Failed`] names the call that it makes.
+//! The calls of services whose error types cover more cases than any one call can meet. A row of `mapping.rs` names the
+//! calls that can meet it, and a handler's [`super::Failed`] names the call that it makes.
 
 /// Every call.
 pub(in crate::http) const ANY: u32 = u32::MAX;

@@ -1,5 +1,5 @@
-//! Maps the services' errors to problems, one row each: which calls can meet it, and as which kind. A cause that a person must
-//! look into is logged here, once.
+//! Maps the services' errors to problems, one row each: which calls can meet it, and as which kind. A cause that a
+//! person must look into is logged here, once.
 
 use std::time::Duration;
 

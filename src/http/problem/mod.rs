@@ -1,8 +1,8 @@
 //! The one shape of every error: RFC 9457 `application/problem+json`.
 //!
-//! A handler returns a [`Problem`]; the layer in [`super::answers`] renders it, because it knows the request's id. [`kinds`]
-//! lists the kinds, and `mapping.rs` maps the services' errors to them. From these, `answers.rs` derives what the OpenAPI
-//! document says each call can answer.
+//! A handler returns a [`Problem`]; the layer in [`super::answers`] renders it, because it knows the request's id.
+//! [`kinds`] lists the kinds, and `mapping.rs` maps the services' errors to them. From these, `answers.rs` derives what
+//! the OpenAPI document says each call can answer.
 
 mod answers;
 pub(super) mod calls;
