@@ -38,7 +38,7 @@ mod faults {
     static IS_GUARDED: AtomicBool = AtomicBool::new(false);
     static IS_TRACED: LazyLock<bool> = LazyLock::new(|| is_on("CHAOS_TRACE"));
 
-    #[expect(clippy::disallowed_methods, reason = "variables only for the chaos tests, not settings")]
+    #[expect(clippy::disallowed_methods, reason = "variables of the chaos tests alone, which are no settings")]
     fn variable(name: &str) -> Option<String> {
         std::env::var(name).ok()
     }
