@@ -101,7 +101,7 @@ fn sight(answer: &Answer) -> String {
     format!("{} {}", answer.status, answer.code()).trim_end().to_owned()
 }
 
-/// Whether a JSON value has members.
+/// The JSON Pointers of all members of a value.
 fn places(value: &Value, above: &str) -> BTreeSet<String> {
     let members = value.as_object().into_iter().flatten();
     let mut found = BTreeSet::new();

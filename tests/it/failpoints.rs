@@ -46,7 +46,7 @@ async fn a_read_that_takes_too_long_or_loses_its_connection_says_that_the_databa
         server.log_in(&acme.email, PASSWORD).await.problem(503, "database_unavailable");
         server.create("other", "other@example.com", PASSWORD).await.problem(503, "database_unavailable");
         server.delete(&acme.token, "acme").await.problem(503, "database_unavailable");
-        // Only the look-up of the admin fails: its admin must not be shown less for that.
+        // Only the look-up of the admin fails: the own admin gets an error, not the public view.
         mongod.fail(&["aggregate"], "alwaysOn", doc! { "errorCode": MAX_TIME_MS_EXPIRED }).await;
         let own = server.get(&by_name("/org/get", "acme")).bearer(&acme.token).send().await;
         own.problem(503, "database_unavailable");

@@ -37,7 +37,7 @@ impl Call {
     pub(crate) fn new(client: &Client, url: &str, method: &str, path_and_query: &str) -> Self {
         let parsed = Method::from_bytes(method.as_bytes()).expect("a method");
         let url = Url::parse(&format!("{url}{path_and_query}")).expect("a URL");
-        // Unnormalized: clients remove path segments that are `..` or `%2E%2E`.
+        // As sent: parsing the URL removes segments such as `..` and `%2E%2E`.
         let path = url.path().to_owned();
         let request = client.request(parsed, url);
         Self { method: method.to_lowercase(), path, request }
