@@ -235,7 +235,7 @@ impl App {
         // Requests whose clients hung up, and changes being resumed.
         let rest = async { tokio::join!(state.tasks.wait(), background.wait()) };
         if timeout(SHUTDOWN_LIMIT, rest).await.is_err() {
-            warn!("stopped before everything was finished; another start finishes it");
+            warn!("stopped before all work was finished; the next start finishes it");
         }
         if work.is_finished() {
             work.await??;

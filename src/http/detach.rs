@@ -54,7 +54,7 @@ pub(super) async fn run(state: HttpState, mut request: Request, next: Next) -> R
     let limit = state.limits.timeout;
     let work = Unstoppable { work: Some(work.boxed()), state, client };
     timeout(limit, work).await.unwrap_or_else(|_elapsed| {
-        info!("the request took too long; it goes on without its client");
+        info!("the request took too long; it continues without its client");
         Problem::new(kinds::REQUEST_TIMEOUT).into_response()
     })
 }

@@ -114,7 +114,7 @@ async fn requests_do_not_pile_up_while_mongodb_hangs() {
     let server = Server::over(&mongod, empty_database(&mongod).await, &[("MAX_RUNNING_REQUESTS", "10")]).await;
     mongod.hold();
     let address = server.url.trim_start_matches("http://").to_owned();
-    // As many as the limit for one client.
+    // One client may take as many as it leaves free.
     let full = "\nhttp_requests_running 5\n";
     let is_full = async || {
         // Clients that hang up at once; their requests continue.

@@ -135,7 +135,7 @@ problems! { error: DataError {
     DataError::OutcomeUnknown(error) in WRITES =>
         OUTCOME_UNKNOWN, |problem| problem.logged(&error, "a write of a document was not confirmed");
     DataError::Repo(error @ RepoError::Unauthorized { .. }) =>
-        DATABASE_FORBIDS, |problem| problem.logged(&error, "an operator must grant the server more in MongoDB");
+        DATABASE_FORBIDS, |problem| problem.logged(&error, "an operator must grant the server more rights in MongoDB");
     // The tenant's schema or indexes can make a write slow as easily as MongoDB can.
     DataError::Repo(error @ RepoError::GivenUp { .. }) => DATABASE_UNAVAILABLE, |problem| {
         info!(%error, "an operation on an organization's data took too long");

@@ -25,7 +25,7 @@ pub(crate) fn fed_body() -> (mpsc::UnboundedSender<std::io::Result<Bytes>>, reqw
     (sender, reqwest::Body::wrap_stream(body))
 }
 
-/// Begins an import whose answer has begun, too.
+/// Begins an import, and waits for its answer to begin.
 pub(crate) async fn begin(org: &Org<'_>, body: reqwest::Body) -> reqwest::Response {
     let url = format!("{}/org/{}/documents", org.server.url, org.name);
     let request = org.server.client.post(url).bearer_auth(&org.token).header("content-type", "application/x-ndjson");

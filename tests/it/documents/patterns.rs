@@ -1,5 +1,4 @@
-//! Patterns: which ones HTTP calls refuse, that MongoDB reads them as the analysis does, and that the analysis bounds
-//! its work.
+//! Patterns: which ones are refused, that MongoDB reads them as the analysis does, and that the analysis bounds its work.
 
 use std::time::Duration;
 
