@@ -1,4 +1,4 @@
-//! Patterns: which ones are refused, that MongoDB reads them as the analysis does, and that the analysis bounds its work.
+//! Patterns: which are refused, that MongoDB reads them as the analysis does, and that the analysis bounds its work.
 
 use std::time::Duration;
 

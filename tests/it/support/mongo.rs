@@ -107,9 +107,8 @@ impl Mongod {
         mongod
     }
 
-    /// Makes these commands fail so often, for the servers but not for the tests: `{ "times": n }` or `"alwaysOn"`,
-    /// with `{ "errorCode": n }` or `{ "closeConnection": true }`. `"off"` ends it. Returns how many commands failed
-    /// before.
+    /// Makes these commands fail so often, but not the tests' own: `{ "times": n }` or `"alwaysOn"`, with
+    /// `{ "errorCode": n }` or `{ "closeConnection": true }`. `"off"` ends it. Returns how many failed before.
     pub(crate) async fn fail(&self, commands: &[&str], mode: impl Into<Bson>, how: Document) -> i64 {
         let mut data = doc! { "failCommands": commands, "appName": "tenantry" };
         data.extend(how);
