@@ -51,7 +51,7 @@ async fn a_database_that_was_used_in_every_way_is_clean() {
     assert_eq!(output.status.code(), Some(0));
     let looked_at = json!({ "organizations": 4, "admins": 4, "collections": 4 });
     assert_eq!(json_of(&output), json!({ "findings": [], "looked_at": looked_at, "notes": [] }));
-    // Nothing was repaired.
+    // All data is still there.
     server.get(&by_name("/org/get", "acme inc")).send().await.success(200);
 }
 
