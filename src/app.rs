@@ -1,4 +1,4 @@
-//! The only wiring: opens MongoDB, makes repositories and services, serves, and stops.
+//! The only wiring: opens MongoDB, creates repositories and services, serves, and stops.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -33,40 +33,40 @@ use crate::service::{
 const REACH_LIMIT: Duration = Duration::from_secs(30);
 /// The pause between two attempts to reach MongoDB at start.
 const REACH_EVERY: Duration = Duration::from_secs(1);
-/// How often the metrics' samples are put into their buckets; they pile up until then.
+/// How often samples of the metrics are moved into their buckets; they pile up until then.
 const TIDY_METRICS_EVERY: Duration = Duration::from_secs(5);
-/// How many new connections may wait to be accepted: as many as Linux allows by default (tcp(7), `somaxconn`). The standard
-/// library asks for 128, and whoever comes when they are there already is told nothing and tries again after a second.
+/// How many new connections may wait to be accepted: Linux's default maximum (tcp(7), `somaxconn`). The standard
+/// library asks for 128; beyond that, a client gets no answer and retries after a second.
 const BACKLOG: i32 = 4_096;
-/// How long a connection may take to send a request's head; also how long it may stay open without one.
+/// How long a connection may take to send a request's head, and how long it may stay idle.
 const HEADER_READ_LIMIT: Duration = Duration::from_secs(30);
 /// How long a new connection may take to send its first request's head.
 const FIRST_REQUEST_LIMIT: Duration = Duration::from_secs(10);
-/// How large the head of a request may be, and how much of a connection is read or written at once. Several times what a filter
-/// with a hundred ids takes.
+/// How large the head of a request may be, and how much is read from or written to a connection at once. Several times
+/// the size of a filter with a hundred ids.
 const MAX_HEAD_BYTES: usize = 64 << 10;
-/// How long requests may go on after the signal to stop.
+/// How long requests may continue after the signal to stop.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(15);
 
 /// Why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// MongoDB could not be asked.
+    /// MongoDB could not be queried.
     #[error(transparent)]
     Repo(#[from] RepoError),
-    /// MongoDB is not one that we can be safe on.
+    /// This MongoDB is unsupported.
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// The database's records contradict each other.
     #[error(transparent)]
     Takeover(#[from] TakeoverError),
-    /// An index that is not ours stands in the way of one of ours.
+    /// A foreign index conflicts with one of ours.
     #[error("{0}; remove it, and the server makes it anew: db.{1}.dropIndex(\"{2}\")")]
     IndexConflict(RepoError, &'static str, &'static str),
 }
 
 impl OpenError {
-    /// Whether another attempt can succeed without anybody doing anything to this server's settings or data.
+    /// Whether a retry can succeed without anybody changing this server's settings or data.
     fn is_temporary(&self) -> bool {
         let (Self::Repo(cause) | Self::Connect(ConnectError::Repo(cause)) | Self::Takeover(TakeoverError::Repo(cause))) =
             self
@@ -77,24 +77,24 @@ impl OpenError {
     }
 }
 
-/// What a server would do to a database when it starts, found out without doing it.
+/// What a server would do to a database when it starts.
 #[derive(Debug)]
 pub struct Survey {
     /// How many organizations and admins the original left incomplete.
     pub incomplete: (usize, usize),
-    /// The indexes that are not there, as `collection.name`.
+    /// The missing indexes, as `collection.name`.
     pub missing_indexes: Vec<String>,
 }
 
-/// Reaches MongoDB and finds out what a server would do when it starts; changes nothing.
+/// Connects to MongoDB and finds out what a server would do when it starts; changes nothing.
 pub async fn survey(config: &Config) -> Result<Survey, OpenError> {
     let Databases { master, .. } = reach(config, &Files::of(config)).await?;
     let incomplete = original::plan(&master).await?.counts();
     Ok(Survey { incomplete, missing_indexes: master_indexes::missing(&master).await? })
 }
 
-/// Reaches MongoDB and finds out what is wrong with the database; changes nothing, unless it is told to put right what it
-/// safely can. Servers may run on the same database meanwhile.
+/// Connects to MongoDB and finds out what is wrong with the database. Repairs what it safely can if told to, and
+/// otherwise changes nothing. Servers may run on the same database meanwhile.
 pub async fn doctor(config: &Config, clock: SharedClock, is_fixing: bool) -> Result<Report, OpenError> {
     let slow = |_elapsed| RepoError::unasked("no answer in time");
     let databases = timeout(REACH_LIMIT, reach(config, &Files::of(config))).await.map_err(slow)??;
@@ -104,7 +104,7 @@ pub async fn doctor(config: &Config, clock: SharedClock, is_fixing: bool) -> Res
     Ok(if is_fixing { doctor.treat().await? } else { doctor.examine().await? })
 }
 
-/// Reaches MongoDB and checks that it can be used; changes nothing.
+/// Connects to MongoDB and checks that it is supported; changes nothing.
 async fn reach(config: &Config, files: &Files) -> Result<Databases, OpenError> {
     let Files { master, tenants, .. } = *files;
     let databases = Databases::connect(&config.mongo_uri, &config.master_db_name, master, tenants).await?;
@@ -112,8 +112,8 @@ async fn reach(config: &Config, files: &Files) -> Result<Databases, OpenError> {
     Ok(databases)
 }
 
-/// Reaches MongoDB and brings the database to the state that the services need: what the original did not keep is
-/// filled in, the unique indexes are made.
+/// Connects to MongoDB and prepares the database for the services: fills in what the original did not store, and
+/// creates the unique indexes.
 async fn open(config: &Config, files: &Files) -> Result<Databases, OpenError> {
     let databases = reach(config, files).await?;
     let (organizations, admins) = original::take_over(&databases.master).await?;
@@ -127,14 +127,14 @@ async fn open(config: &Config, files: &Files) -> Result<Databases, OpenError> {
     Ok(databases)
 }
 
-/// What the server encrypts for others to keep.
+/// Encrypt what the server leaves with clients (cursors) and in the database (answers).
 #[derive(Debug)]
 struct Sealers {
     cursors: CursorSealer,
     answers: AnswerSealer,
 }
 
-/// A server that has its port, and will serve on it.
+/// A server that is bound to its port and ready to run.
 #[derive(Debug)]
 pub struct App {
     config: Config,
@@ -145,15 +145,15 @@ pub struct App {
     state: HttpState,
     files: Files,
     stop: CancellationToken,
-    /// What runs beside the requests.
+    /// The tasks that run beside the requests.
     background: TaskTracker,
 }
 
 impl App {
-    /// Takes the port. MongoDB is not asked yet.
+    /// Binds the port. Does not contact MongoDB yet.
     ///
     /// # Errors
-    /// The port cannot be had, or the threads for passwords cannot be started.
+    /// The port cannot be bound, or the threads for passwords cannot be started.
     pub fn bind(config: Config, clock: SharedClock, metrics: PrometheusHandle) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(config.listen)
             .map_err(|error| anyhow::anyhow!("cannot listen on {} (HOST, PORT): {error}", config.listen))?;
@@ -182,21 +182,21 @@ impl App {
         Ok(Self { config, clock, listener, hasher, sealers, state, files, stop, background })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Cancelled by whoever wants the server to stop.
+    /// Stops the server when cancelled.
     pub fn stop_token(&self) -> CancellationToken {
         self.stop.clone()
     }
 
-    /// Serves until it is told to stop, then finishes what runs, for a limited time. Listens at once and answers 503
-    /// until MongoDB is there.
+    /// Serves until told to stop, then finishes running work within a time limit. Listens at once, and answers 503
+    /// until MongoDB is available.
     ///
     /// # Errors
-    /// The database cannot be used and will not become usable by itself, or the listener failed.
+    /// The database cannot be used and will not recover by itself, or the listener failed.
     pub async fn run(self) -> anyhow::Result<()> {
         let Self { config, clock, listener, hasher, sealers, state, files, stop, background } = self;
         let handle = axum_server::Handle::<SocketAddr>::new();
@@ -207,7 +207,7 @@ impl App {
             .accept_error_handler(|_peer, error| note_accept_error(error))
             .handle(handle.clone())
             .first_request_timeout(FIRST_REQUEST_LIMIT)
-            // Proxies speak HTTP/1.1 to what is behind them; HTTP/2 would need limits of its own.
+            // Proxies speak HTTP/1.1 to the servers behind them; HTTP/2 would need its own limits.
             .http1_only();
         server.http_builder().http1().header_read_timeout(HEADER_READ_LIMIT).max_buf_size(MAX_HEAD_BYTES);
 
@@ -216,11 +216,11 @@ impl App {
         let work = background.spawn({
             let (stop, state) = (stop.clone(), state.clone());
             async move {
-                // A database that cannot be used ends the server, and so does a panic here.
+                // Stops the server when the database cannot be used, and when this task panics.
                 let _ends_the_server = stop.clone().drop_guard();
                 let Some(databases) = open_when_there(&config, &files, &stop).await? else { return Ok(()) };
                 let (services, chores) = wire(databases, &config, &files, clock, hasher, sealers);
-                // Before the first write that adds; the chore says what is wrong when this is.
+                // Before the first write that needs storage. If this fails, the chore reports it.
                 let _looked = services.storage.look().await;
                 let _first = state.services.set(services);
                 info!("ready");
@@ -232,10 +232,10 @@ impl App {
 
         state.tasks.close();
         background.close();
-        // Requests whose clients hung up, and a change that is being resumed.
+        // Requests whose clients hung up, and changes being resumed.
         let rest = async { tokio::join!(state.tasks.wait(), background.wait()) };
         if timeout(SHUTDOWN_LIMIT, rest).await.is_err() {
-            warn!("stopped before everything was finished; another start finishes it");
+            warn!("stopped before all work was finished; the next start finishes it");
         }
         if work.is_finished() {
             work.await??;
@@ -244,14 +244,14 @@ impl App {
     }
 }
 
-/// Waits for the word to stop, then takes no more connections and lets those that are open finish.
+/// Waits for the signal to stop, then accepts no more connections and lets open ones finish.
 async fn stop_listening(handle: axum_server::Handle<SocketAddr>, stop: CancellationToken) {
     stop.cancelled().await;
     info!("stopping");
     handle.graceful_shutdown(Some(SHUTDOWN_LIMIT));
 }
 
-/// Puts the metrics' samples into their buckets, again and again, and counts what nobody counts as it comes and goes.
+/// Regularly moves samples of the metrics into their buckets, and measures what is not counted as it happens.
 async fn tidy_metrics(metrics: PrometheusHandle, stop: CancellationToken) {
     let tasks = gauge!("tokio_alive_tasks");
     while stop.run_until_cancelled(sleep(TIDY_METRICS_EVERY)).await.is_some() {
@@ -260,7 +260,7 @@ async fn tidy_metrics(metrics: PrometheusHandle, stop: CancellationToken) {
     }
 }
 
-/// Opens the database as soon as MongoDB is there; `None` when the server stops before.
+/// Opens the database as soon as MongoDB is available; `None` if the server stops first.
 async fn open_when_there(
     config: &Config,
     files: &Files,
@@ -279,7 +279,7 @@ async fn open_when_there(
     }
 }
 
-/// The services over a database that can be used, and what they do without being asked.
+/// Creates the services and their background chores.
 fn wire(
     databases: Databases,
     config: &Config,

@@ -1,8 +1,8 @@
-//! Faults on purpose, for `make chaos`: the server dies or stops where it is told to, hurries its leases, or gives up
-//! one of its protections to show that the checks notice.
+//! Fault injection for `make chaos`: the server dies or stops at a given point, shortens its leases, or disables one of
+//! its protections to show that the checks notice.
 //!
-//! Only the feature `chaos` compiles any of it in. Without it every function here is empty, no variable is read, and the
-//! times are those of the code.
+//! Only the feature `chaos` compiles it in. Without it, every function here does nothing, no variable is read, and the
+//! timings are the default.
 
 #[cfg(feature = "chaos")]
 mod faults {
@@ -17,8 +17,8 @@ mod faults {
 
     use crate::timings::Timings;
 
-    /// `CHAOS_KILL_AT=<point>` or `<point>#<n>`: dies there, the n-th time. `CHAOS_STOP_AT`: stops there (SIGSTOP), until
-    /// somebody continues it; several points are separated by commas.
+    /// `CHAOS_KILL_AT=<point>` or `<point>#<n>`: dies there, the n-th time. `CHAOS_STOP_AT`: stops there (SIGSTOP)
+    /// until continued. Several points are separated by commas.
     static ORDERS: LazyLock<Vec<(String, u32, Signal)>> = LazyLock::new(|| {
         let orders = |name, signal| {
             let texts = variable(name).unwrap_or_default();
@@ -30,9 +30,9 @@ mod faults {
         };
         [orders("CHAOS_KILL_AT", Signal::KILL), orders("CHAOS_STOP_AT", Signal::STOP)].concat()
     });
-    /// How long a signal to stop may take until it has reached every thread: the one that sent it would go on meanwhile.
+    /// How long SIGSTOP may take to reach every thread: until then, the sending thread would continue.
     const SIGNAL_TIME: Duration = Duration::from_millis(100);
-    /// How often each point was passed.
+    /// How many times each point was passed.
     static PASSED: LazyLock<Mutex<HashMap<String, u32>>> = LazyLock::new(Mutex::default);
     /// Whether a point was passed since the last command that changed the master data or the catalog.
     static IS_GUARDED: AtomicBool = AtomicBool::new(false);
@@ -62,10 +62,10 @@ mod faults {
             eprintln!("chaos: passed {point}");
         }
         for (_, _, signal) in ORDERS.iter().filter(|(at, nth, _)| *at == point && *nth == times) {
-            // It cannot fail: the process is this one.
+            // Cannot fail: it signals its own process.
             let _sent = kill_process(getpid(), *signal);
             if *signal == Signal::KILL {
-                // The signal may take a moment; nothing more may happen.
+                // The signal may take a moment, and nothing more may happen until then.
                 loop {
                     std::thread::park();
                 }
@@ -74,7 +74,7 @@ mod faults {
         }
     }
 
-    /// The usual times, but for those that a variable says in milliseconds.
+    /// The default timings, with those that a variable gives in milliseconds replaced.
     pub(crate) fn timings() -> Timings {
         let usual = Timings::default();
         let time = |name, usual| variable(name).and_then(|text| text.parse().ok()).map_or(usual, Duration::from_millis);
@@ -87,13 +87,12 @@ mod faults {
         }
     }
 
-    /// Whether a protection is given up.
+    /// Whether a protection is disabled.
     pub(crate) fn is_on(name: &str) -> bool {
         variable(name).is_some()
     }
 
-    /// Says when a command that changes the master data or the catalog was sent without a point before it: a step that
-    /// was forgotten.
+    /// Reports a command that changes the master data or the catalog without passing a point first: a forgotten step.
     pub(crate) fn watch(event: &CommandEvent) {
         let CommandEvent::Started(started) = event else { return };
         let about = |name: &str| started.command.get_str(name).unwrap_or_default().to_owned();
@@ -114,20 +113,20 @@ mod faults {
 mod faults {
     use crate::timings::Timings;
 
-    /// Nothing: there are no points.
+    /// Does nothing.
     #[inline]
     pub(crate) const fn pass(_kind: &str, _step: &str, _side: &str) {}
 
-    /// Nothing, likewise.
+    /// Does nothing.
     #[inline]
     pub(crate) const fn reach(_kind: &str, _step: &str, _side: &str) {}
 
-    /// The usual times.
+    /// The default timings.
     pub(crate) fn timings() -> Timings {
         Timings::default()
     }
 
-    /// Every protection is there.
+    /// Always false: no protection is disabled.
     #[inline]
     pub(crate) const fn is_on(_name: &str) -> bool {
         false

@@ -1,24 +1,24 @@
-//! How long servers wait for each other: one value, given when the repositories and services are made. It is the same on all
-//! servers of a database, so no setting of theirs; only tests make it shorter.
+//! How long servers wait for each other: passed to the repositories and services when they are created. All servers of
+//! a database must agree on it, so it is not a setting; only tests shorten it.
 
 use std::time::Duration;
 
 /// How long servers wait for each other.
 #[derive(Debug, Clone, Copy)]
 pub struct Timings {
-    /// How long a server may work on a change without renewing its right to it. Longer than any single command of a change
+    /// How long a server may work on a change without renewing its lease. Longer than any single command of a change
     /// can live: [`Self::catalog_command`] and the time-out of the write concern.
     pub lease: Duration,
-    /// How long a command that changes the catalog may run inside MongoDB. Well below the lease, so that it cannot outlive
-    /// its sender's right to send it.
+    /// How long a command that changes the catalog may run inside MongoDB. Well below the lease, so that it cannot
+    /// outlive its sender's lease.
     pub catalog_command: Duration,
-    /// How long a name stays reserved that a change gave up which another server resumed, or a command of which was never answered.
-    /// Longer than a server can be thought to stall between renewing its lease and sending a command, plus the longest that
-    /// such a command can live: one that arrives later could move the collection of a name that was taken again.
+    /// How long a name stays reserved after a change released it, if another server resumed the change or one of its
+    /// commands was never answered. Longer than a server can plausibly stall between renewing its lease and sending a
+    /// command, plus the longest life of that command: a later one could move the collection of the name's next owner.
     pub cooling: Duration,
-    /// How often abandoned changes, and deletions whose time is over, are looked for.
+    /// How often servers look for abandoned changes and for deletions whose time is over.
     pub reconcile_every: Duration,
-    /// How often leftovers are looked for: it takes a look at every admin and every collection.
+    /// How often servers look for leftovers, which means reading every admin and every collection.
     pub scrub_every: Duration,
 }
 

@@ -1,5 +1,5 @@
-//! What every answer gets, whoever made it: the handler, the framework, a limit, a panic. One layer for all of it, because each
-//! layer of a router costs every request a few allocations.
+//! Completes every answer, whether a handler, the framework, a limit or a panic made it. A single layer does it all,
+//! because each layer of a router costs every request a few allocations.
 
 use axum::extract::{Request, State};
 use axum::http::header;
@@ -12,7 +12,7 @@ use super::problem::Problem;
 use super::state::HttpState;
 use super::{detach, headers, old_names};
 
-/// Has a request answered, and completes the answer.
+/// Runs a request and completes its answer.
 pub(super) async fn complete(State(state): State<HttpState>, mut request: Request, next: Next) -> Response {
     let id = request.extensions().get::<RequestId>().cloned();
     let (note, uri) = (OldNameNote::default(), request.uri().clone());
@@ -35,7 +35,7 @@ fn render_problem(response: &mut Response, id: &str) {
     }
     let problem = response.extensions_mut().remove::<Problem>().unwrap_or_else(|| Problem::of_status(status));
     let mut rendered = problem.render(id);
-    // What a 405 must say (RFC 9110, section 15.5.6), which the framework knows.
+    // A 405 must have it (RFC 9110, section 15.5.6), and only the framework knows the methods.
     if let Some(allow) = response.headers_mut().remove(header::ALLOW) {
         rendered.headers_mut().insert(header::ALLOW, allow);
     }

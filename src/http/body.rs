@@ -1,4 +1,4 @@
-//! Reads bodies: no larger than allowed, within the time allowed, and as what `Content-Type` says they are.
+//! Reads bodies within the limits of size and time, as what `Content-Type` says they are.
 
 use axum::BoxError;
 use axum::body::{Body, Bytes, HttpBody};
@@ -16,11 +16,11 @@ use super::problem::{Problem, answers, kinds, not_json};
 use super::state::HttpState;
 use crate::domain::{Invalid, Network};
 
-/// How often a body stands in memory, about, until what it asks for is done: as it was sent, and as BSON, which for short numbers
-/// takes six times as many bytes.
+/// Roughly how many times its size a body takes in memory while its request runs: the text, and the BSON, which is six
+/// times as large for short numbers.
 const COPIES: usize = 6;
 
-/// So much of a body that does not say how long it is is counted before it is there.
+/// A body of unknown length is counted in steps of this size, each before it is stored.
 const STEP_BYTES: usize = 64 << 10;
 
 /// A body as it was sent, with its content type.
@@ -31,12 +31,12 @@ pub(super) struct RawBody {
     held: HeldBytes<Network>,
 }
 
-/// A body that says that it is JSON, up to the size of a tenant's document; not read yet. What it holds is held for as long as
-/// the document stands in memory.
+/// An unparsed body declared as JSON, up to the size limit of a tenant's document, with its share of the memory budget,
+/// to be kept for as long as the document is in memory.
 #[derive(Debug)]
 pub(super) struct JsonDocument(pub(super) Bytes, pub(super) HeldBytes<Network>);
 
-/// The same, up to the size of any body.
+/// The same, up to the general size limit of bodies.
 #[derive(Debug)]
 pub(super) struct JsonText(pub(super) Bytes, pub(super) HeldBytes<Network>);
 
@@ -57,22 +57,22 @@ answers! { JsonText = [] RawBody; }
 impl RawBody {
     async fn read(request: Request, state: &HttpState, limit: usize) -> Result<Self, Problem> {
         let content_type = content_type(request.headers());
-        // Before the first byte is read, so that a client that waits for "100 Continue" sends nothing in vain.
+        // Before the first byte is read, so that a client waiting for "100 Continue" sends nothing in vain.
         if announced_length(request.headers()).is_some_and(|length| length > limit) {
             return Err(too_large(limit));
         }
         let client = request.extensions().get::<Client>().ok_or_else(|| Problem::new(kinds::INTERNAL_ERROR))?;
         let announced = request.body().size_hint().exact().and_then(|length| usize::try_from(length).ok());
         let mut held = HeldBytes::of(&state.body_bytes, client.site(), COPIES * announced.unwrap_or_default()).await?;
-        // A body that drips must not keep its task for ever. Half of the request's time, so that the client learns
-        // what was slow before the whole time is over.
+        // A slow body must not keep its task forever. Half of the request's time, so that the client learns what
+        // was slow before that time is over.
         let body = Limited::new(request.into_body(), limit);
         let read = timeout(state.limits.timeout / 2, read_all(body, announced, &mut held)).await;
         match read {
             Ok(Ok(bytes)) => Ok(Self { bytes, content_type, held }),
             Ok(Err(Unread::NoRoom(problem))) => Err(problem),
             Ok(Err(Unread::Broken(error))) if error.is::<LengthLimitError>() => Err(too_large(limit)),
-            // The connection broke, or the chunks were no chunks.
+            // The connection broke, or the chunks were malformed.
             Ok(Err(Unread::Broken(_))) => {
                 Err(Problem::new(kinds::BAD_REQUEST).with_detail("The body ended before its end"))
             }
@@ -99,17 +99,17 @@ impl FromRequest<HttpState> for JsonText {
 }
 
 impl RawBody {
-    /// What was sent.
+    /// The body's bytes.
     pub(super) fn bytes(&self) -> Bytes {
         self.bytes.clone()
     }
 
-    /// Whether nothing was sent.
+    /// Whether the body is empty.
     pub(super) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// These fields of an HTML form, when the body says that it is one; its other fields are not read.
+    /// The named fields of an HTML form, if the body is declared as one. Its other fields are ignored.
     pub(super) fn form_fields(&self, names: &[&str]) -> Option<Fields> {
         let is_form = |kind: &mime::Mime| kind.essence_str() == mime::APPLICATION_WWW_FORM_URLENCODED.essence_str();
         self.content_type.as_ref().is_some_and(is_form).then(|| {
@@ -118,7 +118,7 @@ impl RawBody {
         })
     }
 
-    /// The text, if it says that it is JSON.
+    /// The text, if it is declared as JSON.
     fn json_text(self) -> Result<(Bytes, HeldBytes<Network>), Problem> {
         if self.is_json() { Ok((self.bytes, self.held)) } else { Err(Problem::new(kinds::UNSUPPORTED_MEDIA_TYPE)) }
     }
@@ -147,7 +147,7 @@ impl RawBody {
     }
 }
 
-/// A body that is larger than the limit for its kind.
+/// The problem of a body larger than the limit for its kind.
 pub(super) fn too_large(limit: impl std::fmt::Display) -> Problem {
     let detail = format!("The body is larger than the {limit} bytes that this server reads");
     Problem::new(kinds::BODY_TOO_LARGE).with_detail(detail)
@@ -163,13 +163,13 @@ pub(super) fn announced_length(headers: &HeaderMap) -> Option<usize> {
 
 /// Why a body was not read.
 enum Unread {
-    /// There is no room for it in memory.
+    /// The memory budget has no room for it.
     NoRoom(Problem),
-    /// It is too long, or it was cut.
+    /// It is too long or was cut off.
     Broken(BoxError),
 }
 
-/// Reads a body to its end; counts it as it comes when it did not say how long it is.
+/// Reads a body to its end; counts one of unknown length as it arrives.
 async fn read_all(
     mut body: Limited<Body>,
     announced: Option<usize>,
@@ -191,7 +191,7 @@ async fn read_all(
     Ok(bytes.into())
 }
 
-/// The next piece of a body; trailers say nothing.
+/// The next piece of a body; trailers are ignored.
 async fn next_piece(body: &mut Limited<Body>) -> Result<Option<Bytes>, Unread> {
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame.map_err(Unread::Broken)?.into_data() {
@@ -201,8 +201,8 @@ async fn next_piece(body: &mut Limited<Body>) -> Result<Option<Bytes>, Unread> {
     Ok(None)
 }
 
-/// The members of a JSON object, in their order and each as often as it was sent: `serde_json`'s own map keeps the
-/// last of two without a word, and the one that the client meant may be the first.
+/// The members of a JSON object in order, duplicates included. `serde_json`'s own map silently keeps the last of two,
+/// and the client may have meant the first.
 struct Members(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Members {

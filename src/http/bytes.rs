@@ -1,5 +1,5 @@
-//! Memory as a resource: the bytes of bodies that are being read, of answers that are not sent yet, and of streams. Whoever makes
-//! the server hold many takes them from a budget (`MAX_BYTES_IN_FLIGHT`), of which everybody has a share.
+//! Memory as a resource: the bytes of bodies being read, of answers not sent yet, and of streams. Large ones are taken
+//! from a budget (`MAX_BYTES_IN_FLIGHT`), of which each owner has a share.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use axum::response::Response;
 use super::problem::Problem;
 use crate::shares::{Owner, PATIENCE, Share, Shares};
 
-/// So few bytes are not counted: as many requests as there may be hold no more than a budget's worth of them.
+/// Up to this many bytes are not counted: even the maximum number of requests holds at most one budget's worth of them.
 const UNCOUNTED_BYTES: usize = 32 << 10;
 
-/// The right to hold so many bytes, until it is dropped.
+/// The right to hold a number of bytes, until it is dropped.
 #[derive(Debug)]
 pub(super) struct HeldBytes<K: Owner> {
     budget: Arc<Shares<K>>,
@@ -20,14 +20,14 @@ pub(super) struct HeldBytes<K: Owner> {
 }
 
 impl<K: Owner> HeldBytes<K> {
-    /// The right to hold so many bytes of a budget, as soon as they can be had. More than one alone may have count as that.
+    /// Waits for the right to hold so many bytes of a budget. More than one owner may have counts as that maximum.
     pub(super) async fn of(budget: &Arc<Shares<K>>, owner: K, bytes: usize) -> Result<Self, Problem> {
         let mut held = Self { budget: budget.clone(), owner, share: None };
         held.grow_to(bytes).await?;
         Ok(held)
     }
 
-    /// Holds so many bytes in all; few are not counted.
+    /// Grows to so many bytes in total; few are not counted.
     pub(super) async fn grow_to(&mut self, bytes: usize) -> Result<(), Problem> {
         if bytes <= UNCOUNTED_BYTES {
             return Ok(());
@@ -43,7 +43,7 @@ impl<K: Owner> HeldBytes<K> {
 }
 
 impl<K: Owner + Sync> HeldBytes<K> {
-    /// Goes along with an answer of so many bytes until that is sent.
+    /// Keeps so many bytes until the answer is sent.
     pub(super) fn until_sent(mut self, bytes: usize, response: &mut Response) {
         if let Some(share) = &mut self.share {
             share.shrink_to(bytes);
@@ -52,6 +52,6 @@ impl<K: Owner + Sync> HeldBytes<K> {
     }
 }
 
-/// What an answer holds until it is sent, whoever's it is.
+/// What an answer holds until it is sent, for any type of owner.
 #[derive(Clone)]
 pub(super) struct UntilSent(#[expect(dead_code, reason = "dropped with the answer")] Arc<dyn Send + Sync>);

@@ -1,4 +1,4 @@
-//! `If-Match` and `If-None-Match` (RFC 9110, section 13.1): what a client knows of a document.
+//! `If-Match` and `If-None-Match` (RFC 9110, section 13.1): what a client knows about a document.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -20,9 +20,9 @@ pub(super) struct Conditions {
 #[derive(Debug, PartialEq, Eq)]
 enum NoneMatch {
     Absent,
-    /// `*`: it must not exist.
+    /// `*`: the document must not exist.
     Anything,
-    /// It must be in none of these states.
+    /// The document must be in none of these states.
     Tags(Vec<EntityTag>),
 }
 
@@ -33,7 +33,7 @@ impl FromRequestParts<HttpState> for Conditions {
         let if_match = match read(&parts.headers, &header::IF_MATCH)? {
             None => Precondition::None,
             Some(Listed::Anything) => Precondition::Exists,
-            // A weak tag never matches here: it does not say that two states are the same byte for byte.
+            // A weak tag never matches here: it does not promise that two states are equal byte for byte.
             Some(Listed::Tags(tags)) => {
                 Precondition::IsOneOf(tags.into_iter().filter(|tag| !tag.is_weak).map(|tag| tag.tag).collect())
             }
@@ -50,7 +50,7 @@ impl FromRequestParts<HttpState> for Conditions {
 answers! { Conditions = []; }
 
 impl Conditions {
-    /// Whether a client that reads has this state already.
+    /// Whether the reading client has this state already.
     pub(super) fn is_known(&self, tag: &EntityTag) -> bool {
         match &self.if_none_match {
             NoneMatch::Absent => false,
@@ -59,10 +59,10 @@ impl Conditions {
         }
     }
 
-    /// For a write that can create: whether it may only create.
+    /// Whether a write that can create must not replace.
     ///
     /// # Errors
-    /// Conditions that contradict each other, or tags, which say nothing to a write that creates.
+    /// The conditions contradict each other, or there are tags, which mean nothing for a write that creates.
     pub(super) fn must_create(&self) -> Result<bool, Problem> {
         match self.if_none_match {
             NoneMatch::Absent => Ok(false),
@@ -72,7 +72,7 @@ impl Conditions {
         }
     }
 
-    /// For a write that cannot create.
+    /// The precondition of a write that cannot create.
     ///
     /// # Errors
     /// There is an `If-None-Match`.
@@ -84,7 +84,7 @@ impl Conditions {
     }
 }
 
-/// What stands in one of the headers.
+/// The value of one of the headers.
 enum Listed {
     Anything,
     Tags(Vec<SentTag>),
@@ -109,7 +109,7 @@ fn read(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Listed>, Proble
     tags(&text).filter(|tags| !tags.is_empty()).map(|tags| Some(Listed::Tags(tags))).ok_or_else(broken)
 }
 
-/// The entity tags of a list with commas; `None` when it is none. A tag may hold commas itself.
+/// Parses a comma-separated list of entity tags, which may contain commas themselves; `None` if it is malformed.
 fn tags(mut text: &str) -> Option<Vec<SentTag>> {
     let mut found = Vec::new();
     loop {

@@ -1,4 +1,4 @@
-//! Reads the fields of a body or the parameters of a query: each is parsed into its type, and all that is wrong is reported at once.
+//! Reads the fields of a body or the parameters of a query: parses each into its type and reports all errors at once.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -8,23 +8,22 @@ use serde_json::Value;
 use super::problem::Problem;
 use crate::domain::{FieldError, Invalid};
 
-/// The fields that are not read yet, and what was wrong with those that are.
+/// The fields not read yet, and the errors of those already read.
 #[derive(Debug)]
 pub(super) struct Fields {
-    /// What stands before a name in an error's pointer.
+    /// Precedes a name in an error's pointer.
     prefix: &'static str,
     values: BTreeMap<String, Value>,
     errors: Vec<FieldError>,
 }
 
 impl Fields {
-    /// The fields of a JSON object or a form, each as often as it was sent: one that was sent twice is refused, because
-    /// nobody knows which was meant.
+    /// The fields of a JSON object or a form, duplicates included: those are refused, because the one meant is unknown.
     pub(super) fn new(sent: impl IntoIterator<Item = (String, Value)>) -> Self {
         Self::with_prefix("", sent)
     }
 
-    /// The parameters of a query, each as often as it was sent.
+    /// The parameters of a query, duplicates included.
     pub(super) fn of_query(query: Option<&str>) -> Self {
         let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
         Self::with_prefix("?", pairs.map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))))
@@ -46,7 +45,7 @@ impl Fields {
         fields
     }
 
-    /// A text that must be there; `None` when it is missing or refused.
+    /// A required text; `None` if it is missing or refused.
     pub(super) fn required<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, Invalid>) -> Option<T> {
         if self.values.contains_key(name) {
             return self.text(name, parse);
@@ -55,7 +54,7 @@ impl Fields {
         None
     }
 
-    /// A text that may be missing or null.
+    /// An optional text, which may be null.
     pub(super) fn optional<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, Invalid>) -> Option<T> {
         match self.values.get(name) {
             None => None,
@@ -67,7 +66,7 @@ impl Fields {
         }
     }
 
-    /// A whole number of at most so much that may be missing or null.
+    /// An optional whole number of at most `most`, which may be null.
     pub(super) fn optional_number(&mut self, name: &str, most: u16) -> Option<u16> {
         let value = self.values.remove(name).filter(|value| !value.is_null())?;
         let number = value.as_u64().and_then(|number| u16::try_from(number).ok()).filter(|number| *number <= most);
@@ -78,12 +77,12 @@ impl Fields {
         number
     }
 
-    /// Notes that a field is not acceptable.
+    /// Records that a field is refused.
     pub(super) fn refuse(&mut self, name: &str, why: Invalid) {
         self.errors.push(self.place(name, why));
     }
 
-    /// A value that is itself a text with places in it, such as a filter; it may be missing.
+    /// An optional text whose errors have their own pointers, such as a filter.
     pub(super) fn optional_inner<T>(
         &mut self,
         name: &str,
@@ -99,12 +98,12 @@ impl Fields {
         if self.prefix.is_empty() { why.at_member("", name) } else { why.at(format!("{}{name}", self.prefix)) }
     }
 
-    /// Whether anything was wrong so far.
+    /// Whether there are errors so far, or unread fields.
     pub(super) fn has_errors(&self) -> bool {
         !self.errors.is_empty() || !self.values.is_empty()
     }
 
-    /// The result, when nothing was wrong and no field is left over.
+    /// The result, if there are no errors and no unknown fields.
     pub(super) fn finish<T>(mut self, result: Option<T>) -> Result<T, Problem> {
         let unknown: Vec<String> = self.values.keys().cloned().collect();
         for name in unknown {

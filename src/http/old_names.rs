@@ -1,6 +1,5 @@
-//! Says in an answer that the organization was found by a name that it gave up: since when (`Deprecation`, RFC 9745), until
-//! when that name still leads to it (`Sunset`, RFC 8594), and where the same is found by its present name
-//! (`Link: …; rel="canonical"`, RFC 6596).
+//! Marks an answer whose organization was found by an old name: since when it is old (`Deprecation`, RFC 9745), until
+//! when it works (`Sunset`, RFC 8594), and the URL with the current name (`Link: …; rel="canonical"`, RFC 6596).
 
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
@@ -18,29 +17,29 @@ use super::problem::answers;
 use super::state::HttpState;
 use crate::service::orgs::{ByOldName, Reached};
 
-/// Since when the name that a request used is given up.
+/// Since when the name in the request is old.
 pub(super) const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
-/// Until when it leads anywhere.
+/// Until when the old name works.
 pub(super) const SUNSET: HeaderName = HeaderName::from_static("sunset");
 
-/// A time as HTTP's headers have it (RFC 9110, section 5.6.7).
+/// The format of times in HTTP headers (RFC 9110, section 5.6.7).
 const HTTP_DATE: &[BorrowedFormatItem<'_>] =
     format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
 
-/// Where a handler leaves word of the old name by which a request found an organization.
+/// Where a handler notes the old name by which a request found its organization.
 #[derive(Debug, Clone, Default)]
 pub(super) struct OldNameNote(Arc<OnceLock<ByOldName>>);
 
 impl OldNameNote {
-    /// Leaves word, if there was an old name.
+    /// Notes the old name, if there is one.
     pub(super) fn leave(&self, by: Option<ByOldName>) {
         if let Some(by) = by {
-            // A request names one organization; whoever reads it first is right.
+            // A request names one organization, so the first note is right.
             let _first = self.0.set(by);
         }
     }
 
-    /// What was reached, with word left of how.
+    /// Unwraps what was reached, and notes how.
     pub(super) fn of<T>(&self, reached: Reached<T>) -> T {
         self.leave(reached.by);
         reached.what
@@ -57,7 +56,7 @@ impl FromRequestParts<HttpState> for OldNameNote {
 
 answers! { OldNameNote = []; }
 
-/// Adds the headers to the answer of a request, if word was left.
+/// Adds the headers to an answer, if an old name was noted.
 pub(super) fn tell(response: &mut Response, note: &OldNameNote, uri: &Uri) {
     let Some(ByOldName { old, current }) = note.0.get() else { return };
     let values = [
@@ -72,7 +71,7 @@ pub(super) fn tell(response: &mut Response, note: &OldNameNote, uri: &Uri) {
     }
 }
 
-/// Where the same is found by the organization's present name.
+/// The same URL with the organization's current name.
 fn canonical(uri: &Uri, current: &str) -> String {
     let below = uri.path().strip_prefix("/org/").and_then(|rest| rest.split_once('/'));
     let Some((_old, rest)) = below else {

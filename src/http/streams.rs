@@ -1,7 +1,7 @@
-//! Answers that go on after their handler has returned: lines of JSON (`application/x-ndjson`), for as long as it takes.
+//! Answers that continue after their handler has returned: lines of JSON (`application/x-ndjson`).
 //!
-//! A stream runs in a task of its own, holds a share of `MAX_RUNNING_STREAMS`, gives up on a client that is too slow, and ends with
-//! a word when the server stops.
+//! A stream runs in its own task, holds a share of `MAX_RUNNING_STREAMS`, gives up on a client that is too slow, and
+//! ends with an error line when the server stops.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,22 +23,22 @@ use super::state::{HttpState, RequestLimits};
 use crate::domain::OrgId;
 use crate::shares::{PATIENCE, Share};
 
-/// The content type of lines of JSON.
+/// The content type of JSON lines.
 pub(super) const NDJSON: &str = "application/x-ndjson";
 
-/// `Cache-Control` of an answer whose lines must come when they are sent (RFC 9111, section 5.2.2.6).
+/// `Cache-Control` of an answer that proxies must not buffer or transform (RFC 9111, section 5.2.2.6).
 pub(super) const AS_IT_COMES: HeaderValue = HeaderValue::from_static("no-store, no-transform");
 
-/// How many pieces may wait for the client: one is sent while the next is made.
+/// How many pieces may wait for the client: one is sent while the next is prepared.
 const WAITING_PIECES: usize = 2;
 
-/// Where a stream puts its lines.
+/// Sends the lines of a stream.
 #[derive(Debug)]
 pub(super) struct LineSender {
     pieces: mpsc::Sender<Bytes>,
-    /// How fast the client must take them.
+    /// How fast the client must receive.
     pace: Pace,
-    /// Whether all was sent, or the client was told why not.
+    /// Whether everything was sent, or the client was told why not.
     is_whole: Arc<AtomicBool>,
     /// Cancelled when the server stops.
     pub(super) stop: CancellationToken,
@@ -53,44 +53,43 @@ pub(super) struct ClientGone;
 pub(super) enum Unsent {
     /// The client is gone.
     ClientGone,
-    /// It takes too little, or its time is over.
+    /// It receives too slowly, or the stream's time is over.
     TooSlow,
 }
 
-/// A stream ended before its end, and the client could not be told: its connection breaks, so that it does not take what it has
-/// for all.
+/// A stream was cut short and the client could not be told: breaks the connection, so that it notices.
 #[derive(Debug, thiserror::Error)]
 #[error("the stream was cut")]
 struct Cut;
 
-/// How fast a stream must go on, and until when it must be over: whoever holds one has no right to hold it for ever.
+/// How fast a stream must progress, and when it must end: no client may hold one forever.
 #[derive(Debug, Clone)]
 pub(super) struct Pace {
-    /// How long nothing at all may come or be taken.
+    /// How long the client may send or receive nothing.
     pause: Duration,
     bytes_a_second: u64,
     ends: Instant,
-    /// How long the client was waited for, and for how many bytes.
+    /// How long the server waited for the client; `moved` is for how many bytes.
     waited: Duration,
     moved: u64,
 }
 
-/// A client is too slow, or its time is over.
+/// A client is too slow, or the stream's time is over.
 #[derive(Debug)]
 pub(super) struct TooSlow;
 
 impl Pace {
-    /// The pace of a stream that begins now.
+    /// Starts the pace of a stream.
     pub(super) fn begin(limits: &RequestLimits) -> Self {
         let RequestLimits { timeout, min_stream_rate, max_stream_time, .. } = limits;
         let ends = Instant::now() + *max_stream_time;
         Self { pause: *timeout, bytes_a_second: *min_stream_rate, ends, waited: Duration::ZERO, moved: 0 }
     }
 
-    /// Waits for the client to send something or to take it.
+    /// Waits for the client to send or receive something.
     ///
     /// # Errors
-    /// It has not for too long, or has been too slow on the whole.
+    /// It has done neither for too long, or has been too slow on average.
     pub(super) async fn wait_for<T>(
         &mut self,
         client: impl Future<Output = T>,
@@ -104,22 +103,22 @@ impl Pace {
         let moved = timeout_at(until, client).await.map_err(|_elapsed| TooSlow)?;
         self.waited += began.elapsed();
         self.moved += u64::try_from(bytes(&moved)).unwrap_or(u64::MAX);
-        // For the first seconds the average says nothing yet.
+        // The average means nothing in the first seconds.
         let due = self.waited.saturating_sub(self.pause).as_secs().saturating_mul(self.bytes_a_second);
         if self.moved < due { Err(TooSlow) } else { Ok(moved) }
     }
 }
 
 impl HttpState {
-    /// The right to run one more stream of this organization.
+    /// The right to run one more stream for this organization.
     ///
     /// # Errors
-    /// There are as many as it may have, or as there may be.
+    /// The organization, or the server, has as many as it may.
     pub(super) async fn stream_share(&self, org_id: OrgId) -> Result<Share<OrgId>, Problem> {
         Ok(self.streams.take(org_id, 1, PATIENCE).await?)
     }
 
-    /// Answers with whatever `work` sends. The stream's share and the bytes that it holds are held until `work` is over.
+    /// Answers with whatever `work` sends. The stream's shares are held until `work` ends.
     pub(super) fn stream<F: Future<Output = ()> + Send + 'static>(
         &self,
         held: (Share<OrgId>, HeldBytes<OrgId>),
@@ -141,51 +140,51 @@ impl HttpState {
                 None => Some((Err(Cut), None)),
             }
         });
-        // The server may ask once more after the end.
+        // The server may poll once more after the end.
         let pieces = pieces.fuse();
         ([(header::CONTENT_TYPE, NDJSON)], Body::from_stream(pieces)).into_response()
     }
 }
 
 impl LineSender {
-    /// Sends whole lines, when the client has taken those before.
+    /// Sends whole lines, once the client has taken the previous ones.
     pub(super) async fn send(&mut self, lines: Vec<u8>) -> Result<(), Unsent> {
         let bytes = lines.len();
         let sent = self.pace.wait_for(self.pieces.send(lines.into()), |_sent| bytes).await;
         sent.map_err(|TooSlow| Unsent::TooSlow)?.map_err(|_closed| Unsent::ClientGone)
     }
 
-    /// Notes that all was sent. A stream that ends without a word breaks its connection.
+    /// Records that everything was sent. A stream that ends without this breaks its connection.
     pub(super) fn finish(self) {
         self.is_whole.store(true, Ordering::Release);
     }
 
-    /// Knows whether the client still listens, also while something is sent to it.
+    /// A handle that tells whether the client still listens, usable while something is sent to it.
     pub(super) fn listener(&self) -> Listener {
         Listener(self.pieces.clone())
     }
 
-    /// Sends a line, if the client takes it at once; it is a courtesy that nobody waits for.
+    /// Sends a line if the client takes it at once; otherwise drops it.
     pub(super) fn offer(&self, line: &impl Serialize) {
-        // Full or closed: both mean that nobody looks.
+        // Full or closed: either way nobody is reading.
         let _unread = self.pieces.try_send(text(line).into());
     }
 
     /// Sends the line that ends a stream.
     pub(super) async fn end(self, line: &impl Serialize) {
-        // One whose time is over still hears that it is, if it takes anything at all.
+        // A client whose time is over still hears so, if it is receiving.
         if let Ok(Ok(())) = timeout(self.pace.pause, self.pieces.send(text(line).into())).await {
             self.finish();
         }
     }
 }
 
-/// The client of a stream, as far as it listens.
+/// Tells whether the client of a stream still listens.
 pub(super) struct Listener(mpsc::Sender<Bytes>);
 
 impl Listener {
-    /// Does something that is for the client alone. Given up in the middle, a query is ended in MongoDB too, because the driver
-    /// closes its connection.
+    /// Runs work that only the client needs. When a query is dropped, MongoDB ends it too, because the driver closes
+    /// its connection.
     pub(super) async fn while_it_listens<T>(&self, work: impl Future<Output = T>) -> Result<T, ClientGone> {
         tokio::select! {
             biased;
@@ -204,7 +203,7 @@ pub(super) struct CutLine {
 
 /// A value as one line.
 fn text(value: &impl Serialize) -> Vec<u8> {
-    // The values are structs of our own with names for keys, which JSON can always hold.
+    // Serializing cannot fail: the values are our own structs, whose keys are field names.
     let mut line = serde_json::to_vec(value).unwrap_or_default();
     line.push(b'\n');
     line

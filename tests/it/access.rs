@@ -1,5 +1,5 @@
-//! Who may call what: every call of the OpenAPI document, by every kind of actor. A call that is in the document and not in the
-//! table fails the test, so that no new one can forget its checks.
+//! Who may call what: every call in the OpenAPI document, by every kind of actor. A documented call that is missing
+//! from the table fails the test, so that no new call can forget its checks.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use crate::support::client::OPENAPI;
 use crate::support::{Answer, PASSWORD, Server};
 
-/// Who gets a call's own answer.
+/// Who gets a call's actual answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Access {
-    /// Everybody, and all the same.
+    /// Everybody, and the same one.
     Public,
     /// Everybody, but only the organization's own admin sees `admin`.
     MoreForOwnAdmin,
@@ -22,8 +22,8 @@ enum Access {
 
 use Access::{MoreForOwnAdmin, OwnAdmin, Public};
 
-/// Method, path, who gets the answer, the body, and the answer: its status, and its code if it is a problem. In paths and bodies
-/// `{actor}` is whoever calls, so that each can create something.
+/// Method, path, who gets the answer, body, and the answer: its status, and its code if it is a problem. In paths and
+/// bodies, `{actor}` stands for the caller, so that each can create something.
 const TABLE: &[(&str, &str, Access, &str, &str)] = &[
     ("get", "/", Public, "", "200"),
     ("get", "/health/live", Public, "", "200"),
@@ -68,18 +68,18 @@ const TABLE: &[(&str, &str, Access, &str, &str)] = &[
     ("put", "/org/{organization_name}/schema", OwnAdmin, r#"{"maxProperties": 9}"#, "200"),
     ("delete", "/org/{organization_name}/schema", OwnAdmin, "", "204"),
     ("get", "/org/{organization_name}/stats", OwnAdmin, "", "200"),
-    // Last: it ends the organization.
+    // Last, because it deletes the organization.
     ("delete", "/org/delete", OwnAdmin, r#"{"organization_name": "{organization_name}"}"#, "200"),
 ];
 
-/// Whoever calls: a name, a token, and what a call that is not public answers it.
+/// A caller: a name, a token, and how a call that is not public answers it.
 struct Actor {
     name: &'static str,
     token: Option<String>,
     refusal: Option<&'static str>,
 }
 
-/// Calls a row of the table about this organization; a document or an index in it does not exist.
+/// Makes a call of the table about this organization; its document and its index do not exist.
 async fn call(server: &Server, row: usize, organization: &str, actor: &Actor) -> Answer {
     let (method, path, _, body, _) = TABLE[row];
     let fill = |text: &str| {
@@ -96,12 +96,12 @@ async fn call(server: &Server, row: usize, organization: &str, actor: &Actor) ->
     call.send().await
 }
 
-/// An answer as the table has it.
+/// An answer in the table's form.
 fn sight(answer: &Answer) -> String {
     format!("{} {}", answer.status, answer.code()).trim_end().to_owned()
 }
 
-/// Where a JSON value has members.
+/// The JSON Pointers of all members of a value.
 fn places(value: &Value, above: &str) -> BTreeSet<String> {
     let members = value.as_object().into_iter().flatten();
     let mut found = BTreeSet::new();
@@ -113,7 +113,7 @@ fn places(value: &Value, above: &str) -> BTreeSet<String> {
     found
 }
 
-/// Every kind of actor, the own admin of `victim` last.
+/// Every kind of actor; `victim`'s own admin is last.
 async fn actors(server: &Server) -> Vec<Actor> {
     let early = server.tenant("victim").await;
     server.tenant("foreign").await;
@@ -171,13 +171,13 @@ async fn every_call_answers_every_actor_as_the_table_says() {
         for actor in actors.iter().filter(|actor| actor.refusal.is_some()) {
             let answer = call(&server, row, "Victim", actor).await;
             assert_eq!(Some(&*sight(&answer)), actor.refusal, "{method} {path} by {}", actor.name);
-            // 404 comes before 403: the same token, about an organization that does not exist.
+            // 404 takes precedence over 403: the same token, for an organization that does not exist.
             let absent =
                 if actor.name == "foreign" { "404 organization_not_found" } else { actor.refusal.unwrap_or_default() };
             let answer = call(&server, row, "Nobody", actor).await;
             assert_eq!(sight(&answer), absent, "{method} {path} by {} about nobody's", actor.name);
         }
-        // 401 comes before everything that is wrong with the body.
+        // 401 takes precedence over everything that is wrong with the body.
         let broken = server.call(&method.to_uppercase(), &path.replace(['{', '}'], "")).json(&json!({ "x": 1 }));
         broken.send().await.problem(401, "missing_token");
     }

@@ -1,4 +1,4 @@
-//! The binary: its commands, its exit codes, what it says of broken settings, and how it stops.
+//! The binary: its commands, its exit codes, its messages about invalid settings, and how it stops.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -13,10 +13,10 @@ use crate::support::process::{Running, Tenantry, said};
 use crate::support::server::{PASSWORD, SECRET, empty_database};
 use crate::support::{eventually, is_ready, mongo};
 
-/// Longer than a server that stops lets its connections live, shorter than it waits for requests altogether, in milliseconds.
+/// Longer than a stopping server keeps connections, shorter than it waits for requests in total, in milliseconds.
 const HELD_MS: i32 = 17_000;
 
-/// Settings of a server that nothing is wrong with.
+/// Valid settings of a server.
 pub(crate) fn settings<'a>(uri: &'a str, database: &'a str) -> Vec<(&'a str, &'a str)> {
     vec![("MONGO_URI", uri), ("MASTER_DB_NAME", database), ("JWT_SECRET", SECRET), ("PORT", "0"), ("SALT_ROUNDS", "4")]
 }
@@ -48,7 +48,7 @@ fn what_is_wrong_with_the_env_file_is_told_by_its_line_and_never_by_its_text() {
     let broken: &[(&[u8], u32)] = &[
         (b"PORT=1\nJWT_SECRET=\"hidden value\n", 2),
         (b"JWT_SECRET='hidden\nvalue\nPORT=1\n", 1),
-        // A secret that was pasted as it is, over several lines.
+        // A secret pasted with its line breaks.
         (b"JWT_SECRET=hidden\n\nhidden=\n+/hidden==\n", 4),
         (b"JWT_SECRET=-----BEGIN hidden KEY-----\nhidden\n", 1),
         (b"# mine\nhidden value", 2),
@@ -95,7 +95,7 @@ async fn no_way_in_which_mongodb_cannot_be_reached_shows_its_password() {
     let port =
         mongod.uri_of("plain").rsplit(':').next().and_then(|rest| rest.split('/').next()).expect("a port").to_owned();
     for (n, uri) in [
-        // Settings that cannot be right.
+        // Invalid settings.
         "mongodb://user:hidden@",
         "mongodb://user:hid/hidden@localhost/",
         "mongodb://user:%zzhidden@localhost/",
@@ -104,7 +104,7 @@ async fn no_way_in_which_mongodb_cannot_be_reached_shows_its_password() {
         "mongodb://user:hidden@localhost/?tls=maybe",
         "mongodb+srv://user:hidden@a.example,b.example/",
         "http://user:hidden@localhost/",
-        // Servers that are not there, or let nobody in.
+        // MongoDB servers that are missing or refuse the login.
         "mongodb://user:hidden@127.0.0.1:1/?serverSelectionTimeoutMS=200",
         "mongodb://user:hidden@127.0.0.1:1/?tls=true&tlsCAFile=/nowhere&serverSelectionTimeoutMS=200",
         "mongodb://user:hidden@nowhere.invalid/?serverSelectionTimeoutMS=200",
@@ -126,7 +126,7 @@ async fn no_way_in_which_mongodb_cannot_be_reached_shows_its_password() {
             assert!(text.contains("MONGO_URI is not valid: expected a connection string"), "{n}: {text}");
             continue;
         }
-        // The same with a log.
+        // The same, with a log.
         let server = Tenantry::new(&["serve"], &settings).start();
         let is_told = || ["cannot use the database yet", "tenantry: "].iter().any(|told| server.log().contains(told));
         eventually("it says that there is no database", async || is_told()).await;
@@ -238,7 +238,7 @@ async fn a_signal_lets_running_requests_finish() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut settings = settings(&uri, database.name());
         settings.retain(|(name, _)| *name != "SALT_ROUNDS");
-        // A hash that takes long enough for the signal to come in the middle.
+        // A hash slow enough for the signal to arrive meanwhile.
         settings.push(("SALT_ROUNDS", "14"));
         let server = Tenantry::new(&["serve"], &settings).start();
         let (client, url) = ready(&server).await;
@@ -263,10 +263,10 @@ async fn a_signal_lets_running_requests_finish() {
 
 #[tokio::test]
 async fn a_burst_of_new_connections_waits_in_line() {
-    /// More than the standard library's line has room for.
+    /// More than fit into the standard library's queue.
     const BURST: usize = 300;
     let limit = Duration::from_secs(10);
-    // Where the system has a shorter line there is nothing to see.
+    // Nothing to test where the system's queue is shorter.
     let room = std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok().and_then(|text| text.trim().parse().ok());
     let burst = BURST.min(room.unwrap_or(128));
     let (uri, database) = (mongo::shared().await.uri(), empty_database(mongo::shared().await).await);

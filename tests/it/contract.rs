@@ -1,4 +1,4 @@
-//! What holds for every call: the shape of errors, ids, headers, sizes, and the documents.
+//! What holds for every call: the shape of errors, ids, headers, sizes, and the API documents.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -83,7 +83,7 @@ async fn bodies_that_are_no_json_objects_are_told_why() {
         assert_eq!(answer.body["detail"], "The body is not JSON: line 1, column 14");
         assert!(!answer.text.contains("hunter2"));
         send("application/json", "{} {}").await.problem(400, "invalid_json");
-        // What is no JSON object because it cannot be one is not "something else than an object".
+        // Text that cannot be a JSON object is invalid JSON, not "something other than an object".
         send("application/json", "{\"organization_name\": 1e999}").await.problem(400, "invalid_json");
         send("application/json", " {\"organization_name\": \"\\ud800\"}").await.problem(400, "invalid_json");
         send("application/json", "\u{feff}{}").await.problem(400, "invalid_json");
@@ -107,7 +107,7 @@ async fn a_body_over_the_limit_is_refused_whatever_it_says_of_its_length() {
     let answer = send(body(2001).into()).await.problem(413, "body_too_large");
     assert!(answer.text.contains("2000 bytes"), "{}", answer.text);
     assert_eq!(send(body(2000).into()).await.status, 422, "at the limit");
-    // Without a length: HTTP's chunks are counted as they come.
+    // Without a length: chunks are counted as they arrive.
     let mut stream = TcpStream::connect(server.url.trim_start_matches("http://")).expect("connected");
     let answer = tokio::task::spawn_blocking(move || {
         let head = "POST /org/create HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
@@ -158,7 +158,7 @@ async fn a_head_that_drips_is_not_waited_for() {
     let mut stream = TcpStream::connect(server.url.trim_start_matches("http://")).expect("connected");
     let closed = tokio::task::spawn_blocking(move || {
         stream.set_read_timeout(Some(Duration::from_secs(1))).expect("set");
-        // A byte a second, so that the connection is never idle, for longer than any limit.
+        // One byte a second, so that the connection is never idle, for longer than any limit.
         (0..40).any(|_| {
             let is_sent = stream.write_all(b"x").is_ok();
             let mut byte = [0];
@@ -274,7 +274,7 @@ async fn the_metrics_count_requests_by_route_and_name_nobody() {
 async fn what_fails_inside_says_nothing_of_it_outside() {
     let server = Server::start().await;
     server.tenant("acme").await;
-    // A document that cannot be read, as no program of ours writes it.
+    // An unreadable document, which no program of ours writes.
     let broken = bson::doc! { "$set": { "created_at": "some inner text" } };
     server.documents("organizations").update_one(bson::doc! {}, broken).await.expect("broken");
     let answer = server.find("acme").await.problem(500, "internal_error");

@@ -1,4 +1,4 @@
-//! What a client is told, and what is left behind, when single commands of MongoDB fail.
+//! What clients see and what is left behind when single MongoDB commands fail.
 
 use bson::{Document, doc};
 use serde_json::json;
@@ -7,7 +7,7 @@ use crate::support::mongo::Mongod;
 use crate::support::server::{by_name, empty_database};
 use crate::support::{PASSWORD, Server, eventually};
 
-/// MongoDB's `Unauthorized`: refused for good.
+/// MongoDB's `Unauthorized`: a permanent refusal.
 const UNAUTHORIZED: i32 = 13;
 /// MongoDB's `NamespaceNotFound`.
 const NAMESPACE_NOT_FOUND: i32 = 26;
@@ -20,7 +20,7 @@ async fn server_and_its_mongod() -> (Server, Mongod) {
     (Server::with_short_leases(&mongod, database, &[]).await, mongod)
 }
 
-/// What must be as it was after a change that did not happen. The generations and the history count attempts as well.
+/// What must not change when a change fails. Generations and history are left out: they count attempts too.
 async fn present(server: &Server) -> (Vec<Document>, Vec<String>) {
     let mut all = Vec::new();
     for collection in ["organizations", "admins"] {
@@ -46,7 +46,7 @@ async fn a_read_that_takes_too_long_or_loses_its_connection_says_that_the_databa
         server.log_in(&acme.email, PASSWORD).await.problem(503, "database_unavailable");
         server.create("other", "other@example.com", PASSWORD).await.problem(503, "database_unavailable");
         server.delete(&acme.token, "acme").await.problem(503, "database_unavailable");
-        // Only the admin's look-up fails: not a reason to show its admin less.
+        // Only the look-up of the admin fails: the own admin gets an error, not the public view.
         mongod.fail(&["aggregate"], "alwaysOn", doc! { "errorCode": MAX_TIME_MS_EXPIRED }).await;
         let own = server.get(&by_name("/org/get", "acme")).bearer(&acme.token).send().await;
         own.problem(503, "database_unavailable");
@@ -112,7 +112,7 @@ async fn names_are_told_also_when_their_uses_cannot_be_written_down() {
 #[tokio::test]
 async fn a_create_that_mongodb_refuses_at_any_command_leaves_nothing_behind() {
     let (server, mongod) = server_and_its_mongod().await;
-    // The document's insert and each step are updates; the admin's is an insert.
+    // The document's insert and each step are updates; the admin is an insert.
     for (command, skipped) in [("insert", 0), ("create", 0), ("listCollections", 0), ("update", 1), ("update", 2)] {
         let mode = doc! { "skip": skipped };
         mongod.fail(&[command], mode, doc! { "errorCode": UNAUTHORIZED }).await;
@@ -122,7 +122,7 @@ async fn a_create_that_mongodb_refuses_at_any_command_leaves_nothing_behind() {
         if answer.status == 500 {
             assert_eq!(server.totals().await, (0, 0, 0), "{command}");
         }
-        // What could not be undone either is undone when the lease of it ran out.
+        // What could not be undone at once is undone after its lease expires.
         eventually("the name is free again", async || server.totals().await == (0, 0, 0)).await;
     }
     server.create("acme", "a@example.com", PASSWORD).await.success(201);
@@ -133,7 +133,7 @@ async fn a_rename_whose_answer_was_lost_is_finished_by_the_server_itself() {
     let (server, mongod) = server_and_its_mongod().await;
     let acme = server.tenant("acme").await;
     server.documents("org_acme").insert_one(doc! { "_id": 1 }).await.expect("stored");
-    // The second time as well: once is not noticed.
+    // The second time, too: a single failure is retried unnoticed.
     mongod.fail(&["renameCollection"], doc! { "times": 2 }, doc! { "closeConnection": true }).await;
     let body = json!({
         "organization_name": "acme", "new_organization_name": "globex", "password": "a finer password",
@@ -151,7 +151,7 @@ async fn a_rename_whose_answer_was_lost_is_finished_by_the_server_itself() {
 async fn statistics_of_a_collection_that_moves_meanwhile_are_asked_for_again() {
     let (server, mongod) = server_and_its_mongod().await;
     let acme = server.tenant("acme").await;
-    // What MongoDB 6.0.5 answers then, though the UUID is known.
+    // MongoDB 6.0.5 answers this even though it knows the UUID.
     let namespace = format!("{}.org_acme", server.database.name());
     for path in ["/org/acme/stats", "/org/acme/export"] {
         let how = doc! { "errorCode": NAMESPACE_NOT_FOUND, "namespace": &namespace };

@@ -1,4 +1,4 @@
-//! What happens when clients hang up, MongoDB is away, hangs or is killed, and servers end in the middle.
+//! What happens when clients hang up, when MongoDB is away, hangs or is killed, and when servers die halfway.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -22,7 +22,7 @@ async fn connections_created(server: &Server) -> i32 {
 
 #[tokio::test]
 async fn three_thousand_clients_that_hang_up_cost_the_others_nothing() {
-    // Of its own, because its connections are counted.
+    // The test's own mongod, because its connections are counted.
     let mongod = Mongod::started().await;
     let server = Server::over(&mongod, empty_database(&mongod).await, &[]).await;
     let acme = server.tenant("acme").await;
@@ -30,7 +30,7 @@ async fn three_thousand_clients_that_hang_up_cost_the_others_nothing() {
     let before = connections_created(&server).await;
     let mut aborted = 0;
     for n in 0..60_000_u64 {
-        // A connection of its own, which closes with the request's future.
+        // A new connection each time, which closes with the request's future.
         let client = reqwest::Client::builder().pool_max_idle_per_host(0).build().expect("a client");
         let get = client.get(format!("{}{path}", server.url)).bearer_auth(&acme.token).send();
         aborted += u32::from(timeout(Duration::from_micros(n % 4_000), get).await.is_err());
@@ -43,7 +43,7 @@ async fn three_thousand_clients_that_hang_up_cost_the_others_nothing() {
         let answer = server.get(&path).bearer(&acme.token).send().await.success(200);
         assert_eq!(answer.body["organization"]["admin"]["email"], acme.email.as_str());
     }
-    // Were driver futures dropped with their requests, each would have cost a connection.
+    // If driver futures were dropped with their requests, each would have cost a connection.
     let created = connections_created(&server).await - before;
     assert!(created < 100, "{created} connections were made");
 }
@@ -58,7 +58,7 @@ async fn a_change_whose_client_hung_up_is_finished_all_the_same() {
         let rename = server.rename(&acme.token, &present, &next);
         if timeout(Duration::from_micros(300 * n), rename).await.is_err() {
             let body = json!({ "organization_name": &present, "new_organization_name": &next });
-            // It may have been cut before the server saw it; then this is the first.
+            // The server may never have seen the request; then this is the first.
             eventually("it has one name or the other", async || {
                 let is_renamed = server.find(&next).await.status == 200;
                 is_renamed || server.update(&acme.token, &body).await.status == 200
@@ -114,10 +114,10 @@ async fn requests_do_not_pile_up_while_mongodb_hangs() {
     let server = Server::over(&mongod, empty_database(&mongod).await, &[("MAX_RUNNING_REQUESTS", "10")]).await;
     mongod.hold();
     let address = server.url.trim_start_matches("http://").to_owned();
-    // As much as it leaves free.
+    // One client may take as many as it leaves free.
     let full = "\nhttp_requests_running 5\n";
     let is_full = async || {
-        // Clients that hang up at once: their requests run on.
+        // Clients that hang up at once; their requests continue.
         for _ in 0..20 {
             let mut stream = TcpStream::connect(&address).await.expect("connected");
             stream.write_all(b"GET /org/get?organization_name=a HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("sent");
@@ -154,13 +154,13 @@ async fn a_collection_that_a_transaction_holds_is_waited_for_and_then_everything
             server.documents("admins").count_documents(claimed).await.expect("a count") == 1
         };
         eventually("the change is begun", is_begun).await;
-        // What the change gives up and what it claims belong to it until it is decided.
+        // Until the change is decided, it owns both what it releases and what it claims.
         for (name, email) in [("one", acme.email.as_str()), ("two", "new@example.com")] {
             server.create(name, email, PASSWORD).await.problem(409, "email_taken");
         }
         server.create("globex", "other@example.com", PASSWORD).await.problem(409, "organization_exists");
         server.rename(&acme.token, "acme", "third").await.problem(409, "organization_busy");
-        // Nothing of it can be seen.
+        // The change is not visible yet.
         server.log_in(&acme.email, PASSWORD).await.success(200);
         server.log_in("new@example.com", "a finer password").await.problem(401, "invalid_credentials");
         server.find("globex").await.problem(404, "organization_not_found");
@@ -205,8 +205,8 @@ async fn an_organization_whose_collection_was_dropped_or_replaced_by_hand_is_lef
     }
 }
 
-/// One client's life while MongoDB goes away: creates organizations, and gives the names and emails of those that were
-/// acknowledged, and of those that were not.
+/// One client while MongoDB goes away: creates organizations, and returns the names and emails of those acknowledged
+/// and of those not.
 async fn create_until(server: &Server, client: u32, stop: &Cell<bool>) -> [Vec<(String, String)>; 2] {
     let (mut acknowledged, mut refused) = (Vec::new(), Vec::new());
     for n in 0.. {
@@ -263,7 +263,7 @@ async fn a_mongodb_that_is_killed_under_load_loses_nothing_that_was_acknowledged
         server.find(name).await.success(200);
         server.log_in(email, PASSWORD).await.success(200);
     }
-    // What was refused exists whole, or its name and its email are free, once its lease ran out.
+    // A refused creation exists completely, or its name and email are free once its lease expired.
     for (name, email) in &refused {
         eventually("a refused create is decided", async || match server.create(name, email, PASSWORD).await.status {
             201 => true,
@@ -301,7 +301,7 @@ async fn a_rename_whose_collection_has_moved_only_goes_forward() {
     let first = Server::over(mongod, database.clone(), &[]).await;
     let acme = first.tenant("acme").await;
     first.stop().await.expect("stopped");
-    // A server that died after it had moved the collection, of a change that also has a new password.
+    // A server died after moving the collection, in a change that also has a new password.
     let names = |name: &str| doc! { "organization_name": name, "slug": name, "collection_name": format!("org_{name}") };
     let admins = database.collection::<Document>("admins");
     let admin = admins.find_one(doc! {}).await.expect("asked").expect("there");
@@ -316,7 +316,7 @@ async fn a_rename_whose_collection_has_moved_only_goes_forward() {
     let organizations = database.collection::<Document>("organizations");
     organizations.update_one(doc! {}, set).await.expect("interrupted");
     move_by_hand(&database, "org_acme", "org_globex").await;
-    // And a MongoDB that refuses the claim for good.
+    // And MongoDB refuses the claim for good.
     let refuse = doc! { "collMod": "admins", "validator": { "claimed_by": { "$exists": false } } };
     database.run_command(refuse).await.expect("refusing");
 
@@ -333,7 +333,7 @@ async fn a_rename_whose_collection_has_moved_only_goes_forward() {
     assert_eq!(second.tenant_collections().await, ["org_globex"]);
 }
 
-/// Renames a collection as an operator does in a shell, past the server.
+/// Renames a collection as an operator does in a shell, bypassing the server.
 async fn move_by_hand(database: &Database, from: &str, to: &str) {
     let namespace = |name: &str| format!("{}.{name}", database.name());
     let command = doc! { "renameCollection": namespace(from), "to": namespace(to) };
@@ -375,7 +375,7 @@ async fn a_change_of_credentials_that_are_set_is_not_undone() {
     database.collection::<Document>("organizations").update_one(doc! {}, set).await.expect("interrupted");
     let committed = doc! { "credential_version": 2_i64, "committed_by": id, "change_generation": 2_i64 };
     admins.update_one(doc! {}, doc! { "$set": committed }).await.expect("committed");
-    // And a MongoDB that refuses whatever the next server tries with the admin.
+    // And MongoDB refuses everything that the next server tries with the admin.
     let refuse = doc! { "collMod": "admins", "validator": { "email": "nobody's" } };
     database.run_command(refuse).await.expect("refusing");
     let second = Server::with_short_leases(mongod, database.clone(), &[]).await;
@@ -433,7 +433,7 @@ async fn changes_that_a_dead_server_left_are_finished_or_undone_by_the_next() {
         second.find(gone).await.problem(404, "organization_not_found");
     }
     assert_eq!(second.count("admins").await, 2, "those of the renamed and of the held one");
-    // A command of the dead server could still arrive and look for the collection there.
+    // A command of the dead server could still arrive and look for a collection of this name.
     let cools = second.create("half-renamed", "new@half-renamed.example", PASSWORD).await;
     cools.problem(409, "organization_exists");
     for free in ["half-made", "half-deleted"] {

@@ -1,5 +1,5 @@
-//! The black-box tests: real servers on real sockets, over a real mongod. Each test has a database of its own; all but
-//! those that stop MongoDB share one mongod. Whatever a server answers is held against the OpenAPI document.
+//! Black-box tests: real servers on real sockets, with a real mongod. Each test has its own database; all except those
+//! that stop MongoDB share one mongod. Every answer is checked against the OpenAPI document.
 #![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on says why")]
 #![expect(clippy::disallowed_methods, reason = "a test looks at MongoDB, and damages it, past the repositories")]
 

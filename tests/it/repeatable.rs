@@ -1,4 +1,4 @@
-//! Requests with idempotency keys, as the mechanism sees them: a call that makes numbered things stands for all that use it.
+//! The mechanism of idempotency keys: a call that makes numbered things stands for all calls that use it.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -49,7 +49,7 @@ fn made(number: i32) -> Answer {
     Answer { status: 201, body: format!("thing {number}"), is_unchanged: false, is_replay: false }
 }
 
-/// The number of the thing in an answer, and whether it was given before.
+/// The thing in an answer, and whether it is a repetition.
 fn told(made: &Made) -> (&str, bool) {
     let answer = made.as_ref().expect("an answer");
     (&answer.body, answer.is_replay)
@@ -59,14 +59,14 @@ fn is_in_progress(made: &Made) -> bool {
     matches!(made, Err(NotMade::Key(KeyError::InProgress)))
 }
 
-/// Many clients that send one request with one key.
+/// Many clients that send one request with the same key.
 struct Clients {
     service: IdempotencyService,
     keys: Collection<Document>,
 }
 
 impl Clients {
-    /// Clients of a server on which attempts have this long.
+    /// Clients of a server whose attempts have this lease.
     async fn new(lease: Duration) -> Self {
         let database = empty_database(mongo::shared().await).await;
         let repos = Repos::new(&Databases::both(&database), Timings { lease: lease / 2, ..Timings::default() });
@@ -101,7 +101,7 @@ impl Clients {
         self.service.run(key, request).await
     }
 
-    /// An attempt at this thing whose end nobody knows.
+    /// An attempt at this thing whose outcome is unknown.
     async fn lose(&self, number: i32) {
         let lost =
             self.send(number, Duration::ZERO, || Ok(()), never_recalled, async |_| Err(NotMade::NobodyKnows)).await;
@@ -147,7 +147,7 @@ async fn an_attempt_that_goes_on_is_waited_for_no_longer_than_there_is_patience(
     clients.lose(1).await;
     let again = clients.send(2, Duration::ZERO, || Ok(()), async |_| Ok(Former::Running), never_made).await;
     assert!(is_in_progress(&again), "{again:?}");
-    // Nor is the key held by whoever waited, or may not ask.
+    // A client that waited, or that is refused, does not keep the key either.
     let refused = clients.send(3, Duration::ZERO, || Err(NotMade::Refused), never_recalled, never_made).await;
     assert!(matches!(refused, Err(NotMade::Refused)), "{refused:?}");
     let again = clients.send(4, Duration::ZERO, || Ok(()), async |_| Ok(Former::Done(made(1))), never_made).await;
@@ -158,7 +158,7 @@ async fn an_attempt_that_goes_on_is_waited_for_no_longer_than_there_is_patience(
 async fn a_repetition_that_is_refused_asks_what_the_attempts_before_it_did_meanwhile() {
     let clients = Clients::patient().await;
     clients.lose(1).await;
-    // Refused for itself: what it was to make is taken back, and the key waits for the first.
+    // Refused on its own account: its attempt is withdrawn, and the key still waits for the first.
     let nothing = async |_: Thing| Ok(Former::Nothing);
     for number in [2, 3] {
         let refused = clients.send(number, Duration::ZERO, || Ok(()), nothing, async |_| Err(NotMade::Refused)).await;
@@ -166,7 +166,7 @@ async fn a_repetition_that_is_refused_asks_what_the_attempts_before_it_did_meanw
         let stored = clients.stored().await;
         assert_eq!((stored.get_i32("number").ok(), stored.get_array("former").map(Vec::len).ok()), (Some(1), Some(0)));
     }
-    // Refused because the first one woke up, and is not over yet, or is.
+    // Refused because the first attempt woke up, and is still running, or is over.
     let late = Cell::new(false);
     let refused = async |_: Thing| {
         late.set(true);
@@ -186,7 +186,7 @@ async fn a_repetition_that_is_refused_asks_what_the_attempts_before_it_did_meanw
 async fn an_attempt_keeps_its_key_for_as_long_as_it_works() {
     let clients = Clients::new(Duration::from_millis(600)).await;
     let work = async |Thing { number }| {
-        // Three times as long as it has without renewing.
+        // Three times its lease.
         let patience = Duration::from_millis(1_800);
         let again = clients.send(2, patience, || Ok(()), never_recalled, never_made).await;
         assert!(is_in_progress(&again), "{again:?}");

@@ -11,7 +11,7 @@ use crate::support::{Server, mongo};
 /// `bcrypt.hashpw(b"original password", bcrypt.gensalt(4))`, by Python's bcrypt.
 const HASH: &str = "$2b$04$yuPD.ru7IfWBbnNP5s9Qz.RgMF4qQOQbGChd6rIuaagvY9x/i2JSm";
 
-/// Stores an organization as the original did: dates as dates, ids as ObjectIds, no slug, no index, no tag.
+/// Stores an organization as the original did: BSON dates, ObjectIds, no slug, no index, no tag.
 async fn store(database: &Database, name: &str, collection: &str, email: &str) -> ObjectId {
     let (org, admin) = (ObjectId::new(), ObjectId::new());
     let now = DateTime::from_millis(1_700_000_000_123);
@@ -44,7 +44,7 @@ async fn a_database_of_the_original_is_taken_over_and_nothing_of_it_is_lost() {
     let database = empty_database(mongod).await;
     store(&database, "Amazon", "org_amazon", "admin@example.com").await;
     store(&database, "Acme, Inc.!", "org_Acme, Inc.!", "acme@example.com").await;
-    // The original made a collection with its first document; this organization never had one.
+    // The original created a collection with its first document; this organization has none.
     let late = store(&database, "late", "org_late", "late@example.com").await;
     database.collection::<Document>("org_late").drop().await.expect("dropped");
     let before = everything(&database).await;
@@ -66,7 +66,7 @@ async fn a_database_of_the_original_is_taken_over_and_nothing_of_it_is_lost() {
     assert_eq!(found.body["organization"]["created_at"], "2023-11-14T22:13:20.123Z");
     assert_eq!(found.body["organization"]["connection"]["extra"], json!({ "plan": "gold" }));
 
-    // Its name breaks today's rules: usable under it until it is renamed.
+    // Its name breaks today's rules, but works until it is renamed.
     let token = server.token("acme@example.com", "original password").await;
     server.find("acme, inc.!").await.success(200);
     let email = json!({ "organization_name": "Acme, Inc.!", "email": "new@example.com" });

@@ -18,7 +18,7 @@ use crate::off_thread::off_thread;
 use crate::service::data::{DocumentBatch, Export};
 use crate::service::{DataError, DataService};
 
-/// About how many bytes are sent in one piece: so few that a slow client takes one in time.
+/// Roughly how many bytes are sent at once: few enough for a slow client to receive in time.
 const PIECE_BYTES: usize = 64 << 10;
 
 /// Export documents
@@ -46,7 +46,7 @@ pub(in crate::http) async fn export(
 ) -> Result<Response, Failed<DataError, { calls::READ }>> {
     let filter = off_thread(thought_about(query.as_deref()), move || read(query.as_deref())).await?;
     let share = state.stream_share(tenant.org_id()).await?;
-    // Before the answer begins, so that what is wrong with the query has its own status.
+    // Before the answer begins, so that an error in the query gets its own status.
     let begin = async {
         let mut export = data.export(&tenant, filter).await?;
         // One batch is sent while the next is on its way, and pieces of it are text.
@@ -70,7 +70,7 @@ async fn run(mut export: Export, first: Option<DocumentBatch>, mut answer: LineS
         if answer.stop.is_cancelled() {
             return cut(Problem::new(kinds::SERVER_STOPPING), answer).await;
         }
-        // The next batch is on its way while this one is written, and is not waited for when nobody takes it.
+        // Fetches the next batch while this one is sent, and stops waiting for it when the client is gone.
         let listener = answer.listener();
         let next = async { Ok(listener.while_it_listens(export.next()).await?) };
         batch = match tokio::try_join!(next, send(&present, &mut answer)) {

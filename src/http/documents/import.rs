@@ -1,6 +1,6 @@
-//! Many documents in one body (`application/x-ndjson`): read line by line, added in batches while the next lines arrive.
+//! Imports documents from one body (`application/x-ndjson`): reads lines, and adds batches while the next ones arrive.
 //!
-//! Memory does not grow with the body: one line, one batch that is being read and one that is being added.
+//! Memory does not grow with the body: one line, one batch being read and one being added.
 
 use std::time::{Duration, Instant};
 
@@ -31,23 +31,23 @@ use crate::off_thread::off_thread;
 use crate::service::DataService;
 use crate::service::data::{Import, Imported};
 
-/// How many failures are told one by one.
+/// How many failures are reported individually.
 const MAX_FAILURES: usize = 100;
-/// The most documents of a batch.
+/// The most documents in a batch.
 const BATCH_DOCUMENTS: usize = 1_000;
-/// The most bytes of a batch, far below MongoDB's limit for a command (16 MiB). A larger document goes alone.
+/// The most bytes in a batch, far below MongoDB's limit for a command (16 MiB). A larger document goes alone.
 const BATCH_BYTES: usize = 256 << 10;
-/// What an import holds in memory: a batch that is read, one that waits, and one that is added.
+/// What an import holds in memory: one batch being read, one waiting, and one being added.
 const HELD_BYTES: usize = 3 * BATCH_BYTES;
-/// At most so often the client hears of the progress: a client that sends all before it reads must not be blocked by it.
+/// The shortest interval between progress lines: they must not block a client that sends everything before it reads.
 const TELL_EVERY: Duration = Duration::from_secs(1);
-/// How long, and how many bytes, are still taken from a client whose import was cut.
+/// How long, and how many bytes, the server still reads from a client after its import ended.
 const LINGER_FOR: Duration = Duration::from_secs(5);
 const LINGER_BYTES: usize = 64 << 20;
 
-/// From how many bytes on a line is large: as BSON it can be many times larger, which its import does not hold.
+/// A longer line is large: as BSON it can be many times larger, beyond what its import holds.
 const LARGE_LINE_BYTES: usize = 64 << 10;
-/// So many large lines are documents on their way at once, of all imports. None waits there for its client.
+/// How many documents from large lines are in progress at once, over all imports. None of them waits for its client.
 static LARGE: Semaphore = Semaphore::const_new(4);
 
 /// A line of an import's answer.
@@ -82,7 +82,7 @@ struct LineFailure {
     failure: Failure,
 }
 
-/// What the lines came to so far.
+/// The result so far.
 #[derive(Debug, Default)]
 struct Tally {
     lines: u64,
@@ -91,17 +91,17 @@ struct Tally {
     failures: Vec<LineFailure>,
 }
 
-/// Documents and the lines that they stood on.
+/// Documents with the numbers of their lines.
 #[derive(Debug, Default)]
 struct Batch {
     lines: Vec<u64>,
     documents: Vec<NewDocument>,
     bytes: usize,
-    /// The right to have a large one among them.
+    /// The right to have a large document in the batch.
     large: Option<SemaphorePermit<'static>>,
 }
 
-/// Begins an import, and answers with a stream of what became of it.
+/// Starts an import, and answers with a stream of its progress and result.
 pub(super) async fn import(
     tenant: &Tenant,
     data: &DataService,
@@ -119,8 +119,8 @@ pub(super) async fn import(
     let held = HeldBytes::of(&state.stream_bytes, tenant.org_id(), HELD_BYTES).await?;
     let pace = Pace::begin(&limits);
     let mut body = Body { inner: request.into_body(), received: 0, limits, pace };
-    // Before the answer begins: a client that waits for "100 Continue" must hear it first. Half of the request's time, as
-    // for other bodies, so that the client learns what was slow before the whole time is over.
+    // Before the answer begins, because a client waiting for "100 Continue" must get that first. Half of the request's
+    // time, as for other bodies, so that the client learns what was slow before that time is over.
     let first = timeout(state.limits.timeout / 2, body.next()).await;
     let first = first.map_err(|_elapsed| Problem::new(kinds::BODY_TIMEOUT))??;
     let import = data.import(tenant).await;
@@ -145,14 +145,14 @@ async fn run(mut body: Body, first: Option<Bytes>, import: Import, answer: LineS
     let tally = tally.into_inner();
     counter!("documents_imported_total").increment(tally.inserted);
     let Tally { lines, inserted, failed, mut failures } = tally;
-    // What is no document is found before MongoDB has said what it thinks of the lines above.
+    // Unreadable lines are found before MongoDB has answered about the lines above them.
     failures.sort_by_key(|failure| failure.line);
     let failures = Some(failures);
     answer.end(&ImportAnswer { done: true, lines, inserted, failed, failures, error }).await;
     body.linger().await;
 }
 
-/// Reads the body to its end, and hands on what is to be added.
+/// Reads the body to its end, and passes on batches to add.
 async fn read(
     body: &mut Body,
     first: Option<Bytes>,
@@ -166,11 +166,11 @@ async fn read(
         while let Some(line) = lines.next(&mut rest) {
             let Some(read) = tally_line(line, &body.limits, tally).await else { continue };
             if !batch.has_room_for(&read.document) && batches.send(std::mem::take(&mut batch)).await.is_err() {
-                // Whoever adds has given up, and says why.
+                // The adding side has stopped, and reports why.
                 return Ok(());
             }
             batch.push(read);
-            // A large one waits for nobody.
+            // A batch with a large document goes at once.
             if batch.large.is_some() && batches.send(std::mem::take(&mut batch)).await.is_err() {
                 return Ok(());
             }
@@ -183,7 +183,7 @@ async fn read(
             }
         };
     }
-    // What was cut in the middle of a line is no document.
+    // A line that was cut off is no document.
     let last = lines.last().filter(|_| outcome.is_ok());
     let last = match last {
         Some(line) => tally_line(line, &body.limits, tally).await,
@@ -199,7 +199,7 @@ async fn read(
         }
     }
     if !batch.documents.is_empty() {
-        // Closed only when whoever adds has given up.
+        // Closed only if the adding side has stopped.
         let _closed = batches.send(batch).await;
     }
     outcome
@@ -212,12 +212,12 @@ struct ReadLine {
     large: Option<SemaphorePermit<'static>>,
 }
 
-/// The document of a line; `None` for an empty line and for one that is none, which is noted.
+/// Reads the document of a line; `None` for an empty line, and for an unreadable one, which is tallied.
 async fn tally_line(line: Line, limits: &RequestLimits, tally: &Mutex<Tally>) -> Option<ReadLine> {
     let (number, document, large) = match line {
         Line::Text(_, text) if text.trim_ascii().is_empty() => return None,
         Line::Text(number, text) => {
-            // It is never closed.
+            // The semaphore is never closed.
             let large = if text.len() > LARGE_LINE_BYTES { LARGE.acquire().await.ok() } else { None };
             (number, off_thread(text.len(), move || document_of(&text)).await, large)
         }
@@ -229,7 +229,7 @@ async fn tally_line(line: Line, limits: &RequestLimits, tally: &Mutex<Tally>) ->
     Some(ReadLine { number, document, large })
 }
 
-/// Adds what was read, batch by batch.
+/// Adds the documents, batch by batch.
 async fn add(
     mut batches: mpsc::Receiver<Batch>,
     mut import: Import,
@@ -258,7 +258,7 @@ async fn add(
 
 fn document_of(line: &[u8]) -> Result<NewDocument, Problem> {
     let read = read_stored(line).map_err(|error| match error {
-        // The parser sees one line alone.
+        // The parser sees only this line, so its line number means nothing.
         ReadError::Syntax { column, .. } => {
             Problem::new(kinds::INVALID_JSON).with_detail(format!("The line is not JSON: column {column}"))
         }
@@ -268,7 +268,7 @@ fn document_of(line: &[u8]) -> Result<NewDocument, Problem> {
 }
 
 impl Batch {
-    /// Whether a document can be added along with those that are here.
+    /// Whether the document fits into this batch.
     fn has_room_for(&self, document: &NewDocument) -> bool {
         let bytes = self.bytes + document.raw.as_bytes().len();
         self.documents.is_empty() || (self.documents.len() < BATCH_DOCUMENTS && bytes <= BATCH_BYTES)
@@ -291,7 +291,7 @@ impl Tally {
     }
 }
 
-/// A body that is read piece by piece, with the limits of an import.
+/// A body read piece by piece, within the limits of an import.
 struct Body {
     inner: axum::body::Body,
     received: u64,
@@ -300,8 +300,8 @@ struct Body {
 }
 
 impl Body {
-    /// Takes what the client still sends, and forgets it: a connection that is closed while somebody sends is reset, and
-    /// the answer may be lost on its way.
+    /// Reads and discards what the client still sends: a connection closed while the client sends is reset, and the
+    /// answer may be lost.
     async fn linger(&mut self) {
         let forgotten = async {
             let mut bytes = 0;
@@ -312,7 +312,7 @@ impl Body {
                 }
             }
         };
-        // Whoever sends for longer does not listen.
+        // A client that sends for longer does not listen.
         let _elapsed = timeout(LINGER_FOR, forgotten).await;
     }
 
@@ -328,7 +328,7 @@ impl Body {
             let Some(frame) = frame else { return Ok(None) };
             let frame = frame
                 .map_err(|_broken| Problem::new(kinds::BAD_REQUEST).with_detail("The body ended before its end"))?;
-            // Trailers say nothing of documents.
+            // Trailers are ignored.
             let Ok(bytes) = frame.into_data() else { continue };
             self.received += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
             if self.received > self.limits.max_import_bytes {

@@ -1,22 +1,22 @@
-//! Cuts a stream of bytes into lines, and never holds more than one line of the allowed length.
+//! Splits a stream of bytes into lines, and holds at most one line of the allowed length.
 
 /// A line of the stream; lines count from 1.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line {
-    /// What stands in it, without what ends it.
+    /// Its number, and its text without the newline.
     Text(u64, Vec<u8>),
-    /// It is longer than allowed, and was skipped.
+    /// The number of a line that was longer than allowed, and skipped.
     TooLong(u64),
 }
 
-/// The lines so far.
+/// Splits a stream into lines.
 #[derive(Debug)]
 pub(super) struct Lines {
     max_bytes: usize,
     number: u64,
-    /// The beginning of the present line.
+    /// The beginning of the current line.
     begun: Vec<u8>,
-    /// Whether the rest of the present line is of no interest.
+    /// Whether to skip the rest of the current line.
     is_too_long: bool,
 }
 
@@ -26,7 +26,7 @@ impl Lines {
         Self { max_bytes, number: 1, begun: Vec::new(), is_too_long: false }
     }
 
-    /// Takes the next line out of a piece of the stream; `None` when the piece holds no whole one any more.
+    /// Takes the next line from a piece of the stream; `None` when no line ends in the rest of it.
     pub(super) fn next(&mut self, piece: &mut &[u8]) -> Option<Line> {
         let end = memchr::memchr(b'\n', piece);
         let (part, rest) = end.map_or((*piece, &[][..]), |end| {
@@ -37,7 +37,7 @@ impl Lines {
         end.map(|_| self.finish())
     }
 
-    /// The line that nothing ends but the end of the stream; `None` when there is none.
+    /// The last line, if the stream ended without a newline.
     pub(super) fn last(mut self) -> Option<Line> {
         (self.is_too_long || !self.begun.is_empty()).then(|| self.finish())
     }

@@ -1,5 +1,5 @@
-//! What a call can answer besides its success, told by the types of its handler: each extractor and the error have their kinds,
-//! so nobody lists them for a call.
+//! Derives the problems that a call can answer from the types of its handler: each extractor and the error have their
+//! kinds, so no list per call is needed.
 
 use std::marker::PhantomData;
 
@@ -9,15 +9,15 @@ use axum::response::{IntoResponse, Response};
 
 use super::{Kind, Problem, calls};
 
-/// Something in the signature of a handler, with the kinds of problem that come of it.
+/// A type in a handler's signature, with the kinds of problem that it can cause.
 pub(in crate::http) trait Answers {
-    /// These kinds.
+    /// The kinds of problem.
     fn kinds() -> Vec<Kind> {
         Vec::new()
     }
 }
 
-/// Says what comes of extractors: `Extractor = [KINDS] what, it, is, made, of;`
+/// Declares the problems of extractors: `Extractor = [KINDS] its, inner, extractors;`
 macro_rules! answers {
     ($($extractor:ty = [$($kind:ident),*] $($part:ty),*;)*) => {
         $(impl $crate::http::problem::Answers for $extractor {
@@ -39,15 +39,15 @@ impl Answers for RawQuery {}
 impl<T> Answers for Json<T> {}
 impl<H, T> Answers for (H, T) {}
 
-/// An error of a service, with what it means to a client; see `problems!`.
+/// An error of a service, with its meaning for a client; see `problems!`.
 pub(in crate::http) trait Means: Into<Problem> {
-    /// What it can mean in one of the [`calls`].
+    /// The kinds that it can mean in one of the [`calls`].
     fn kinds(call: u32) -> Vec<Kind>;
 }
 
-/// Says what an error means and, from the same rows, which kinds it can mean:
-/// `variant in the calls that can meet it => KIND, |problem| more of it;`, without calls for all of them, and
-/// `variant(inner) => <Inner> inner;` for an error that has rows of its own.
+/// Maps an error to problems and, from the same rows, lists the kinds that it can mean:
+/// `variant in calls => KIND, |problem| refined;`, where leaving out the calls means all of them, and
+/// `variant(inner) => <Inner> inner;` for an error with its own rows.
 macro_rules! problems {
     ($error:ident: $type:ty {
         $($variant:pat $(if ($guard:expr))? $(in $calls:expr)? =>
@@ -83,8 +83,8 @@ macro_rules! problems {
 }
 pub(in crate::http) use problems;
 
-/// What a handler fails with: a problem that came of an `E`, as far as this call can meet one. What stands in the type of no
-/// extractor and in no `E` is documented nowhere, and the tests fail when they meet it.
+/// A handler's failure: a problem made from an `E`, limited to what this call can meet. A kind that neither an
+/// extractor nor `E` declares is undocumented, and the tests fail when they meet it.
 #[derive(Debug)]
 pub(in crate::http) struct Failed<E, const CALL: u32 = { calls::ANY }>(Problem, PhantomData<E>);
 
@@ -118,9 +118,9 @@ impl<T, E: Answers> Answers for Result<T, E> {
     }
 }
 
-/// A handler, by the types of what it takes.
+/// A handler, by the types of its arguments.
 pub(in crate::http) trait Handles<Taken> {
-    /// What it can answer besides its success.
+    /// The problems that it can answer.
     fn kinds(&self) -> Vec<Kind>;
 }
 

@@ -1,5 +1,5 @@
-//! The calls of services whose error types can mean more than one call can meet. A row of `mapping.rs` names those that can
-//! meet it, and a handler's [`super::Failed`] the one that it makes.
+//! The calls of services whose error types cover more cases than any one call can meet. A row of `mapping.rs` names the
+//! calls that can meet it, and a handler's [`super::Failed`] names the call that it makes.
 
 /// Every call.
 pub(in crate::http) const ANY: u32 = u32::MAX;
@@ -43,9 +43,9 @@ calls![
     REMOVE_SCHEMA
 ];
 
-/// What records a change of an organization.
+/// The calls that record a change of an organization.
 pub(in crate::http) const RECORDED: u32 = CREATE | UPDATE | DELETE | RESTORE;
 
-/// What writes to an organization's collection.
+/// The calls that write to an organization's collection.
 pub(in crate::http) const WRITES: u32 =
     INSERT | REWRITE | REMOVE | BUILD_INDEX | DROP_INDEX | SET_SCHEMA | REMOVE_SCHEMA;

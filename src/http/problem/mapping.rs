@@ -1,5 +1,5 @@
-//! What the services' errors mean to a client, in one row each: who can meet it, and as which kind of problem. A cause that a
-//! person must look into is logged once, here too.
+//! Maps the services' errors to problems, one row each: which calls can meet it, and as which kind. A cause that a
+//! person must look into is logged here, once.
 
 use std::time::Duration;
 
@@ -100,7 +100,7 @@ problems! { error: ChangeError {
     ChangeError::CollectionHeld in UPDATE | RESTORE => COLLECTION_HELD;
     ChangeError::Busy in UPDATE | DELETE | RESTORE => ORGANIZATION_BUSY;
     ChangeError::Gone in UPDATE | DELETE | RESTORE => ORGANIZATION_NOT_FOUND;
-    // Recorded, so another server or the next start ends it: whatever stopped us, "try again" would be wrong.
+    // It is recorded, so another server or the next start finishes it: "try again" would be wrong, whatever the cause.
     ChangeError::Undecided { change_id, cause } => OUTCOME_UNKNOWN, |problem| {
         error!(error = %cause, %change_id, "a recorded change was not finished");
         problem.with_change(change_id)
@@ -135,8 +135,8 @@ problems! { error: DataError {
     DataError::OutcomeUnknown(error) in WRITES =>
         OUTCOME_UNKNOWN, |problem| problem.logged(&error, "a write of a document was not confirmed");
     DataError::Repo(error @ RepoError::Unauthorized { .. }) =>
-        DATABASE_FORBIDS, |problem| problem.logged(&error, "an operator must grant the server more in MongoDB");
-    // A write that takes too long is as likely the tenant's schema or indexes as a slow MongoDB.
+        DATABASE_FORBIDS, |problem| problem.logged(&error, "an operator must grant the server more rights in MongoDB");
+    // The tenant's schema or indexes can make a write slow as easily as MongoDB can.
     DataError::Repo(error @ RepoError::GivenUp { .. }) => DATABASE_UNAVAILABLE, |problem| {
         info!(%error, "an operation on an organization's data took too long");
         problem
@@ -149,7 +149,7 @@ const UNSIGNED: &str = "a token could not be signed";
 const LOOK: &str = "an operator must look at an organization's collection";
 
 impl Problem {
-    /// The same problem, whose cause a person must look into.
+    /// Logs the problem's cause, for a person to look into.
     fn logged(self, error: &dyn std::error::Error, what: &str) -> Self {
         error!(error = %error, "{what}");
         self
@@ -170,7 +170,7 @@ fn too_many(problem: Problem, what: Attempt, retry_after: Duration) -> Problem {
         Attempt::Change => "Too many updates of your organization with a new email or name",
         Attempt::FindUnknown => "Too many names asked for that no organization has",
     };
-    // Retry-After counts whole seconds: a second more than the rest, so that the next try is not too early.
+    // Retry-After counts whole seconds: one more, so that the next attempt is not too early.
     let retry_after = retry_after + Duration::from_secs(1);
     problem.with_detail(format!("{who_and_what}; wait as long as Retry-After says")).with_retry_after(retry_after)
 }
@@ -195,7 +195,7 @@ impl From<ReadError> for Problem {
     }
 }
 
-/// The parser's own words can quote the body, which may hold a password; the place is enough.
+/// Tells only the place: the parser's own message can quote the body, which may hold a password.
 pub(in crate::http) fn not_json(line: usize, column: usize) -> Problem {
     Problem::new(kinds::INVALID_JSON).with_detail(format!("The body is not JSON: line {line}, column {column}"))
 }

@@ -1,8 +1,8 @@
 //! The one shape of every error: RFC 9457 `application/problem+json`.
 //!
-//! A handler gives a [`Problem`]; the layer in [`super::answers`] renders it, because only there the request's id is
-//! known. What kinds there are stands in [`kinds`], what the services' errors mean in `mapping.rs`; the document has from there
-//! what each call can answer (`answers.rs`).
+//! A handler returns a [`Problem`]; the layer in [`super::answers`] renders it, because it knows the request's id.
+//! [`kinds`] lists the kinds, and `mapping.rs` maps the services' errors to them. From these, `answers.rs` derives what
+//! the OpenAPI document says each call can answer.
 
 mod answers;
 pub(super) mod calls;
@@ -26,7 +26,7 @@ pub(super) use mapping::not_json;
 /// The content type of every error.
 pub(super) const PROBLEM_JSON: &str = "application/problem+json";
 
-/// How many broken fields are told at once.
+/// How many invalid fields are reported at once.
 const MAX_ERRORS: usize = 100;
 
 /// An error as the client will see it.
@@ -40,50 +40,50 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem of this kind, in the kind's own words.
+    /// A problem of this kind, with the kind's own detail.
     pub(super) fn new(kind: Kind) -> Self {
         let retry_after = kind.retry_after_seconds.map(|seconds| Duration::from_secs(seconds.into()));
         Self { kind, detail: Cow::Borrowed(kind.detail), retry_after, errors: Vec::new(), change_id: None }
     }
 
-    /// Whether it says that there is no valid token.
+    /// Whether it means that there is no valid token.
     pub(super) fn is_unauthenticated(&self) -> bool {
         self.kind.status == StatusCode::UNAUTHORIZED
     }
 
-    /// The same problem in other words.
+    /// The same problem with another detail.
     pub(super) fn with_detail(self, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { detail: detail.into(), ..self }
     }
 
-    /// The same problem, with the time after which another try can succeed.
+    /// The same problem, with the time after which a retry can succeed.
     pub(super) fn with_retry_after(self, after: Duration) -> Self {
         Self { retry_after: Some(after), ..self }
     }
 
-    /// The same problem, about a change that can be looked at.
+    /// The same problem, with the change that the client can look at.
     pub(super) fn with_change(self, id: ChangeId) -> Self {
         Self { change_id: Some(id), ..self }
     }
 
-    /// Broken fields, all of them.
+    /// A problem that lists all invalid fields.
     pub(super) fn invalid(errors: Vec<FieldError>) -> Self {
         Self::new(kinds::VALIDATION_FAILED).with_errors(errors)
     }
 
-    /// The same problem, with what is wrong where.
+    /// The same problem, with the invalid fields.
     fn with_errors(self, mut errors: Vec<FieldError>) -> Self {
         errors.truncate(MAX_ERRORS);
         Self { errors, ..self }
     }
 
-    /// The problem as a part of an answer that is not one as a whole.
+    /// The problem as part of an answer, such as one line of a stream.
     pub(super) fn into_failure(self) -> Failure {
         let errors = self.errors.into_iter().map(FieldProblem::from).collect();
         Failure { code: self.kind.code, detail: self.detail, errors }
     }
 
-    /// What an error means that the framework made by itself.
+    /// The problem for an error that the framework made.
     pub(super) fn of_status(status: StatusCode) -> Self {
         match status {
             StatusCode::NOT_FOUND => Self::new(kinds::ROUTE_NOT_FOUND),
@@ -93,7 +93,7 @@ impl Problem {
         }
     }
 
-    /// The answer, with the id of the request that it is about.
+    /// Renders the answer, with the request's id.
     pub(super) fn render(self, request_id: &str) -> Response {
         let errors = self.errors.into_iter();
         let body = ProblemBody {
@@ -120,7 +120,7 @@ impl Problem {
 }
 
 impl IntoResponse for Problem {
-    /// Hands the problem on to the layer that renders it.
+    /// Passes the problem to the layer that renders it.
     fn into_response(self) -> Response {
         let mut response = self.kind.status.into_response();
         response.extensions_mut().insert(self);

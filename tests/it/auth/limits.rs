@@ -1,4 +1,4 @@
-//! How often somebody may try to log in, and how many may at once.
+//! How many logins are allowed per minute, and how many at once.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::support::{Answer, PASSWORD, Server};
 
-/// A server that believes what the tests say of where they are.
+/// A server that trusts the tests' `X-Forwarded-For`.
 async fn behind_a_proxy(settings: &[(&str, &str)]) -> Server {
     Server::with(&[&[("TRUSTED_PROXIES", "127.0.0.0/8")], settings].concat()).await
 }
@@ -20,7 +20,7 @@ async fn log_in_from(server: &Server, address: &str, email: &str, password: &str
 #[tokio::test]
 async fn one_email_is_tried_so_often_and_hammering_it_blocks_strangers_there_and_nobody_who_is_at_home() {
     let server = Server::with(&[("LOGIN_ATTEMPTS_PER_MINUTE", "5")]).await;
-    // The first attempt of each is the helper's own.
+    // The test helper made each admin's first attempt.
     let (acme, other) = (server.tenant("acme").await, server.tenant("other").await);
     for _ in 0..4 {
         server.log_in(&acme.email, "wrong password").await.problem(401, "invalid_credentials");
@@ -42,7 +42,7 @@ async fn one_address_is_limited_over_all_emails_and_a_trusted_proxy_says_which_i
     let server = behind_a_proxy(&[("LOGIN_ATTEMPTS_PER_MINUTE", "1")]).await;
     let guess = async |n: u32, address: &str| log_in_from(&server, address, &format!("a{n}@example.com"), "x").await;
     for n in 0..10 {
-        // What the client itself put into the header, to the left, is not believed.
+        // Values that the client itself put into the header, further left, are not trusted.
         guess(n, &format!("198.51.100.{n}, 192.0.2.1")).await.problem(401, "invalid_credentials");
     }
     guess(10, "192.0.2.1").await.problem(429, "too_many_attempts");
@@ -80,7 +80,7 @@ async fn strangers_everywhere_neither_lock_somebody_out_at_home_nor_guess_on() {
     }
     assert_eq!(guesses, 20, "ten times as many as from one place");
     log_in_from(&server, "192.0.2.1", &victim.email, PASSWORD).await.success(200);
-    // To bring an organization back is no other way to guess.
+    // Restoring an organization offers no extra guesses.
     let credentials = json!({ "email": victim.email, "password": PASSWORD });
     let restore = |address: &str| {
         server.call("POST", "/org/restore").header("x-forwarded-for", address).json(&credentials).send()
@@ -100,18 +100,18 @@ async fn without_trusted_proxies_the_header_changes_nothing() {
     guess(10).await.problem(429, "too_many_attempts");
 }
 
-/// How many logins at once are surely more than can wait, however many threads there are.
+/// More logins at once than can wait, however many threads there are.
 fn too_many() -> u32 {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     u32::try_from(cores * 80).expect("not as many")
 }
 
-/// A server whose queue cannot empty while a test fills it.
+/// A server whose queue cannot drain while a test fills it.
 async fn slow_server() -> Server {
     behind_a_proxy(&[("SALT_ROUNDS", "11"), ("REQUEST_TIMEOUT_SECONDS", "120")]).await
 }
 
-/// Logs in from all these addresses at once; how many were refused, all with this status and code.
+/// Logs in from all these addresses at once, and counts the refusals, all of this status and code.
 async fn refused(server: &Server, addresses: impl Iterator<Item = String>, status: u16, code: &str) -> usize {
     let guesses = addresses.enumerate().map(|(n, address)| async move {
         let answer = log_in_from(server, &address, &format!("a{n}@example.com"), "x").await;
@@ -133,7 +133,7 @@ async fn one_network_has_its_share_of_the_hashing_and_the_others_go_on() {
                 .await
                 .problem(401, "invalid_credentials");
         }
-        // Nor does it keep anybody from creating an organization, or from what takes no password.
+        // Nor does it block creating an organization, or calls without a password.
         server.create("acme", "admin@acme.example", PASSWORD).await.success(201);
         server.get("/health/live").send().await.success(200);
     };

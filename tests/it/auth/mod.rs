@@ -1,4 +1,4 @@
-//! Logging in, its limits, and what a token is good for.
+//! Logins, their limits, and what a token allows.
 
 mod limits;
 mod login;

@@ -1,4 +1,4 @@
-//! What a token is good for, and until when.
+//! What a token allows, and for how long.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ fn signed(algorithm: Algorithm, claims: &Value, secret: &str) -> String {
     encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(secret.as_bytes())).expect("signed")
 }
 
-/// What the original put into its tokens: no `jti`, no version.
+/// The claims of the original's tokens: no `jti`, no version.
 async fn claims_of_the_original(server: &Server, tenant: &Tenant) -> Value {
     let admin = server.documents("admins").find_one(doc! { "email": &tenant.email }).await.expect("asked");
     let admin_id = admin.expect("there").get_object_id("_id").expect("an id").to_hex();
@@ -26,7 +26,7 @@ async fn claims_of_the_original(server: &Server, tenant: &Tenant) -> Value {
 async fn a_token_of_the_original_is_accepted_until_it_expires_or_the_password_changes() {
     let server = Server::start().await;
     let acme = server.tenant("acme").await;
-    // As the take-over marks admins whose password the original set.
+    // The take-over marks admins like this when the original set their password.
     let mark = doc! { "$set": { "credential_version": 0_i64 } };
     server.documents("admins").update_one(doc! {}, mark).await.expect("marked");
     let token = signed(Algorithm::HS256, &claims_of_the_original(&server, &acme).await, SECRET);
@@ -137,7 +137,7 @@ async fn who_somebody_is_costs_one_command_whatever_is_asked() {
     server.database.run_command(doc! { "profile": 2 }).await.expect("profiled");
     server.get(&format!("{documents}/a")).bearer(&acme.token).send().await.success(200);
     server.database.run_command(doc! { "profile": 0 }).await.expect("not any more");
-    // What the server does beside its requests asks for states.
+    // Queries that the server makes in the background filter by state.
     let of_request = doc! { "appName": "tenantry", "command.filter.state": { "$exists": false } };
     let mut cursor = server.documents("system.profile").find(of_request).await.expect("found");
     let mut asked = Vec::new();

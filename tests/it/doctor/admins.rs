@@ -1,4 +1,4 @@
-//! Admins without organizations and the reverse, what they claim, and addresses that collide.
+//! Admins without organizations and vice versa, their claims, and colliding addresses.
 
 use bson::{Bson, doc, oid::ObjectId};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Collections that are gone, elsewhere, replaced, somebody else's or nobody's.
+//! Collections that are missing, misplaced, replaced, foreign or orphaned.
 
 use bson::{Bson, Document, doc, oid::ObjectId};
 use serde_json::json;
@@ -46,7 +46,7 @@ async fn a_collection_that_is_somebody_elses_is_not_adopted() {
     patient.command("", doc! { "create": "org_acme", "validator": { "$comment": tag } }).await;
     patient.assert_reported(&[("collection_replaced", patient.acme(&json!({ "collection": "org_acme" })))]).await;
 
-    // `other`'s own, under the name of `acme`'s.
+    // `other`'s own collection, under the name of `acme`'s.
     patient.collection("org_acme").drop().await.expect("dropped");
     patient.rename_collection("org_other", "org_acme").await;
     let other = about_org(patient.other, "other", &json!({ "collection": "org_other" }));
@@ -54,7 +54,7 @@ async fn a_collection_that_is_somebody_elses_is_not_adopted() {
     let found = patient.findings(false).await;
     assert_eq!(found[0], ("collection_misplaced".to_owned(), other, true, false));
     assert_eq!(found[1], ("collection_replaced".to_owned(), acme.clone(), false, false));
-    // Once it is back, it is seen that the other one is gone.
+    // Once it is back, the doctor sees that `acme`'s is gone.
     patient.findings(true).await;
     assert_eq!(patient.findings(false).await, [("collection_gone".to_owned(), acme, false, false)]);
 }

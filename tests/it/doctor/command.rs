@@ -1,4 +1,4 @@
-//! The command line: exit codes, what is printed, and what it takes.
+//! The command line: exit codes, output, and arguments.
 
 use std::process::Output;
 
@@ -51,7 +51,7 @@ async fn a_database_that_was_used_in_every_way_is_clean() {
     assert_eq!(output.status.code(), Some(0));
     let looked_at = json!({ "organizations": 4, "admins": 4, "collections": 4 });
     assert_eq!(json_of(&output), json!({ "findings": [], "looked_at": looked_at, "notes": [] }));
-    // It is all still there.
+    // All data is still there.
     server.get(&by_name("/org/get", "acme inc")).send().await.success(200);
 }
 
@@ -104,7 +104,7 @@ async fn the_role_of_a_server_is_enough_for_all_but_the_limit_of_open_files() {
     let report = json_of(&output);
     assert_eq!(output.status.code(), Some(0), "{report}");
     assert!(report["notes"][0].as_str().expect("a note").contains("clusterMonitor"), "{report}");
-    // A tag is beyond that role: said, and everything else goes on.
+    // That role may not write a tag: the report says so, and everything else is done.
     let server = Server::over(&mongod, root.database("one"), &[("MONGO_URI", &uri)]).await;
     server.tenant("acme").await;
     server.tenant("other").await;

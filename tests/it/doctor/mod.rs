@@ -1,4 +1,4 @@
-//! `tenantry doctor`: each kind of damage, made by hand, is found and named, and repaired where that is safe.
+//! `tenantry doctor` finds and names each kind of damage, made by hand, and repairs it where that is safe.
 
 mod admins;
 mod collections;
@@ -20,7 +20,7 @@ use crate::support::mongo::{self, everything};
 use crate::support::server::{SECRET, empty_database};
 use crate::support::{PASSWORD, Server};
 
-/// A database with the organizations `acme` and `other`, and no server that could repair anything by itself.
+/// A database with the organizations `acme` and `other`, and no server that could repair anything.
 struct Patient {
     database: Database,
     acme: ObjectId,
@@ -66,7 +66,7 @@ impl Patient {
         self.collection("admins").update_one(doc! { "organization_id": self.acme }, update).await.expect("changed");
     }
 
-    /// Takes an index away, so that records can collide.
+    /// Drops an index, so that records can collide.
     async fn drop_index(&self, collection: &str, index: &str) {
         self.collection(collection).drop_index(index).await.expect("dropped");
     }
@@ -82,7 +82,7 @@ impl Patient {
         self.command("admin", doc! { "renameCollection": name(from), "to": name(to) }).await;
     }
 
-    /// What the doctor says: for each finding its code, what it is about, whether it can be and was fixed.
+    /// The doctor's findings: each one's code, subject, and whether it can be and was fixed.
     async fn findings(&self, is_fixing: bool) -> Vec<(String, Value, bool, bool)> {
         let report = doctor(&self.database, is_fixing).await;
         let findings = report["findings"].as_array().expect("a list");
@@ -94,7 +94,7 @@ impl Patient {
             .collect()
     }
 
-    /// Fails unless exactly this is found, only reported, and left alone by a doctor that may repair.
+    /// Fails unless exactly this is found, and a doctor that may repair only reports it.
     async fn assert_reported(&self, expected: &[(&str, Value)]) {
         let before = everything(&self.database).await;
         let expected: Vec<_> =
@@ -104,7 +104,7 @@ impl Patient {
         assert_eq!(everything(&self.database).await, before);
     }
 
-    /// Fails unless exactly this is found, without changing anything, and repaired, without touching `other`.
+    /// Fails unless exactly this is found without changing anything, and then repaired without touching `other`.
     async fn assert_repaired(&self, expected: &[(&str, Value)]) {
         let before = everything(&self.database).await;
         let of = |is_fixed: bool| -> Vec<_> {
@@ -119,13 +119,13 @@ impl Patient {
         assert_eq!(self.collection("org_other").count_documents(doc! {}).await.expect("a count"), 1);
     }
 
-    /// What a finding about `acme` is about.
+    /// The subject of a finding about `acme`.
     fn acme(&self, more: &Value) -> Value {
         about_org(self.acme, "acme", more)
     }
 }
 
-/// What a finding about an organization is about.
+/// The subject of a finding about an organization.
 fn about_org(id: ObjectId, name: &str, more: &Value) -> Value {
     let mut about = json!({ "organization": id.to_hex(), "organization_name": name });
     let (about_fields, more) = (about.as_object_mut().expect("fields"), more.as_object().expect("fields"));
@@ -133,7 +133,7 @@ fn about_org(id: ObjectId, name: &str, more: &Value) -> Value {
     about
 }
 
-/// What the doctor says of a database on the shared mongod.
+/// The doctor's report on a database of the shared mongod.
 async fn doctor(database: &Database, is_fixing: bool) -> Value {
     let settings = HashMap::from([
         ("MONGO_URI", mongo::shared().await.uri()),

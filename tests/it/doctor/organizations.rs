@@ -1,4 +1,4 @@
-//! Records of organizations that cannot be read or contradict themselves, their names, and changes that nobody ends.
+//! Organization records that are unreadable or inconsistent, their names, and stuck changes.
 
 use bson::{Bson, DateTime, doc, oid::ObjectId};
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{Patient, about_org};
 
 impl Patient {
-    /// Makes `acme` one that is being renamed to `next`, with a lease that ends in so many milliseconds.
+    /// Puts `acme` into a rename to `next`, with a lease that ends in so many milliseconds.
     pub(super) async fn begin_change(&self, id: ObjectId, lease_ms: i64) {
         let name =
             |name: &str| doc! { "organization_name": name, "slug": name, "collection_name": format!("org_{name}") };
@@ -61,7 +61,7 @@ async fn the_names_of_an_organization_are_listed_anew() {
     let cooling = |slug: &str, until: DateTime| doc! { "slug": slug, "until": until };
     patient.change_org(doc! { "$set": { "cooling": [cooling("cool", in_a_day), cooling("over", past)] } }).await;
     let about = patient.acme(&json!({}));
-    // What is over may be listed or not.
+    // A name whose time is over may be listed or not.
     patient.change_org(doc! { "$set": { "names": ["acme", "cool"] } }).await;
     assert_eq!(patient.findings(false).await, []);
     for names in [vec!["acme"], vec!["cool", "over"], vec!["acme", "cool", "claimed"]] {
@@ -70,7 +70,7 @@ async fn the_names_of_an_organization_are_listed_anew() {
         let names = patient.org(patient.acme).await.get_array("names").expect("names").clone();
         assert_eq!(names, ["acme", "cool", "over"].map(Bson::from));
     }
-    // Freed while the doctor looks elsewhere, and taken by another: then it stays as it is.
+    // Released after the doctor read it, and taken by another organization: it stays as it is.
     patient.change_org(doc! { "$set": { "names": ["cool", "over"] } }).await;
     let taken = doc! { "$push": { "names": "acme" } };
     patient.collection("organizations").update_one(doc! { "_id": patient.other }, taken).await.expect("changed");
@@ -90,7 +90,7 @@ async fn organizations_that_share_a_name_are_reported() {
     let codes: Vec<_> = found.iter().map(|(code, ..)| code.as_str()).collect();
     assert_eq!(codes, ["names_wrong", "name_collision", "index_missing"]);
     assert_eq!(found[1].1, json!({ "organizations": [patient.acme.to_hex(), patient.other.to_hex()] }));
-    // The one cause of both was a name that nobody has.
+    // Both had one cause: a name that nobody has.
     let found = patient.findings(true).await;
     assert!(found.iter().all(|(_, _, is_fixable, is_fixed)| is_fixable == is_fixed), "{found:?}");
     assert_eq!(patient.findings(false).await, []);

@@ -1,4 +1,4 @@
-//! A doctor that looks while others work.
+//! A doctor that examines a database in use.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use super::{Patient, doctor};
 use crate::support::mongo::everything;
 use crate::support::{PASSWORD, Server, repos};
 
-/// What was done so far, and whether it is enough.
+/// The work done so far.
 #[derive(Debug, Default)]
 struct Progress {
     looks: Cell<u32>,
@@ -61,7 +61,7 @@ async fn a_repair_does_nothing_where_a_change_began_after_it_was_seen() {
     };
     let seen_admin = admin_now().await;
 
-    // A change begins, and claims.
+    // A change begins and makes its claim.
     let change = ObjectId::new();
     patient.begin_change(change, 60_000).await;
     let claim = doc! { "claimed_by": change, "change_generation": seen.generation + 1 };
@@ -72,14 +72,14 @@ async fn a_repair_does_nothing_where_a_change_began_after_it_was_seen() {
     assert!(!repos.admins.give_claims_back(&seen_admin, &seen).await.expect("asked"));
     assert_eq!(everything(&patient.database).await, before);
 
-    // Seen with its claim, and over since: the same.
+    // The doctor saw the claim, but the change has ended since: same result.
     let seen_admin = admin_now().await;
     let released = doc! { "$set": { "change_generation": seen.generation + 2 }, "$unset": { "claimed_by": "" } };
     patient.change_admin(released).await;
     assert!(!repos.admins.give_claims_back(&seen_admin, &seen).await.expect("asked"));
 }
 
-/// Renames one organization there and back, so that it is under way whenever somebody looks.
+/// Renames one organization back and forth, so that a change is usually in progress.
 async fn rename_on_and_on(server: &Server, progress: &Progress) {
     let tenant = server.tenant("here").await;
     while !progress.is_enough() {
@@ -100,7 +100,7 @@ async fn a_doctor_that_looks_while_clients_work_finds_nothing() {
             while !progress.is_enough() {
                 assert!(Instant::now() < deadline, "still not enough: {progress:?}");
                 let looks = progress.looks.get();
-                // Also one that may repair: there must be nothing to it.
+                // Every other doctor may repair, and must find nothing either.
                 let report = doctor(&server.database, looks % 2 == 1).await;
                 assert_eq!(report["findings"], json!([]), "after {looks} looks");
                 progress.looks.set(looks + 1);

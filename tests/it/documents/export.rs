@@ -14,7 +14,7 @@ use crate::support::{Server, eventually};
 async fn an_export_has_everything_in_order_and_can_be_imported_as_it_is() {
     let server = Server::start().await;
     let (org, copy) = (Org::new(&server, "original").await, Org::new(&server, "copy").await);
-    // In the order of MongoDB: numbers, strings, documents, ObjectIds, dates.
+    // In MongoDB's order: numbers, strings, documents, ObjectIds, dates.
     let oid = ObjectId::new();
     let date = bson::DateTime::now();
     let ids =
@@ -30,7 +30,7 @@ async fn an_export_has_everything_in_order_and_can_be_imported_as_it_is() {
     );
     assert_eq!(exported.len(), ids.len());
     let told = copy.import(text).await;
-    // Ids that only another program can have given are no ids of ours.
+    // Ids that only another program can have assigned are not valid here.
     assert_eq!((&told[told.len() - 1]["inserted"], &told[told.len() - 1]["failed"]), (&json!(4), &json!(3)));
     let filtered = org.get("export?filter=%7B%22_id%22:%7B%22$type%22:%22number%22%7D%7D").await.success(200);
     assert_eq!(json_lines(&filtered.text).len(), 3);
@@ -45,7 +45,7 @@ async fn an_export_goes_on_after_its_cursor_was_lost() {
     let org = Org::new(&server, "resumed").await;
     let body = bare(0..5_000);
     org.import(body).await;
-    // Cursor not found, killed by a rename, a connection that broke, a primary that steps down.
+    // Cursor not found, killed by a rename, a broken connection, a primary that steps down.
     for how in [
         doc! { "errorCode": 43 },
         doc! { "errorCode": 175 },
@@ -85,7 +85,7 @@ async fn a_client_that_hangs_up_or_reads_nothing_ends_its_export() {
         org.import(line.repeat(1_000)).await;
     }
     let begin = async || {
-        // Packed, all of it would be as little as the kernel keeps for whoever reads nothing.
+        // Compressed, all of it would fit into the kernel's buffers for a client that does not read.
         let request =
             server.client.get(format!("{}/org/unread/export", server.url)).header("accept-encoding", "identity");
         let request = request.bearer_auth(&org.token);

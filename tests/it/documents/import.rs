@@ -15,7 +15,7 @@ fn last(lines: &[Value]) -> &Value {
     lines.last().expect("a last line")
 }
 
-/// A body that the test sends piece by piece; it ends when the sender is dropped.
+/// A body sent piece by piece by the test; it ends when the sender is dropped.
 pub(crate) fn fed_body() -> (mpsc::UnboundedSender<std::io::Result<Bytes>>, reqwest::Body) {
     let (sender, receiver) = mpsc::unbounded_channel::<std::io::Result<Bytes>>();
     let body = stream::unfold(receiver, |mut receiver| async {
@@ -25,7 +25,7 @@ pub(crate) fn fed_body() -> (mpsc::UnboundedSender<std::io::Result<Bytes>>, reqw
     (sender, reqwest::Body::wrap_stream(body))
 }
 
-/// Begins an import; its answer has begun too.
+/// Begins an import, and waits for its answer to begin.
 pub(crate) async fn begin(org: &Org<'_>, body: reqwest::Body) -> reqwest::Response {
     let url = format!("{}/org/{}/documents", org.server.url, org.name);
     let request = org.server.client.post(url).bearer_auth(&org.token).header("content-type", "application/x-ndjson");

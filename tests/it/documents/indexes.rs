@@ -25,7 +25,7 @@ impl Org<'_> {
 async fn indexes_are_created_listed_and_dropped() {
     let server = Server::start().await;
     let org = Org::new(&server, "indexed").await;
-    // As text, because `json!` would put the keys in another order.
+    // As text, because `json!` would reorder the keys.
     let body = r#"{"keys":{"b":-1,"a.c":1},"unique":true,"partial_filter":{"b":{"$exists":true}}}"#;
     let create = async || org.call("POST", "indexes").body("application/json", body).send().await;
     let created = create().await.success(201);
@@ -68,7 +68,7 @@ async fn an_index_over_the_id_alone_is_there_already_and_one_that_begins_with_it
         assert!(refused.text.contains("named _id_"), "{}", refused.text);
         refused.invalid(&["/keys contradiction"]);
     }
-    // As text, because `json!` would put the keys in another order.
+    // As text, because `json!` would reorder the keys.
     for (keys, name) in [(r#"{"_id":1,"a":1}"#, "_id_1_a_1"), (r#"{"_id":-1,"a":1}"#, "_id_-1_a_1")] {
         let create =
             async || org.call("POST", "indexes").body("application/json", format!(r#"{{"keys":{keys}}}"#)).send().await;

@@ -10,14 +10,14 @@ use tokio::runtime::Runtime;
 use super::Org;
 use crate::support::{Answer, Server};
 
-/// What stands in the victim's documents, and must stand in no answer.
+/// The contents of the victim's documents, which no answer may contain.
 const SECRET: &str = "the victim's own";
 
-/// A call of the attacker, with its own token.
+/// A call by the attacker, with its own token.
 #[derive(Debug, Clone)]
 struct Attack {
     method: &'static str,
-    /// Percent-encoded, without the first `/`.
+    /// Percent-encoded, without the leading `/`.
     path: String,
     query: Vec<(&'static str, String)>,
     body: Option<(&'static str, String)>,
@@ -27,7 +27,7 @@ fn encoded(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
-/// Names that are the attacker's own, the victim's, or try to be both.
+/// Names of the attacker, of the victim, and ones that try to be both.
 fn names() -> impl Strategy<Value = String> {
     prop_oneof![
         Just("attacker".to_owned()),
@@ -53,7 +53,7 @@ fn names() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Ids of the victim's documents, and what could be read as more than an id.
+/// Ids of the victim's documents, and ids that could be misread as more than an id.
 fn ids() -> impl Strategy<Value = String> {
     prop_oneof![
         prop::sample::select(vec![
@@ -74,7 +74,7 @@ fn ids() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Filters that try to look elsewhere.
+/// Filters that try to reach other data.
 fn filters() -> impl Strategy<Value = String> {
     prop_oneof![
         prop::sample::select(vec![
@@ -146,7 +146,7 @@ impl Attack {
     }
 }
 
-/// Everything that is the victim's: documents, indexes, validator.
+/// All of the victim's data: documents, indexes, validator.
 async fn state_of(victim: &Org<'_>) -> (Vec<Document>, Value, Document, Vec<String>, u64) {
     let documents = victim.stored().find(doc! {}).sort(doc! { "_id": 1 }).await.expect("MongoDB");
     let documents: Vec<Document> = documents.try_collect().await.expect("MongoDB");

@@ -68,7 +68,7 @@ async fn what_is_wrong_with_a_query_is_named_with_its_place() {
     refused("filter", "[]", &["?filter wrong_type"]).await;
     refused("filter", "{\"a\":1,\"a\":2}", &["?filter/a repeated"]).await;
     refused("filter", "{\"a\":{\"$regex\":\"(\"}}", &["?filter/a/$regex invalid_value"]).await;
-    // What the names of properties are, MongoDB alone knows.
+    // Only MongoDB knows the names of properties.
     refused("filter", "{\"a\":{\"$regex\":\"\\\\p{Nope}\"}}", &["?filter invalid_value"]).await;
     refused("limit", "0", &["?limit invalid_value"]).await;
     refused("limit", "1001", &["?limit invalid_value"]).await;
@@ -121,7 +121,7 @@ async fn a_cursor_is_good_for_its_own_query_and_organization_alone() {
         org.list(&borrowed).await
     };
     ask(&org, with(query), &next).await.success(200);
-    // The page's size is no part of the question.
+    // A cursor does not depend on the page's size.
     ask(&org, with([query[0], ("limit", "3"), query[2]]), &next).await.success(200);
     ask(&other, with(query), &next).await.invalid(&["?cursor invalid_cursor"]);
     ask(&org, with([("sort", "-name"), query[1], query[2]]), &next).await.invalid(&["?cursor invalid_cursor"]);
@@ -144,7 +144,7 @@ async fn pages_hold_still_while_others_write() {
         seen.extend(
             page.body["documents"].as_array().expect("a list").iter().filter_map(|found| found["_id"].as_i64()),
         );
-        // Before and after what was shown, documents come and go.
+        // Documents are added and deleted before and after the page.
         org.insert(&json!({ "_id": round * 2 + 1, "group": round % 7 })).await.success(201);
         org.call("DELETE", &format!("documents/{}", round * 2 - 1)).send().await;
         round += 1;
@@ -197,7 +197,7 @@ async fn a_query_that_takes_too_long_says_so() {
     let server = Server::over(&mongod, empty_database(&mongod).await, &[]).await;
     let org = with_people(&server, "slow").await;
     for (command, path) in [("find", "documents"), ("find", "export"), ("aggregate", "documents?count=true")] {
-        // Knowing the caller is an aggregation too, and comes first.
+        // Recognizing the caller is an aggregation too, and comes first.
         let mode = if command == "aggregate" {
             doc! { "skip": 1 }
         } else {

@@ -1,4 +1,4 @@
-//! Writes whose answer is lost, or which MongoDB could not confirm: the server finds out, repeats safely, or says that it
+//! Writes whose answer is lost or that MongoDB could not confirm: the server finds out, retries safely, or says that it
 //! does not know.
 
 use bson::{Document, doc};
@@ -9,7 +9,7 @@ use crate::support::mongo::Mongod;
 use crate::support::server::empty_database;
 use crate::support::{Answer, Server};
 
-/// Ways in which a command fails once: it never arrives, or arrives and is not confirmed.
+/// Ways in which a command fails once: it never arrives, or it runs and is not confirmed.
 fn failures() -> [Document; 4] {
     [
         doc! { "closeConnection": true },
@@ -26,7 +26,7 @@ pub(super) async fn mongod_and_server() -> (Mongod, Server) {
     (mongod, server)
 }
 
-/// Fails unless one command failed since the count was that.
+/// Fails unless exactly one command failed since this count.
 async fn assert_failed_once(mongod: &Mongod, before: i64, about: &str) {
     assert_eq!(mongod.fail(&[], "off", doc! {}).await, before + 1, "{about}");
 }
@@ -122,7 +122,7 @@ async fn what_cannot_be_found_out_is_said_and_shows_nothing_of_mongodb() {
     org.insert(&json!({ "_id": 1, "n": "old" })).await.success(201);
     let writes = [("POST", "insert"), ("PUT", "update"), ("PATCH", "update"), ("DELETE", "delete")];
     let unconfirmed = doc! { "writeConcernError": { "code": 91, "errmsg": "a secret text" } };
-    // The second is carried out all the same.
+    // The second one still carries out the write.
     let failures = [doc! { "errorCode": 10107 }, unconfirmed];
     for ((method, command), failure) in writes.into_iter().flat_map(|write| failures.clone().map(|how| (write, how))) {
         mongod.fail(&[command], "alwaysOn", failure).await;
@@ -173,7 +173,7 @@ async fn documents_survive_mongodb_being_killed_while_they_are_written() {
             told
         };
         let killing = async {
-            // In the middle of the writing, wherever that is.
+            // At an arbitrary point of the writing.
             tokio::time::sleep(std::time::Duration::from_millis(200)).await;
             mongod.kill();
         };

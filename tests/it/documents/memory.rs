@@ -1,4 +1,4 @@
-//! The memory of a real server does not grow with what is imported and exported.
+//! A real server's memory does not grow with the size of imports and exports.
 
 use futures_util::{StreamExt, stream};
 use serde_json::json;
@@ -7,10 +7,10 @@ use crate::support::process::{Running, Tenantry};
 use crate::support::server::{PASSWORD, SECRET, empty_database};
 use crate::support::{eventually, is_ready, mongo};
 
-/// How many documents there are, and how large each is: together more than three times what memory may grow by.
+/// How many documents there are, and how large each is: in total more than three times the allowed growth.
 const DOCUMENTS: usize = 20_000;
 const BYTES: usize = 10_000;
-/// What a whole import or export may add, in KiB.
+/// How much a whole import or export may add, in KiB.
 const MAY_GROW_BY: u64 = 64 << 10;
 
 /// The resident memory, in KiB.
@@ -54,7 +54,7 @@ async fn two_hundred_megabytes_go_in_and_out_without_staying() {
     let request = request.header("content-type", "application/x-ndjson").body(reqwest::Body::wrap_stream(body));
     let mut answer = request.send().await.expect("an answer").bytes_stream();
     let (mut most, mut last) = (before, Vec::new());
-    // Each line of progress is a look; at the end of an import nothing would be left to see.
+    // Measures at every line of progress: after the end of an import there would be nothing left to see.
     while let Some(piece) = answer.next().await {
         most = most.max(resident(&server));
         last = piece.expect("a piece").to_vec();

@@ -23,7 +23,7 @@ use serde_json::Value;
 use crate::support::client::Call;
 use crate::support::{Answer, Server};
 
-/// An organization whose documents a test works with.
+/// An organization with documents for a test.
 pub(crate) struct Org<'s> {
     pub(crate) server: &'s Server,
     pub(crate) name: String,
@@ -31,13 +31,13 @@ pub(crate) struct Org<'s> {
 }
 
 impl<'s> Org<'s> {
-    /// A new one.
+    /// Creates one.
     pub(crate) async fn new(server: &'s Server, name: &str) -> Self {
         let token = server.tenant(name).await.token;
         Self { server, name: name.to_owned(), token }
     }
 
-    /// A call beneath the organization, as its admin.
+    /// A call below the organization's path, as its admin.
     pub(crate) fn call(&self, method: &str, path: &str) -> Call {
         self.server.call(method, &format!("/org/{}/{path}", self.name)).bearer(&self.token)
     }
@@ -54,7 +54,7 @@ impl<'s> Org<'s> {
         self.call("POST", "indexes").json(body).send().await
     }
 
-    /// Imports these lines; the lines of the answer.
+    /// Imports these lines; returns the lines of the answer.
     pub(crate) async fn import(&self, lines: impl Into<reqwest::Body>) -> Vec<Value> {
         let answer = self.call("POST", "documents").body("application/x-ndjson", lines).send().await.success(200);
         assert_eq!(answer.header("content-type"), "application/x-ndjson");
@@ -72,7 +72,7 @@ impl<'s> Org<'s> {
         self.get(&format!("documents?{query}")).await
     }
 
-    /// The `_id`s of all documents on all pages with these parameters.
+    /// The `_id`s of all documents on all pages, with these parameters.
     pub(crate) async fn ids_page_by_page(&self, parameters: &[(&str, &str)]) -> Vec<Value> {
         let (mut ids, mut cursor) = (Vec::new(), None::<String>);
         loop {
@@ -87,25 +87,25 @@ impl<'s> Org<'s> {
         }
     }
 
-    /// The validator of the collection, past the server.
+    /// The collection's validator, bypassing the server.
     pub(crate) async fn validator(&self) -> Document {
         let listed = self.server.database.list_collections().filter(doc! { "name": self.stored().name() }).await;
         let mut listed: Vec<_> = listed.expect("MongoDB").try_collect().await.expect("MongoDB");
         listed.pop().expect("a collection").options.validator.expect("a validator")
     }
 
-    /// The collection, past the server.
+    /// The collection, bypassing the server.
     pub(crate) fn stored(&self) -> Collection<Document> {
         self.server.documents(&format!("org_{}", self.name))
     }
 }
 
-/// Documents of these ids, and nothing else in them, one a line.
+/// Documents with only these ids, one per line.
 pub(crate) fn bare(ids: std::ops::Range<u32>) -> String {
     lines(ids.map(|id| serde_json::json!({ "_id": id })))
 }
 
-/// Documents, one a line.
+/// Documents, one per line.
 pub(crate) fn lines(documents: impl Iterator<Item = Value>) -> String {
     documents.fold(String::new(), |text, document| text + &document.to_string() + "\n")
 }

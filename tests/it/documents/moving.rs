@@ -1,4 +1,4 @@
-//! Clients that read and write while the organization is renamed again and again notice nothing of it.
+//! Clients that read and write while the organization is renamed again and again do not notice.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -13,21 +13,21 @@ use super::lost::mongod_and_server;
 use super::{Org, json_lines};
 use crate::support::{Answer, Server};
 
-/// How often the organization is renamed while they write.
+/// How many times the organization is renamed while they write.
 const RENAMES: u32 = 200;
-/// How many write.
+/// How many writers there are.
 const WRITERS: u32 = 32;
-/// The documents that are there from the beginning, and that no writer touches.
+/// The documents that exist from the start and that no writer touches.
 const STEADY: u32 = 3_000;
 
-/// What the writers were told: each document that must be there, with what must be in it.
+/// What the server acknowledged to the writers: the documents that must exist, with their contents.
 type Acknowledged = Mutex<BTreeMap<String, Value>>;
 
-/// An organization whose name changes, so that no client can know the present one.
+/// An organization whose name changes, so that no client can know the current one.
 struct Moving {
     server: Server,
     token: String,
-    /// The names that it goes through.
+    /// The names that it takes in turn.
     names: [&'static str; 4],
     present: AtomicU32,
     is_over: AtomicBool,
@@ -35,13 +35,13 @@ struct Moving {
 }
 
 impl Moving {
-    /// The organization under the name that it had a moment ago: "not found" means that it has another one by now.
+    /// The organization under its latest known name: "not found" means that it has been renamed since.
     fn org(&self) -> Org<'_> {
         let place = usize::try_from(self.present.load(Ordering::SeqCst)).expect("small");
         Org { server: &self.server, name: self.names[place].to_owned(), token: self.token.clone() }
     }
 
-    /// Calls again under the next name while the name was too old; a rename is nothing that a client may see otherwise.
+    /// Calls again under the next name if this one is outdated; clients may notice a rename in no other way.
     async fn call(&self, method: &str, path: &str, body: Option<(&str, &str)>) -> Answer {
         loop {
             let org = self.org();
@@ -116,7 +116,7 @@ impl Moving {
         self.acknowledged.lock().expect("no panic").insert(id.to_owned(), patches);
     }
 
-    /// Exports; each must have all steady documents, exactly once and in order.
+    /// Exports repeatedly; each export must have all steady documents, exactly once and in order.
     async fn export(&self) -> u32 {
         let mut exports = 0;
         while !self.is_over.load(Ordering::SeqCst) || exports < 2 {
@@ -217,7 +217,7 @@ async fn a_collection_that_moves_twenty_times_is_followed_and_the_next_time_its_
     org.insert(&json!({ "_id": 1 })).await.success(201);
     org.create_index(&json!({ "keys": { "a": 1 } })).await.success(201);
     let namespace = org.stored().namespace().to_string();
-    // What MongoDB says where a collection moved while a command ran, and where it moved between a command's parts.
+    // MongoDB's errors when a collection moves while a command runs, and between a command's parts.
     for (method, path, command, code) in [
         ("GET", "documents/1", "find", 175),
         ("GET", "documents", "find", 175),

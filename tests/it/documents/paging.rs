@@ -1,7 +1,7 @@
-//! Pages through random collections on a real server, and compares what comes with MongoDB's own sort.
+//! Pages through random collections on a real server, and compares the results with MongoDB's own sort.
 //!
-//! All values that can be sorted by meet each other here, equal ones of different types among them. In some collections there
-//! are also values that have no place in an order: there a listing has to fail, and must not have skipped one before.
+//! Values of all sortable types meet here, including equal ones of different types. Some collections also contain
+//! values without a place in an order: a listing must fail there, without skipping one before.
 
 use bson::spec::BinarySubtype;
 use bson::{Binary, Bson, DateTime, Document, RawDocumentBuf, Regex, Timestamp, doc, oid::ObjectId};
@@ -12,12 +12,12 @@ use tenantry::domain::query::{Position, Sort};
 use crate::support::mongo::shared;
 use crate::support::server::empty_database;
 
-/// How many random collections; each takes some hundred queries.
+/// The number of random collections; each takes some hundred queries.
 const SEEDS: u64 = 40;
 
 const DOCUMENTS: usize = 40;
 
-/// Numbers that follow from a seed (`SplitMix64`), so that a failure can be seen again.
+/// Random numbers from a seed (`SplitMix64`), so that a failure can be reproduced.
 pub(super) struct Chance(pub(super) u64);
 
 impl Chance {
@@ -174,7 +174,7 @@ fn unsortable(chance: &mut Chance) -> Bson {
     }
 }
 
-/// Values of a random collection: how many different ones there are, and whether some cannot be sorted by.
+/// The values of a random collection: how many different ones, and whether some are not sortable.
 struct Kind {
     pool: Vec<Bson>,
 }
@@ -209,7 +209,7 @@ impl Kind {
     }
 }
 
-/// Identifiers of all types that MongoDB stores one of.
+/// Ids of every type that MongoDB accepts.
 fn id(chance: &mut Chance) -> Bson {
     match chance.below(4) {
         0 => Bson::Int32(i32::try_from(chance.below(1_000)).expect("small")),
@@ -241,7 +241,7 @@ async fn find(
     collection.find(filter).sort(sort.to_document()).limit(limit).await?.try_collect().await
 }
 
-/// All documents, page by page, as far as the listing goes; and whether it failed because of a value.
+/// All documents, page by page, until the end or a failure; and whether it failed because of a value.
 async fn pages(collection: &Collection<RawDocumentBuf>, sort: &Sort, limit: usize) -> (Vec<RawDocumentBuf>, bool) {
     let mut shown: Vec<RawDocumentBuf> = Vec::new();
     let mut after = doc! {};
@@ -266,7 +266,7 @@ async fn pages(collection: &Collection<RawDocumentBuf>, sort: &Sort, limit: usiz
     }
 }
 
-/// Where what is shown leaves MongoDB's order, in words.
+/// Describes where the pages first differ from MongoDB's order.
 fn first_difference(expected: &[RawDocumentBuf], shown: &[RawDocumentBuf]) -> String {
     let same = expected.iter().zip(shown).take_while(|(one, other)| one == other).count();
     let near = |documents: &[RawDocumentBuf]| {
@@ -279,7 +279,7 @@ fn first_difference(expected: &[RawDocumentBuf], shown: &[RawDocumentBuf]) -> St
     format!("MongoDB goes on with {:?}, the pages with {:?}", near(expected), near(shown))
 }
 
-/// What happened in one round.
+/// The result of one round.
 #[derive(Debug, Default)]
 struct Tally {
     compared: usize,
@@ -295,17 +295,17 @@ async fn round(database: &Database, seed: u64, tally: &mut Tally) {
     let kind = Kind::new(&mut chance, has_unsortable);
     for _ in 0..DOCUMENTS {
         let document = RawDocumentBuf::try_from(&kind.document(&mut chance)).expect("BSON");
-        // The same identifier twice, as MongoDB sees it, is left out.
+        // Leaves out ids that MongoDB considers equal.
         let _ = collection.insert_one(document).await;
     }
     for _ in 0..6 {
         let text = order(&mut chance);
         let sort = Sort::parse(&text).expect("an order");
         if chance.one_in(2) {
-            // MongoDB has no index on two fields with arrays.
+            // MongoDB does not allow an index over two array fields.
             let _ = collection.create_index(mongodb::IndexModel::builder().keys(sort.to_document()).build()).await;
         }
-        // It also sorts no document by two arrays.
+        // Nor does it sort a document by two arrays.
         let Ok(expected) = find(&collection, doc! {}, &sort, 0).await else {
             tally.unanswered += 1;
             continue;

@@ -1,4 +1,4 @@
-//! Patterns: what is refused over HTTP, that MongoDB reads them as the analysis does, and that its work is bounded by it.
+//! Patterns: which are refused, that MongoDB reads them as the analysis does, and that the analysis bounds its work.
 
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ async fn a_schema_with_a_pattern_that_takes_too_long_is_refused_and_changes_noth
     org.insert(&json!({ "email": "a@b.cd" })).await.success(201);
 }
 
-/// What the analysis takes for granted: which texts each pattern matches, and which not.
+/// The analysis's assumptions: which texts each pattern matches, and which not.
 #[tokio::test]
 async fn mongodb_reads_patterns_as_the_analysis_does() {
     let texts = empty_database(shared().await).await.collection::<Document>("texts");
@@ -107,7 +107,7 @@ async fn mongodb_reads_patterns_as_the_analysis_does() {
     }
 }
 
-/// Patterns by hand that take many steps, beside the generated ones.
+/// Handwritten patterns that take many steps, in addition to the generated ones.
 const HARD: [&str; 14] = [
     "[a-z]{1,20}1",
     "[ab1]{1,30}1",
@@ -125,7 +125,7 @@ const HARD: [&str; 14] = [
     r"^([a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?\.)+[a-z]{2,}$",
 ];
 
-/// A pattern over few characters, so that its parts get in each other's way.
+/// A pattern over few characters, so that its parts compete.
 fn generated(chance: &mut Chance, depth: usize) -> String {
     let repeats = ["*", "+", "?", "{2}", "{1,3}", "{0,9}", "{3,}", "*?", ""];
     match chance.below(if depth == 0 { 1 } else { 5 }) {
@@ -137,7 +137,7 @@ fn generated(chance: &mut Chance, depth: usize) -> String {
     }
 }
 
-/// Those of many generated patterns that are taken and take the most steps, and those by hand.
+/// The accepted patterns with the most steps among many generated ones, and the handwritten ones.
 fn hard_patterns() -> Vec<(String, u32)> {
     let mut chance = Chance(13);
     let mut patterns: Vec<String> = (0..600)
@@ -158,7 +158,7 @@ fn hard_patterns() -> Vec<(String, u32)> {
     taken
 }
 
-/// Short words that a text can be made of by repeating them.
+/// Short words to repeat in a text.
 fn words() -> Vec<String> {
     let letters = ["a", "b", "1", ",", "foo", "ab,", "\n"];
     let pairs = letters.iter().flat_map(|first| letters.map(|second| format!("{first}{second}")));
@@ -166,12 +166,12 @@ fn words() -> Vec<String> {
     letters.map(str::to_owned).into_iter().chain(pairs).chain(runs).chain(["é".to_owned(), "a-b.".to_owned()]).collect()
 }
 
-/// A text of about so many bytes that ends otherwise than it goes on.
+/// A text of about so many bytes that repeats a word, but ends differently.
 fn text(word: &str, bytes: usize) -> String {
     word.repeat(bytes / word.len()) + "\u{1}"
 }
 
-/// A mongod of the test's own, and what it works for one pattern and one document.
+/// The test's own mongod, to measure its work for one pattern on one document.
 struct Bench {
     mongod: Mongod,
     texts: Collection<Document>,
@@ -188,7 +188,7 @@ impl Bench {
         self.texts.replace_one(doc! { "_id": id }, doc! { "t": text }).upsert(true).await.expect("MongoDB");
     }
 
-    /// What the processors did for it, the least of some times: it does other things as well.
+    /// The processor time, the least of several runs, because mongod does other work too.
     async fn work(&self, pattern: &str, id: &str, times: usize) -> Duration {
         let mut least = Duration::MAX;
         for _ in 0..times {
@@ -200,7 +200,7 @@ impl Bench {
         least
     }
 
-    /// What it works for a text of this length, and for one that is twice as long.
+    /// The work for a text of this length, and for one twice as long.
     async fn doubled(&self, pattern: &str, word: &str, bytes: usize) -> [Duration; 2] {
         self.put("once", text(word, bytes)).await;
         self.put("twice", text(word, 2 * bytes)).await;
@@ -222,7 +222,7 @@ async fn the_work_for_a_pattern_that_is_taken_at_most_doubles_with_the_text() {
         }
         let [once, twice] = bench.doubled(&pattern, worst.1, 200_000).await;
         println!("{pattern} {steps} {:?} {once:?} {twice:?}", worst.1);
-        // A few milliseconds are the query's own.
+        // The query itself takes a few milliseconds.
         let own = Duration::from_millis(15);
         assert!(twice < once * 3 + own, "{pattern} on {:?}: {once:?}, then {twice:?}", worst.1);
         let bound = Duration::from_nanos(u64::from(steps) * 400_000 * 20);

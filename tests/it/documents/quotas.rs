@@ -1,4 +1,4 @@
-//! What an organization may keep, and that counting it costs nothing.
+//! How much an organization may store, and that counting it costs nothing.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{Org, bare, lines};
 use crate::support::Server;
 
-/// How long a look at a collection's own numbers is good for.
+/// How long the server uses what it last read of a collection's size.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 async fn server_with(quota: &str, limit: &str) -> Server {
@@ -31,7 +31,7 @@ impl Org<'_> {
     }
 }
 
-/// How many commands on the collection were sent while this was done, and how many of them asked for its numbers.
+/// How many commands on the collection this work sent, and how many of those read its size.
 async fn commands<T>(org: &Org<'_>, work: impl Future<Output = T>) -> (T, u64, u64) {
     let database = &org.server.database;
     database.run_command(doc! { "profile": 2 }).await.expect("profiled");
@@ -60,10 +60,10 @@ async fn no_document_more_than_the_quota_is_added_and_a_deletion_makes_room() {
     let created = org.call("PUT", "documents/d").header("if-none-match", "*").json(&json!({})).send().await;
     created.problem(403, "quota_reached");
     other.insert(&json!({ "_id": "a" })).await.success(201);
-    // What adds no document goes on.
+    // Writes that add no document still succeed.
     org.change("a", &json!({ "text": "x".repeat(1_000) })).await.success(200);
     org.replace("b", None, &json!({ "text": "x".repeat(1_000) })).await.success(200);
-    // One that fails does not count.
+    // A failed insert does not count.
     org.insert(&json!({ "_id": "a" })).await.problem(403, "quota_reached");
     org.remove("a").await.success(204);
     org.insert(&json!({ "_id": "b" })).await.problem(409, "document_exists");
@@ -85,7 +85,7 @@ async fn no_byte_more_than_the_quota_is_added_and_whatever_shrinks_makes_room() 
     org.change("b", &text(5_000)).await.problem(403, "quota_reached");
     org.replace("b", None, &text(5_000)).await.problem(403, "quota_reached");
     org.replace("b", Some(&tag), &text(5_000)).await.problem(403, "quota_reached");
-    // Where the present one need not be read, it is when it matters.
+    // The current document need not be read for this, but is when it matters.
     org.replace("b", Some(&tag), &text(3_100)).await.success(200);
     org.change("a", &json!({ "text": null })).await.success(200);
     org.insert(&with_id("c", 3_000)).await.success(201);
@@ -104,7 +104,7 @@ async fn an_import_is_cut_where_it_meets_the_quota_and_what_was_before_is_there(
     let server = server_with("QUOTA_DOCUMENTS", "1500").await;
     let org = Org::new(&server, "acme").await;
     org.import(bare(0..200)).await;
-    // Those that are there already take no room, so all that are new up to the 1,500th find it.
+    // Existing documents take no room, so all new ones up to the 1,500th document fit.
     let answer = org.import(bare(0..5_000)).await;
     let last = answer.last().expect("a line");
     assert_eq!((&last["done"], &last["inserted"], &last["failed"]), (&json!(true), &json!(1_300), &json!(200)));

@@ -26,7 +26,7 @@ fn person() -> Value {
     })
 }
 
-/// Fails unless it is a 422 about exactly these, as `pointer code`.
+/// Fails unless the answer is a 422 with exactly these errors, as `pointer code`.
 #[track_caller]
 fn violates(answer: &Answer, expected: &[&str]) {
     assert_eq!((answer.status, &answer.body["code"]), (422, &json!("schema_violated")), "{}", answer.text);
@@ -71,7 +71,7 @@ async fn a_schema_is_kept_as_it_was_sent_and_enforced_on_every_write() {
     let last = &lines[lines.len() - 1];
     assert_eq!((&last["inserted"], &last["failures"][0]["code"]), (&json!(1), &json!("schema_violated")));
     assert_eq!(last["failures"][0]["errors"][0]["pointer"], "/name");
-    // Whoever writes past the server is held to it as well.
+    // Applies to writes that bypass the server, too.
     org.stored().insert_one(doc! { "name": 1 }).await.expect_err("the validator");
     assert_eq!(org.get("documents/1").await.body, good);
 

@@ -30,7 +30,7 @@ async fn what_was_stored_comes_back_equal() {
     let found = org.get("documents/all%20of%20them").await.success(200);
     assert_eq!((&found.body, found.header("etag")), (&sent, created.header("etag")));
     assert_eq!(org.export().await, [sent]);
-    // Past the server, so that reading cannot make up for writing.
+    // Bypasses the server, so that an error in reading cannot hide one in writing.
     let stored = org.stored().find_one(doc! {}).await.expect("MongoDB").expect("it is there");
     let expected = doc! {
         "small": 5_i32, "large": 9_007_199_254_740_993_i64, "double": 5.0,
@@ -103,7 +103,7 @@ async fn bad_documents_are_refused_with_every_broken_place_and_nothing_is_stored
     post(&levels(100)).await.success(201);
     let too_deep = post(&levels(101)).await.problem(422, "validation_failed");
     assert_eq!(too_deep.body["errors"][0]["code"], "too_deep");
-    // What stands in a scope nobody looks at.
+    // The contents of a scope are not checked.
     post(r#"{"a":{"$code":"x","$scope":{"n":1e19}},"b":9223372036854775808}"#)
         .await
         .invalid(&["/a invalid_extended_json"]);
@@ -270,7 +270,7 @@ async fn of_patches_with_one_tag_exactly_one_wins_and_patches_without_lose_nothi
     let statuses: Vec<u16> = join_all(conditional).await.iter().map(|answer| answer.status).collect();
     assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
     assert!(statuses.iter().all(|status| matches!(status, 200 | 412)), "{statuses:?}");
-    // A document that is only expected to exist may be in any state.
+    // A document that must only exist may be in any state.
     let free = (0..16).map(|n| {
         let call = org.call("PATCH", "documents/1").json(&json!({ format!("free{n}"): n }));
         if n < 8 { call.send() } else { call.header("if-match", "*").send() }
@@ -301,7 +301,7 @@ async fn documents_of_other_programs_are_read_and_conditionally_written_before_t
     };
     for (id, method) in [(1, "PUT"), (2, "PATCH"), (3, "DELETE"), (5, "PUT")] {
         let before = tag(id).await;
-        // Somebody else was faster, past the server.
+        // Another writer was faster, bypassing the server.
         stored.update_one(doc! { "_id": id }, doc! { "$set": { "n": 7 } }).await.expect("MongoDB");
         write(method, id, &before).await.problem(412, "precondition_failed");
         let present = tag(id).await;
@@ -332,7 +332,7 @@ async fn what_a_write_is_known_by_tells_nothing_of_the_writes_of_others() {
         assert!(made.is_sorted_by_key(|id| id[..4].to_vec()), "by the second");
         for pair in made.windows(2) {
             let tail = |id: &[u8; 12]| u64::from_be_bytes(id[4..].try_into().expect("eight"));
-            // MongoDB's own kind has five bytes of the process and a counter of three.
+            // MongoDB's own ids contain five bytes for the process and a counter of three.
             assert_ne!(pair[0][4..9], pair[1][4..9], "no part of it is the process");
             assert!(tail(&pair[0]).abs_diff(tail(&pair[1])) > 1 << 30, "{pair:?} count");
         }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, PASSWORD, Server};
 
-/// So many passwords at once can be more than may wait of one network; whoever is told so comes again.
+/// Creates an organization; retries while its network's share of the password queue is used up.
 async fn create_in_turn(server: &Server, name: &str, email: &str) -> Answer {
     loop {
         let answer = server.create(name, email, PASSWORD).await;

@@ -81,7 +81,7 @@ async fn a_collection_that_came_from_a_backup_goes_with_its_organization() {
     let acme = server.tenant("acme").await;
     let collection = server.documents("org_acme");
     collection.drop().await.expect("dropped");
-    // As a backup brings it back: under its name, with its tag and another UUID.
+    // As restored from a backup: same name and tag, another UUID.
     let tag = doc! { "create": "org_acme", "validator": { "$comment": format!("owner:{}", acme.id) } };
     server.database.run_command(tag).await.expect("made");
     collection.insert_one(doc! { "_id": 1 }).await.expect("stored");

@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: requests that are repeated because their answer was lost.
+//! `Idempotency-Key`: requests repeated because their answer was lost.
 
 use aws_lc_rs::{aead, hmac};
 use bson::oid::ObjectId;
@@ -27,7 +27,7 @@ async fn delete(server: &Server, key: &str, token: &str, name: &str) -> Answer {
     call.header("idempotency-key", key).send().await
 }
 
-/// Two servers over one database.
+/// Two servers on one database.
 async fn two_servers() -> (Server, Server) {
     let mongod = mongo::shared().await;
     let database = empty_database(mongod).await;
@@ -35,7 +35,7 @@ async fn two_servers() -> (Server, Server) {
     (Server::over(mongod, database.clone(), &settings).await, Server::over(mongod, database, &settings).await)
 }
 
-/// As a server leaves it that died after it had made the change, before it wrote the answer down.
+/// The state left by a server that died after making the change, before storing the answer.
 async fn forget_answers(server: &Server) {
     let lost = doc! { "$unset": { "answer": "" }, "$set": { "lease_until": DateTime::from_millis(1_000) } };
     let keys = server.documents("idempotency_keys");
@@ -60,7 +60,7 @@ async fn a_repeated_request_gets_the_first_answer_from_any_server_and_happens_on
 
     let change = json!({ "organization_name": "acme", "new_organization_name": "b", "password": "a finer password" });
     let updated = update(&one, "k1", &token, &change).await.success(200);
-    // With the token that it ended: the client never heard of the fresh one.
+    // With the token that the update revoked: the client never got the fresh one.
     assert_same(&updated, &update(&two, "k1", &token, &change).await);
     let fresh = updated.body["access_token"].as_str().expect("a token").to_owned();
     assert!(two.knows(&fresh).await);
@@ -70,7 +70,7 @@ async fn a_repeated_request_gets_the_first_answer_from_any_server_and_happens_on
     assert_same(&deleted, &delete(&two, "k1", &fresh, "b").await);
     delete(&two, "k2", &fresh, "b").await.problem(401, "invalid_token");
     assert_eq!(one.totals().await, (0, 0, 0));
-    // Still the first answer, though the organization is gone meanwhile.
+    // Still the first answer, though the organization is gone by now.
     assert_same(&created, &create(&two, "k1", &acme()).await);
     assert_eq!(one.totals().await, (0, 0, 0));
 }
@@ -88,7 +88,7 @@ async fn the_same_key_with_another_body_is_refused() {
     let other = json!({ "organization_name": "other", "email": "b@example.com", "password": PASSWORD });
     create(&server, "k", &other).await.success(201);
 
-    // Keys belong to who sends them, and to one call.
+    // A key belongs to its sender and to one call.
     let (a, b) = (server.token("a@example.com", PASSWORD).await, server.token("b@example.com", PASSWORD).await);
     for (token, name) in [(&a, "acme"), (&b, "other")] {
         let body = json!({ "organization_name": name, "new_organization_name": format!("{name} 2") });
@@ -111,7 +111,7 @@ async fn strangers_with_the_same_key_do_not_meet_and_one_address_in_another_spel
         let replayed = create(&server, "1", &of(n)).await.success(201);
         assert_eq!(replayed.header("idempotency-replayed"), "true");
     }
-    // The body is another one, byte by byte, and the key the same.
+    // The bytes of the body differ, and the key is the same.
     let mut spelled = of(0);
     spelled["email"] = json!("A0@Example.COM");
     create(&server, "1", &spelled).await.problem(422, "idempotency_key_reused");
@@ -129,19 +129,19 @@ async fn a_body_is_guessed_under_a_known_key_no_faster_than_a_password_by_loggin
     for wrong in ["a wrong password", "another password"] {
         guess(wrong).await.problem(422, "idempotency_key_reused");
     }
-    // The right one counts as well, or it would tell the next one apart.
+    // The right password counts too, or the limit would give it away.
     guess(PASSWORD).await.success(201);
     let refused = guess(PASSWORD).await.problem(429, "too_many_attempts");
     assert!(refused.header("retry-after").parse::<u32>().is_ok_and(|seconds| seconds > 0));
     guess("a wrong password").await.problem(429, "too_many_attempts");
     server.log_in("a@example.com", PASSWORD).await.problem(429, "too_many_attempts");
-    // Nobody else's business, and no business of a key that is new.
+    // Neither other clients nor new keys are affected.
     let other = json!({ "organization_name": "other", "email": "b@example.com", "password": PASSWORD });
     create(&server, "1", &other).await.success(201);
     create(&server, "2", &acme()).await.problem(409, "organization_exists");
 }
 
-/// As if an owner of one key had so many more.
+/// Copies a key so many times, for the same owner.
 async fn multiply(server: &Server, more: usize) {
     let keys = server.documents("idempotency_keys");
     let one = keys.find_one(doc! {}).await.expect("MongoDB").expect("a key");
@@ -168,11 +168,11 @@ async fn an_organization_has_a_bounded_number_of_keys_and_takes_none_from_others
     assert!((80_000..=86_401).contains(&wait), "{wait}");
     delete(&server, "k", &acme.token, "acme 2").await.problem(429, "too_many_idempotency_keys");
     assert_eq!(keys.count_documents(doc! {}).await.expect("MongoDB"), 1_000, "what was refused is not kept");
-    // What is kept is answered, what has no key goes on, and so do others.
+    // Stored answers still come, requests without a key still run, and other clients are not affected.
     assert_same(&first, &update(&server, "first", &acme.token, &rename("acme", "acme 1")).await);
     server.update(&acme.token, &rename("acme 2", "acme 3")).await.success(200);
     update(&server, "k", &other.token, &rename("other", "other 1")).await.success(200);
-    // One that is over makes room, also where MongoDB has not removed it yet.
+    // An expired key makes room, even before MongoDB has removed it.
     let over = doc! { "$set": { "expires_at": DateTime::from_millis(1_000) } };
     let spent = doc! { "answer": { "$exists": true }, "_id": Binary { subtype: BinarySubtype::Generic, bytes: 7_usize.to_be_bytes().to_vec() } };
     assert_eq!(keys.update_one(spent, over).await.expect("MongoDB").modified_count, 1);
@@ -187,7 +187,7 @@ async fn an_answer_that_changed_nothing_is_not_kept() {
     let unchanged = update(&server, "k", &tenant.token, &same).await.success(200);
     assert!(unchanged.body.get("change_id").is_none(), "{}", unchanged.text);
     assert_eq!(server.count("idempotency_keys").await, 0);
-    // Its key is free for something else.
+    // Its key is free again.
     let rename = json!({ "organization_name": "acme", "new_organization_name": "b" });
     let renamed = update(&server, "k", &tenant.token, &rename).await.success(200);
     assert_same(&renamed, &update(&server, "k", &tenant.token, &rename).await);
@@ -250,7 +250,7 @@ async fn a_server_that_died_before_it_did_anything_is_no_obstacle() {
     let token = one.token("a@example.com", PASSWORD).await;
     delete(&one, "d", &token, "acme").await.success(200);
     forget_answers(&one).await;
-    // Its organization does not exist, so it was never made: it is made now, and only once.
+    // Its organization does not exist, so it was never made. It is made now, once.
     let created = create(&two, "k", &acme()).await.success(201);
     assert_same(&created, &create(&one, "k", &acme()).await);
     assert_eq!(one.totals().await, (1, 1, 1));
@@ -300,7 +300,7 @@ fn hmac(key: &[u8], text: &[u8]) -> Vec<u8> {
     hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text).as_ref().to_vec()
 }
 
-/// HKDF (RFC 5869) without a salt, for one block.
+/// HKDF (RFC 5869) without a salt, one block.
 fn derive(purpose: &str) -> Vec<u8> {
     hmac(&hmac(&[0; 32], SECRET.as_bytes()), &[purpose.as_bytes(), &[1]].concat())
 }
@@ -314,7 +314,7 @@ fn binary(bytes: Vec<u8>) -> Binary {
     Binary { subtype: BinarySubtype::Generic, bytes }
 }
 
-/// An answer as it is kept with the key of this code.
+/// An answer as stored, encrypted with this code's key.
 fn sealed(key: &[u8], answer: &Value) -> Binary {
     let mut text = answer.to_string().into_bytes();
     let cipher = aead::UnboundKey::new(&aead::AES_256_GCM, &derive("tenantry idempotent answer v1")).expect("a key");
@@ -323,7 +323,7 @@ fn sealed(key: &[u8], answer: &Value) -> Binary {
     binary([&[7; 12], text.as_slice()].concat())
 }
 
-/// A key of a creation as it has been stored since there are keys: by an attempt that made this and died.
+/// A stored key, in the format used since the first version, of an attempt that created this organization and died.
 fn stored(key: &str, body: &Value, made: &Answer) -> Document {
     let email = body["email"].as_str().expect("an email").as_bytes();
     let id = |id: &Value| ObjectId::parse_str(id.as_str().expect("an id")).expect("an id");
@@ -358,7 +358,7 @@ async fn keys_are_understood_as_every_version_has_stored_them() {
         assert_same(&made, &create(&server, key, &acme()).await);
     }
 
-    // One that did nothing is carried out, and what is stored then is of the same shape.
+    // A key whose attempt did nothing runs, and is then stored in the same format.
     let free = json!({ "organization_name": "free", "email": "b@example.com", "password": PASSWORD });
     let mut nothing = stored("nothing", &free, &made);
     nothing.extend(doc! { "org_id": ObjectId::new(), "change_id": ObjectId::new() });

@@ -1,4 +1,4 @@
-//! What servers left behind that stalled for longer than anybody waits: the next one tidies it up.
+//! What servers that stalled for very long left behind, and the next server tidies up.
 
 use bson::{doc, oid::ObjectId};
 use serde_json::json;

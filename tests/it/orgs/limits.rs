@@ -1,4 +1,4 @@
-//! How often somebody may create, change and ask for organizations.
+//! How often a client may create, change and look up organizations.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::server::by_name;
 use crate::support::{Answer, PASSWORD, Server};
 
-/// A server that believes what the tests say of where they are.
+/// A server that trusts the tests' `X-Forwarded-For`.
 async fn behind_a_proxy(settings: &[(&str, &str)]) -> Server {
     Server::with(&[&[("TRUSTED_PROXIES", "127.0.0.0/8")], settings].concat()).await
 }
@@ -103,7 +103,7 @@ async fn whoever_asks_for_too_many_unknown_names_is_told_of_none_but_its_own() {
     for n in 0..3 {
         find("192.0.2.1", &format!("nobody {n}"), "none").await.problem(404, "organization_not_found");
     }
-    // Neither of what does not exist nor of what does, with no token and with another's.
+    // Applies to names that exist and names that do not, without a token and with another organization's.
     for (name, token) in [("nobody", "none"), ("acme", "none"), ("acme", &other.token)] {
         let refused = find("192.0.2.1", name, token).await.problem(429, "too_many_attempts");
         assert_eq!(refused.header("retry-after"), "21");

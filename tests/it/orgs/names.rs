@@ -1,4 +1,4 @@
-//! Old names: kept by `keep_old_name_days`, listed and given up at `/org/{organization_name}/names`.
+//! Old names: kept by `keep_old_name_days`, listed and released at `/org/{organization_name}/names`.
 
 use bson::{DateTime, doc};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use super::time;
 use crate::support::server::by_name;
 use crate::support::{Answer, PASSWORD, Server, Tenant};
 
-/// Renames and keeps the old name.
+/// Renames, and keeps the old name.
 async fn rename_and_keep(server: &Server, tenant: &Tenant, from: &str, to: &str, days: u16) -> Answer {
     let body = json!({ "organization_name": from, "new_organization_name": to, "keep_old_name_days": days });
     server.update(&tenant.token, &body).await.success(200)
@@ -18,14 +18,14 @@ async fn names(server: &Server, tenant: &Tenant, name: &str) -> Vec<Value> {
     answer.body["names"].as_array().expect("a list").clone()
 }
 
-/// Lets the time of an old name be over.
+/// Expires an old name.
 async fn expire(server: &Server, slug: &str) {
     let set = doc! { "$set": { "old_names.$.until": DateTime::from_millis(1_000) } };
     let expired = server.documents("organizations").update_one(doc! { "old_names.slug": slug }, set).await;
     assert_eq!(expired.expect("MongoDB").modified_count, 1);
 }
 
-/// Fails unless the answer says that it was found by an old name and where it is found now.
+/// Fails unless the answer says that an old name was used, and gives the current URL.
 #[track_caller]
 fn assert_deprecated(answer: &Answer, canonical: &str) {
     assert!(answer.header("deprecation").starts_with('@'), "{:?}", answer.headers);
@@ -117,7 +117,7 @@ async fn the_list_tells_since_and_until_when_and_how_often_a_name_was_used() {
     for _ in 0..3 {
         server.find("acme").await.success(200);
     }
-    // Asked for by the old name, which counts as well.
+    // Called by the old name, which counts too.
     let old = names(&server, &acme, "acme").await.pop().expect("two");
     assert_eq!(old["use_count"], 4);
     assert!(old["last_used"].is_string());
@@ -139,7 +139,7 @@ async fn a_name_that_is_given_up_is_free_at_once() {
     give_up(&acme.token, "globex", "acme").send().await.problem(404, "name_not_found");
     server.find("acme").await.problem(404, "organization_not_found");
     server.rename(&other.token, "other", "acme").await.success(200);
-    // The name leads to the other one now, also for a token of the one that had it.
+    // The name leads to the other organization now, even with a token of its former owner.
     server.delete(&acme.token, "acme").await.problem(403, "forbidden");
 }
 

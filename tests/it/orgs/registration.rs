@@ -4,10 +4,10 @@ use serde_json::json;
 
 use crate::support::{Answer, PASSWORD, Server};
 
-/// What an operator's own signup sends.
+/// The token that an operator's own signup sends.
 const TOKEN: &str = "Vt8mK2xQ5rZ9nB4cH7jL1pW6sD3gF0yA";
 
-/// What comes of a creation with each kind of token.
+/// The result of a creation with each kind of token.
 #[tokio::test]
 async fn each_kind_of_registration_answers_each_kind_of_token() {
     let (created, missing, wrong) = ((201, ""), (401, "missing_token"), (401, "invalid_token"));
@@ -28,7 +28,7 @@ async fn each_kind_of_registration_answers_each_kind_of_token() {
         for (n, (sent, (status, code))) in sent.iter().zip(expected).enumerate() {
             let answer = create(&server, sent.as_deref(), &format!("org {n}")).await;
             let _as_expected = if status == 201 { answer.success(201) } else { answer.problem(status, code) };
-            // Before everything that is wrong with the body.
+            // Takes precedence over everything that is wrong with the body.
             if status != 201 {
                 create(&server, sent.as_deref(), "").await.problem(status, code);
             }

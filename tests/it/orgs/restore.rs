@@ -1,4 +1,4 @@
-//! Deleting with a way back: `DELETE_GRACE_DAYS` and `POST /org/restore`.
+//! Deletion that can be undone: `DELETE_GRACE_DAYS` and `POST /org/restore`.
 
 use bson::{DateTime, doc, oid::ObjectId};
 use serde_json::{Value, json};
@@ -41,7 +41,7 @@ async fn a_deleted_organization_is_gone_for_everybody_and_comes_back_whole() {
     server.log_in(&acme.email, PASSWORD).await.problem(401, "invalid_credentials");
     assert_eq!(server.tenant_collections().await, [""; 0]);
     assert_eq!(server.count(&format!("deleted_{}", acme.id)).await, 1);
-    // Its names are free, its admin's email is not.
+    // Its names are free; its admin's email is not.
     server.create("other", &acme.email, PASSWORD).await.problem(409, "email_taken");
     server.create("acme", "new@example.com", PASSWORD).await.success(201);
     let other = server.token("new@example.com", PASSWORD).await;
@@ -58,7 +58,7 @@ async fn a_deleted_organization_is_gone_for_everybody_and_comes_back_whole() {
     assert!(indexes.text.contains("by_a"));
     server.find("acme").await.problem(404, "organization_not_found");
     restore(&server, &credentials(&acme)).await.problem(409, "not_deleted");
-    // And again: deleting and restoring have no memory that stands in the way.
+    // It can be deleted and restored again.
     server.delete(&token, "globex").await.success(200);
     restore(&server, &credentials(&acme)).await.success(200);
     assert_eq!(server.count("org_globex").await, 1);
@@ -67,14 +67,14 @@ async fn a_deleted_organization_is_gone_for_everybody_and_comes_back_whole() {
 #[tokio::test]
 async fn a_restoration_ends_every_token_and_no_password() {
     let server = server().await;
-    // As the original left it: it cut passwords at 72 bytes, and its tokens said nothing of versions.
+    // As the original left it: with passwords cut at 72 bytes, and tokens without versions.
     let password = "p".repeat(72);
     let email = "admin@acme.example";
     server.create("acme", email, &password).await.success(201);
     let admins = server.documents("admins");
     let original = doc! { "$set": { "credential_version": 0_i64 } };
     admins.update_one(doc! { "email": email }, original).await.expect("MongoDB");
-    // And another admin, made by hand.
+    // A second admin, made by hand.
     let mut other = admins.find_one(doc! { "email": email }).await.expect("MongoDB").expect("an admin");
     other.extend(doc! { "_id": ObjectId::new(), "email": "other@acme.example", "emails": ["other@acme.example"] });
     admins.insert_one(other).await.expect("MongoDB");
@@ -203,7 +203,7 @@ async fn a_restoration_can_be_repeated_with_its_key() {
     let first = restore(&credentials(&acme)).send().await.success(200);
     let again = restore(&credentials(&acme)).send().await.success(200);
     assert_eq!((first.text, again.header("idempotency-replayed")), (again.text.clone(), "true"));
-    // Whoever knows the key and not the password learns nothing.
+    // A client that knows the key but not the password learns nothing.
     let wrong = json!({ "email": acme.email, "password": "a wrong password" });
     restore(&wrong).send().await.problem(401, "invalid_credentials");
 }
@@ -215,7 +215,7 @@ async fn what_should_be_kept_and_cannot_be_put_away_is_not_deleted() {
         let tenant = server.tenant(name).await;
         let collection = server.documents(&format!("org_{name}"));
         collection.drop().await.expect("dropped");
-        // As a backup brings it back: with another UUID.
+        // As restored from a backup: with another UUID.
         let mut create = doc! { "create": format!("org_{name}") };
         if tag {
             create.insert("validator", doc! { "$comment": format!("owner:{}", tenant.id) });

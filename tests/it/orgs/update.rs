@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{PASSWORD, Server};
 
-/// The stored organizations and admins, to see that nothing changed.
+/// The stored organizations and admins, to check that nothing changed.
 async fn master_data(server: &Server) -> Vec<Document> {
     let mut all = Vec::new();
     for collection in ["organizations", "admins"] {
@@ -180,7 +180,7 @@ async fn renames_of_one_organization_at_once_leave_it_whole() {
     for answer in answers {
         match answer.status {
             200 => succeeded += 1,
-            // Renamed by another call before this one looked.
+            // Another call renamed it before this one looked.
             404 => drop(answer.problem(404, "organization_not_found")),
             _ => assert!(answer.problem(409, "organization_busy").headers.contains_key("retry-after")),
         }
@@ -199,7 +199,7 @@ async fn writers_lose_nothing_while_their_collection_moves() {
     let stored = server.documents("organizations").find_one(doc! {}).await.expect("asked").expect("there");
     let uuid = stored.get("collection_uuid").expect("recorded").clone();
     let writer = async {
-        // With the UUID, and again under the name that the refusal gives.
+        // With the UUID, and again with the name that the refusal gives.
         let (mut name, mut written) = ("org_name_0".to_owned(), 0);
         while written < 300 {
             let insert = doc! { "insert": &name, "documents": [{ "_id": written }], "collectionUUID": &uuid };

@@ -1,4 +1,4 @@
-//! Credentials: claimed, set, given up; late, repeated, and by a server that was overtaken.
+//! Credentials: claimed, set and released, including late and repeated steps and those of an overtaken server.
 
 use bson::{Bson, DateTime, Document, doc, oid::ObjectId};
 use tenantry::domain::{AdminId, ChangeId, Credentials, CredentialsChange, Email, OrgId, PasswordHash};
@@ -11,7 +11,7 @@ use super::{Store, assert_has, is_overtaken};
 const NOW: DateTime = DateTime::from_millis(0);
 const AT: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
-/// The admin of `acme`, who wants `b@` instead of `a@`.
+/// The admin of `acme`, who changes from `a@` to `b@`.
 struct Applicant {
     store: Store,
     change: CredentialsChange,
@@ -30,7 +30,7 @@ impl Applicant {
         this
     }
 
-    /// The admin as it was made, with these fields set.
+    /// The admin as first created, with these fields set.
     async fn reset(&self, fields: Document) {
         let mut admin = admin(self.change.admin_id.0, self.store.id, "a@example.com");
         admin.extend(fields);
@@ -75,7 +75,7 @@ fn nothing_claimed() -> Document {
 #[tokio::test]
 async fn a_claim_keeps_the_old_address_and_takes_the_new_one() {
     let of = Applicant::new().await;
-    // The second time as well: its answer may have been lost.
+    // Succeeds a second time too: the first answer may have been lost.
     for _ in 0..2 {
         of.claim(of.at).await.expect("claimed");
         assert_eq!(of.emails().await, ["a", "b"]);
@@ -88,7 +88,7 @@ async fn a_claim_keeps_the_old_address_and_takes_the_new_one() {
     assert_has(&stored, doc! { "email": "b@example.com", "emails": ["b@example.com"], "password_hash": "$new" });
     assert_has(&stored, doc! { "credential_version": 2_i64, "updated_at": NOW, "committed_by": of.at.change_id.0 });
     assert_has(&stored, nothing_claimed());
-    // Late ones are no error, and change nothing; nor can what is set be given up.
+    // Late steps succeed and change nothing, and what is set cannot be released.
     of.commit(of.at).await.expect("set already");
     of.claim(of.at).await.expect("set already");
     assert!(!of.release(of.at).await);
@@ -132,7 +132,7 @@ async fn credentials_are_set_only_by_the_change_that_claims() {
     assert!(is_overtaken(&of.commit(other).await));
     assert!(is_overtaken(&of.commit(ChangeRef { generation: 7, ..of.at }).await));
     assert_eq!(of.stored().await, claimed);
-    // After a later change that set others, a late one is told that it is over, and sets nothing.
+    // After a later change that set others, a late step learns that it is over, and sets nothing.
     of.commit(of.at).await.expect("set");
     let later = ChangeRef { change_id: ChangeId::generate(), generation: 7, ..of.at };
     let third = Credentials { version: 3, ..of.change.after.clone() };
@@ -147,7 +147,7 @@ async fn credentials_are_set_only_by_the_change_that_claims() {
 #[tokio::test]
 async fn what_is_given_up_is_free_and_a_claim_that_arrives_afterwards_is_refused() {
     let of = Applicant::new().await;
-    // The second time nothing was claimed before.
+    // The second time, nothing was claimed before.
     for is_claimed in [true, false] {
         of.reset(doc! {}).await;
         if is_claimed {
@@ -161,7 +161,7 @@ async fn what_is_given_up_is_free_and_a_claim_that_arrives_afterwards_is_refused
         assert!(of.release(of.at).await, "it has nothing to give up");
         assert_eq!(of.stored().await, stored);
     }
-    // The claim of a later change is none of its business, nor is its own one of a later change, however often it was resumed.
+    // It leaves a later change's claim alone, and vice versa, however often it was resumed.
     let later = ChangeRef { change_id: ChangeId::generate(), generation: 7, ..of.at };
     of.claim(later).await.expect("claimed");
     assert!(of.release(of.at).await);
@@ -184,12 +184,12 @@ async fn a_server_that_was_overtaken_takes_no_claim_from_the_one_that_goes_on() 
     let overtaking = ChangeRef { fence: 2, ..of.at };
     of.claim(of.at).await.expect("claimed");
     of.claim(overtaking).await.expect("claimed again");
-    // The first one's claim, sent long ago, arrives once more.
+    // The first server's claim, sent long ago, arrives now.
     of.claim(of.at).await.expect("claimed");
     assert!(of.release(of.at).await, "there is nothing of its own");
     of.commit(overtaking).await.expect("it still holds the claim");
     assert!(!of.release(overtaking).await, "what is set can only go forward");
-    // The one that goes on can give up what both claimed.
+    // The server that resumed can release what both claimed.
     of.reset(doc! {}).await;
     of.claim(of.at).await.expect("claimed");
     assert!(of.release(overtaking).await);
@@ -199,14 +199,14 @@ async fn a_server_that_was_overtaken_takes_no_claim_from_the_one_that_goes_on() 
 #[tokio::test]
 async fn a_claim_that_the_doctor_gave_back_leaves_nothing_to_a_later_change() {
     let of = Applicant::new().await;
-    // Claimed by the third server that worked on a change, of which the organization knows nothing: it was brought back from
-    // a backup that is older than its admin's.
+    // Claimed by the third server to work on a change that the organization does not know: it was restored from a
+    // backup older than its admin's.
     of.claim(ChangeRef { fence: 3, change_id: ChangeId::generate(), ..of.at }).await.expect("claimed");
     let seen = of.store.repos.inventory.admins().await.expect("asked").remove(0).content.expect("readable");
     let org = of.store.org().await;
     assert!(of.store.repos.admins.give_claims_back(&seen, &org).await.expect("asked"));
     assert_eq!(of.emails().await, ["a"]);
-    // The next change has the same generation as that one.
+    // The next change has the same generation.
     of.claim(of.at).await.expect("claimed");
     assert!(of.release(of.at).await);
     assert_eq!(of.emails().await, ["a"], "the new address is free");

@@ -1,4 +1,4 @@
-//! The steps of changes: when one begins, who may go on with it, and what is left when it is over.
+//! The steps of changes: when one may begin, who may continue it, and what it leaves behind.
 
 use bson::{Bson, DateTime, Document, doc, oid::ObjectId};
 use tenantry::domain::{
@@ -12,10 +12,10 @@ use uuid::Uuid;
 
 use super::{Store, assert_has, at, change, days, is_overtaken, reserved, title};
 
-/// When a change is said to end.
+/// The end time of changes in these tests.
 const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
-/// The name that a deleted organization has.
+/// A deleted organization's name.
 fn put_away(store: &Store) -> String {
     Slug::of_deleted(store.id).as_str().to_owned()
 }
@@ -38,7 +38,7 @@ async fn a_change_begins_only_where_it_may() {
     let deleted = |until: Bson| {
         doc! { "state": "deleted", "deletion": { "organization_name": "Was", "slug": "was", "until": until } }
     };
-    // What is stored, the change, and the state in which it puts the organization.
+    // The stored record, the change, and the state that it begins; `None` if it may not begin.
     for (n, (stored, kind, to, begun)) in [
         (doc! {}, Rename, Some("next"), Some("renaming")),
         (doc! {}, Repair, Some("acme"), Some("renaming")),
@@ -48,7 +48,7 @@ async fn a_change_begins_only_where_it_may() {
         (doc! { "state": "renaming" }, Rename, Some("next"), None),
         (doc! { "state": "deleting" }, Delete, None, None),
         (doc! { "state": "provisioning" }, Rename, Some("next"), None),
-        // Its own name that cools down; one that did; another that does.
+        // Its own name, cooling down; the same, over; another name cooling down.
         (cools(days(1)), Rename, Some("next"), None),
         (cools(days(-1)), Rename, Some("next"), Some("renaming")),
         (cools(days(1)), Rename, Some("other"), Some("renaming")),
@@ -86,7 +86,7 @@ async fn a_change_begins_on_the_generation_that_was_read_and_claims_the_name() {
     store.set(doc! { "generation": 6_i64 }).await;
     let rename = change(ChangeKind::Rename, Some("next"));
     assert_eq!(store.repos.orgs.begin(&read, &rename, "one").await.expect("asked"), None, "it has changed since");
-    // What is over goes, what is kept stays, and the new name is claimed beside the old one.
+    // Expired names go, kept names stay, and the new name is claimed beside the old one.
     let lists = doc! {
         "old_names": [reserved("over", days(-1)), reserved("kept", days(1))],
         "cooling": [reserved("cool", days(-1)), reserved("hot", days(1))],
@@ -98,13 +98,13 @@ async fn a_change_begins_on_the_generation_that_was_read_and_claims_the_name() {
         (store.slugs("old_names").await, store.slugs("cooling").await),
         (vec!["kept".into()], vec!["hot".into()])
     );
-    // By the database's clock, which is that of this machine.
+    // By the database's clock, which is this machine's.
     let stored = store.stored().await;
     let lease = at(&stored, "change.lease_until").as_datetime().expect("a time").timestamp_millis();
     let began = at(&stored, "change.started_at").as_datetime().expect("a time").timestamp_millis();
     assert_eq!(lease - began, 15_000);
     assert!((began - DateTime::now().timestamp_millis()).abs() < 60_000);
-    // Nobody else gets what it has or claims.
+    // No other organization gets a name that this one has or claims.
     for taken in ["acme", "next", "kept", "hot"] {
         let other = ObjectId::new();
         store.orgs.insert_one(super::org(other, "other")).await.expect("stored");
@@ -141,14 +141,14 @@ async fn a_new_organization_has_its_name_to_itself_and_is_seen_when_it_is_activa
         doc! { "state": "active", "generation": 1_i64, "collection_uuid": bson::Uuid::from_uuid_1(uuid), "change": Bson::Null },
     );
     assert!(at(&active, "name_since").as_datetime() > Some(&days(-1)));
-    // Late ones.
+    // Late steps.
     let orgs = &store.repos.orgs;
     let late = [orgs.record_collection(right, Uuid::new_v4()).await, orgs.activate(right).await];
     assert!(late.iter().all(is_overtaken), "{late:?}");
     assert_eq!(stored().await, active);
 }
 
-/// All steps of a change, one after the other.
+/// All steps of a change, in order.
 async fn every_step(store: &Store, right: ChangeRef, change: &PlannedChange) -> Vec<Result<(), RepoError>> {
     let orgs = &store.repos.orgs;
     vec![
@@ -190,7 +190,7 @@ async fn no_step_of_a_server_that_was_overtaken_or_of_another_change_does_anythi
 async fn each_step_belongs_to_its_states() {
     let store = Store::new().await;
     let rename = change(ChangeKind::Rename, Some("next"));
-    // Renewing twice, recording, activating, finishing, undoing, marking, removing.
+    // Renew twice, record, activate, finish, undo, mark, remove.
     for (state, may) in [
         ("provisioning", [true, true, true, true, false, false, true, false]),
         ("renaming", [true, true, false, false, true, true, true, false]),
@@ -275,7 +275,7 @@ async fn a_lease_is_renewed_for_the_step_that_follows() {
     assert_has(&store.stored().await, doc! { "state": "deleting" });
 }
 
-/// What may still arrive of a change: nothing, or a command of a server that was overtaken, or one without an answer.
+/// What of a change may still arrive: nothing, a command of an overtaken server, or one that was never answered.
 fn late() -> [(Document, bool); 3] {
     [(doc! {}, false), (doc! { "change.fence": 2_i64 }, true), (doc! { "change.is_uncertain": true }, true)]
 }
@@ -285,7 +285,7 @@ async fn a_finished_rename_is_seen_whole_and_keeps_frees_or_cools_the_old_name()
     let store = Store::new().await;
     for (fields, cools) in late() {
         for days_kept in [0, 30] {
-            // The new name was an old one of its own; and its present one is kept only once.
+            // The new name is one of its old ones, and its current name is kept only once.
             let mut old = vec![reserved("next", days(1)), reserved("kept", days(1))];
             if days_kept > 0 {
                 old.push(reserved("acme", days(1)));
@@ -328,7 +328,7 @@ async fn a_finished_rename_is_seen_whole_and_keeps_frees_or_cools_the_old_name()
             assert_eq!(store.stored().await, stored);
         }
     }
-    // Nothing of the old name is left when nothing keeps it.
+    // Nothing is left of the old name unless it is kept.
     store.reset(doc! {}).await;
     let rename = change(ChangeKind::Rename, Some("next"));
     let right = store.begin(&rename).await;
@@ -382,7 +382,7 @@ async fn a_deletion_keeps_only_what_brings_it_back_and_a_restoration_ends_the_to
     let restored = store.stored().await;
     assert_has(&restored, doc! { "state": "active", "slug": "next", "deletion": Bson::Null, "token_epoch": 3_i64 });
     assert_eq!(store.slugs("names").await, ["next"]);
-    // Where nobody counted yet.
+    // A record without an epoch yet.
     store.reset(doc! { "state": "deleted", "deletion": deletion(days(1)), "token_epoch": Bson::Null }).await;
     let restore = change(ChangeKind::Restore, Some("next"));
     let right = store.begin(&restore).await;

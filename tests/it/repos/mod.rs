@@ -1,5 +1,5 @@
-//! The repositories themselves, without a server: the conditions of each update, which decide what a late, a repeated or a
-//! foreign step does. Over HTTP most of them never meet the case that they are there for.
+//! The repositories, without a server: the conditions of each update, which decide the effect of a late, repeated or
+//! foreign step. Most of these cases rarely occur over HTTP.
 
 mod admins;
 mod journal;
@@ -15,13 +15,13 @@ use crate::support::mongo::shared;
 use crate::support::repos;
 use crate::support::server::empty_database;
 
-/// A database with the organization `acme`, which is at rest in generation 4 and called so since long ago.
+/// A database with the organization `acme`, idle in generation 4, with a name that it has had for long.
 struct Store {
     repos: Repos,
     orgs: Collection<Document>,
     admins: Collection<Document>,
     id: OrgId,
-    /// What `acme` was made as.
+    /// The record that `acme` starts with.
     made: Document,
 }
 
@@ -36,7 +36,7 @@ impl Store {
         Self { repos: repos(&database), orgs, admins, id: OrgId(id), made }
     }
 
-    /// `acme` as it was made, with these fields set and those that are null removed.
+    /// Resets `acme` to its first record, with these fields set, and those that are null removed.
     async fn reset(&self, fields: Document) {
         let mut document = self.made.clone();
         document.extend(fields);
@@ -48,7 +48,7 @@ impl Store {
         self.orgs.update_one(doc! { "_id": self.id.0 }, doc! { "$set": fields }).await.expect("set");
     }
 
-    /// `acme` as it is stored.
+    /// The stored record of `acme`.
     async fn stored(&self) -> Document {
         self.orgs.find_one(doc! { "_id": self.id.0 }).await.expect("asked").expect("there")
     }
@@ -58,7 +58,7 @@ impl Store {
         self.repos.orgs.find(self.id).await.expect("asked").expect("there")
     }
 
-    /// Begins a change of `acme` as it is.
+    /// Begins a change of `acme` in its current state.
     async fn begin(&self, change: &PlannedChange) -> ChangeRef {
         self.try_begin(change).await.expect("asked").expect("begun")
     }
@@ -93,7 +93,7 @@ impl RetainNonNull for Document {
     }
 }
 
-/// An organization at rest.
+/// An idle organization.
 fn org(id: ObjectId, slug: &str) -> Document {
     doc! {
         "_id": id, "organization_name": slug, "slug": slug, "names": [slug], "name_since": days(-100),
@@ -109,7 +109,7 @@ fn days(days: i64) -> DateTime {
     DateTime::from_millis(DateTime::now().timestamp_millis() + days * 24 * 60 * 60 * 1_000)
 }
 
-/// A name that is kept or cools down until then.
+/// A name that is kept or cools down until this time.
 fn reserved(slug: &str, until: DateTime) -> Document {
     doc! {
         "organization_name": slug, "slug": slug, "since": days(-200), "given_up_at": days(-100), "until": until,
@@ -117,7 +117,7 @@ fn reserved(slug: &str, until: DateTime) -> Document {
     }
 }
 
-/// A slug as it is stored: that of a deleted organization is nobody's spelling.
+/// A stored slug: for a deleted organization, one that no name can have.
 fn slug(text: &str) -> Slug {
     bson::deserialize_from_bson(text.into()).expect("a slug")
 }
@@ -126,13 +126,13 @@ fn title(text: &str) -> Title {
     Title::new(text, slug(text))
 }
 
-/// A change of `acme` that nobody has recorded yet.
+/// A change of `acme` that is not recorded yet.
 fn change(kind: ChangeKind, to: Option<&str>) -> PlannedChange {
     let titles = to.map(|to| Titles { from: title("acme"), to: title(to) });
     PlannedChange { titles, ..PlannedChange::new(ChangeId::generate(), kind) }
 }
 
-/// The value at a path, with dots; null when it is not there.
+/// The value at a dotted path; null if missing.
 fn at(document: &Document, path: &str) -> Bson {
     let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
     match (document.get(name), rest) {
@@ -142,14 +142,14 @@ fn at(document: &Document, path: &str) -> Bson {
     }
 }
 
-/// Fails unless a document has these values at these paths, and nothing where they are null.
+/// Fails unless a document has these values at these paths; null means missing.
 fn assert_has(document: &Document, expected: Document) {
     for (path, value) in expected {
         assert_eq!(at(document, &path), value, "{path} of {document}");
     }
 }
 
-/// Whether it was refused because the change is somebody else's or over.
+/// Whether the step was refused because the change is another server's or over.
 fn is_overtaken<T>(result: &Result<T, RepoError>) -> bool {
     matches!(result, Err(RepoError::LeaseLost))
 }

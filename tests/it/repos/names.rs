@@ -1,4 +1,4 @@
-//! Names that are kept, that cool down, and that are given up.
+//! Names that are kept, cool down, or are given up.
 
 use bson::{Bson, DateTime, doc};
 use tenantry::domain::Slug;
@@ -9,7 +9,7 @@ use super::{Store, assert_has, days, reserved};
 async fn a_name_is_freed_only_when_it_was_reserved_and_its_time_is_over() {
     let store = Store::new().await;
     let (past, future) = (days(-1), days(1));
-    // What is reserved, which name is to be freed, and what is left of the names.
+    // The reserved name's list and time, the name to free, and the names left.
     for (list, slug, until, left) in [
         ("old_names", "was", past, &["acme"][..]),
         ("cooling", "was", past, &["acme"]),
@@ -22,12 +22,12 @@ async fn a_name_is_freed_only_when_it_was_reserved_and_its_time_is_over() {
         assert_eq!(store.slugs("names").await, left, "{list} {slug} {until}");
         assert_eq!(store.stored().await.contains_key(list), left.len() > 1, "no empty list is kept");
     }
-    // What was asked for is not over, so nothing is touched.
+    // Its time is not over, so nothing changes.
     let both = [reserved("over", past), reserved("was", future)];
     store.reset(doc! { "old_names": both.as_slice(), "names": ["acme", "over", "was"] }).await;
     store.repos.orgs.free_expired(&Slug::of("was")).await.expect("asked");
     assert_eq!(store.slugs("old_names").await, ["over", "was"]);
-    // Both lists are tidied together, and what a change claims meanwhile stays.
+    // Tidies both lists at once, and keeps what a change claims meanwhile.
     let fields = doc! {
         "old_names": both.as_slice(), "cooling": [reserved("cool", past), reserved("hot", future)],
         "change": { "to": { "slug": "next" } }, "names": ["acme", "over", "was", "cool", "hot", "next"],

@@ -1,4 +1,4 @@
-//! Calls over HTTP, and their answers, each held against the OpenAPI document.
+//! HTTP calls and their answers, each checked against the OpenAPI document.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -9,26 +9,26 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Client, Method, RequestBuilder, Url};
 use serde_json::{Map, Value};
 
-/// The document that the answers must agree with.
+/// The document that the answers must conform to.
 pub(crate) static OPENAPI: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_str(include_str!("../../../openapi.json")).expect("JSON"));
 
-/// The headers that tell a client what to do next: an answer has them only where the document says so.
+/// The headers that tell a client what to do next: an answer has them only if the document says so.
 const TELLING_HEADERS: [&str; 4] = ["etag", "location", "retry-after", "www-authenticate"];
 
-/// A call that is being put together.
+/// A call under construction.
 pub(crate) struct Call {
     method: String,
     path: String,
     request: RequestBuilder,
 }
 
-/// What came back.
+/// An answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
-    /// The body as JSON, or null when it is none.
+    /// The body as JSON; null if it is not JSON.
     pub(crate) body: Value,
     pub(crate) text: String,
 }
@@ -37,7 +37,7 @@ impl Call {
     pub(crate) fn new(client: &Client, url: &str, method: &str, path_and_query: &str) -> Self {
         let parsed = Method::from_bytes(method.as_bytes()).expect("a method");
         let url = Url::parse(&format!("{url}{path_and_query}")).expect("a URL");
-        // As it is sent: a part that is `..` or `%2E%2E` is none.
+        // As sent: parsing the URL removes segments such as `..` and `%2E%2E`.
         let path = url.path().to_owned();
         let request = client.request(parsed, url);
         Self { method: method.to_lowercase(), path, request }
@@ -66,7 +66,7 @@ impl Call {
         self
     }
 
-    /// Sends it; an answer that the OpenAPI document does not know fails the test.
+    /// Sends it; an answer that the OpenAPI document does not allow fails the test.
     pub(crate) async fn send(self) -> Answer {
         let (method, path) = (self.method.clone(), self.path.clone());
         let answer = self.try_send().await.expect("an answer");
@@ -84,7 +84,7 @@ impl Call {
     }
 }
 
-/// The operation of the document that a request is one of; the parameters of a path stand for any segment.
+/// The document's operation for a request; path parameters match any segment.
 fn operation(path: &str, method: &str) -> Option<&'static Value> {
     let segments: Vec<&str> = path.split('/').collect();
     let matches = |template: &str| {
@@ -97,20 +97,20 @@ fn operation(path: &str, method: &str) -> Option<&'static Value> {
     found.and_then(|item| item.get(method))
 }
 
-/// Whether the document knows that a request can be answered with this status.
+/// Whether the document lists this status for a request.
 pub(crate) fn is_documented(method: &str, path: &str, status: u16) -> bool {
     operation(path, &method.to_lowercase()).is_some_and(|known| known["responses"][status.to_string()].is_object())
 }
 
 impl Answer {
-    /// Fails unless it is a success with this status.
+    /// Fails unless the answer is a success with this status.
     #[track_caller]
     pub(crate) fn success(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", self.text);
         self
     }
 
-    /// Fails unless it is a whole problem of this status and code.
+    /// Fails unless the answer is a complete problem with this status and code.
     #[track_caller]
     pub(crate) fn problem(self, status: u16, code: &str) -> Self {
         assert_eq!((self.status, self.code()), (status, code), "{}", self.text);
@@ -125,7 +125,7 @@ impl Answer {
         self
     }
 
-    /// Fails unless it is a 422 about exactly these, as `pointer code`.
+    /// Fails unless the answer is a 422 with exactly these errors, as `pointer code`.
     #[track_caller]
     pub(crate) fn invalid(self, expected: &[&str]) {
         let answer = self.problem(422, "validation_failed");
@@ -151,7 +151,7 @@ impl Answer {
         assert_eq!(self.undocumented(method, path), None, "{}", self.text);
     }
 
-    /// What of it the OpenAPI document does not know.
+    /// How the answer violates the OpenAPI document.
     pub(crate) fn undocumented(&self, method: &str, path: &str) -> Option<String> {
         let operation = operation(path, method)?;
         let status = self.status;
@@ -160,7 +160,7 @@ impl Answer {
         Some(format!("{method} {path} {status} does not document {why}"))
     }
 
-    /// What of it is otherwise than this response of the document.
+    /// How the answer differs from this response in the document.
     fn unlike(&self, response: &'static Value) -> Option<String> {
         let documented =
             response["headers"].as_object().into_iter().flat_map(Map::keys).map(|name| name.to_lowercase());
@@ -184,7 +184,7 @@ impl Answer {
         self.instances(content_type, schema).iter().find_map(|instance| violation(schema, instance))
     }
 
-    /// What its schema is about: a JSON value, each line of a stream, or the text as it is.
+    /// The values that its schema describes: a JSON value, each line of a stream, or the plain text.
     fn instances(&self, content_type: &str, schema: &Value) -> Vec<Value> {
         match content_type {
             "application/json" | "application/problem+json" => vec![self.body.clone()],
@@ -196,7 +196,7 @@ impl Answer {
     }
 }
 
-/// How a value breaks a schema of the document.
+/// How a value violates a schema of the document.
 fn violation(schema: &'static Value, instance: &Value) -> Option<String> {
     static VALIDATORS: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);
     let compile = || {

@@ -1,4 +1,4 @@
-//! A mongod of the test program's own: a replica set of one member, which ends when the program ends, however.
+//! The test program's own mongod: a replica set with one member, which ends with the program, however that ends.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -17,20 +17,20 @@ use tokio::sync::OnceCell;
 
 use super::eventually;
 
-/// Starts mongod, says its process id, and kills it when the pipe to the test program closes.
+/// Starts mongod, prints its process id, and kills it when the pipe to the test program closes.
 const WATCHDOG: &str = r#""$0" $3 --dbpath "$1" --port "$2" --bind_ip 127.0.0.1 --nounixsocket \
     --logpath "$1/log" >/dev/null & echo $!; cat >/dev/null; kill -9 $!; wait"#;
 
-/// Goes before it: puts the data on a file system of its own, in memory, which nobody else sees and which goes with mongod.
-/// What mongod has to say when that is full (its stack) is nothing for the reader of the tests.
+/// Runs first: puts the data on a file system in memory, which is private to mongod and ends with it. What mongod
+/// prints when that is full (its stack) is of no use to a reader of the tests.
 const SMALL_DISK: &str = r#"mount -t tmpfs -o size="$4" tmpfs "$1" || exit 1; exec 2>/dev/null; "#;
 
-/// For a small disk: little in memory that is not on the disk yet, a journal in pieces of 10 MB instead of 100, and a
+/// For a small disk: little data in memory that is not on disk yet, a journal in pieces of 10 MB instead of 100, and a
 /// checkpoint, which frees what was dropped, every 10 s instead of 60.
 const SMALL_MONGOD: &str = "--replSet rs0 --oplogSize 16 --wiredTigerCacheSizeGB 0.25 --syncdelay 10 \
     --wiredTigerEngineConfigString log=(file_max=10MB)";
 
-/// The program: $MONGOD, the one on the PATH, or the pinned one, which the script fetches if need be.
+/// The program: $MONGOD, the one on the PATH, or the pinned one, which the script downloads if needed.
 static PROGRAM: LazyLock<String> = LazyLock::new(|| {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/tools.py");
     let found = Command::new("python3").args([script, "mongod"]).stderr(Stdio::inherit()).output().expect("python3");
@@ -38,45 +38,45 @@ static PROGRAM: LazyLock<String> = LazyLock::new(|| {
     String::from_utf8(found.stdout).expect("a path").trim().to_owned()
 });
 
-/// A mongod that can be killed, started again, and held.
+/// A mongod that can be killed, restarted, and paused.
 pub(crate) struct Mongod {
     port: u16,
     data: TempDir,
     arguments: &'static str,
-    /// The size of its disk, as tmpfs reads it; that of the machine when absent.
+    /// The size of its disk, in the syntax of tmpfs; the machine's when absent.
     disk: Option<&'static str>,
     watchdog: Option<Child>,
     process: Option<Pid>,
 }
 
-/// The one that all tests share which leave it running.
+/// The one shared by all tests that leave it running.
 pub(crate) async fn shared() -> &'static Mongod {
     static SHARED: OnceCell<Mongod> = OnceCell::const_new();
     SHARED.get_or_init(Mongod::started).await
 }
 
 impl Mongod {
-    /// One that does not run yet, but knows where it will.
+    /// Not started yet, but with its port chosen.
     pub(crate) fn stopped() -> Self {
         Self::stopped_with("--replSet rs0")
     }
 
-    /// The same with these arguments.
+    /// The same, with these arguments.
     pub(crate) fn stopped_with(arguments: &'static str) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let data = tempfile::tempdir().expect("a directory");
         Self { port: free.expect("a free port").port(), data, arguments, disk: None, watchdog: None, process: None }
     }
 
-    /// One that takes writes.
+    /// Started, and accepting writes.
     pub(crate) async fn started() -> Self {
         let mut mongod = Self::stopped();
         mongod.start().await;
         mongod
     }
 
-    /// One whose data is on a file system of its own, of this size. Only Linux has such, for root or where the kernel lets
-    /// everybody have namespaces; elsewhere the test fails, and says so.
+    /// With its data on its own file system of this size. Only works on Linux, as root or where the kernel lets every
+    /// user create namespaces; elsewhere the test fails and says so.
     pub(crate) async fn on_small_disk(size: &'static str) -> Self {
         let mut mongod = Self::stopped_with(SMALL_MONGOD);
         mongod.disk = Some(size);
@@ -87,28 +87,28 @@ impl Mongod {
     /// A file on its disk.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         let process = self.process.expect("it was started").as_raw_nonzero();
-        // Through the process, because nobody else sees what it has mounted.
+        // Through the process, because its mounts are private.
         let data = self.data.path().strip_prefix("/").expect("an absolute path");
         PathBuf::from(format!("/proc/{process}/root")).join(data).join(name)
     }
 
-    /// Whether its process runs.
+    /// Whether its process is running.
     pub(crate) fn is_alive(&self) -> bool {
-        // One that ended and was not waited for is still listed, as a zombie ("Z").
+        // A process that ended and was not waited for is still listed, as a zombie ("Z").
         let process = self.process.expect("it was started").as_raw_nonzero();
         std::fs::read_to_string(format!("/proc/{process}/stat"))
             .is_ok_and(|stat| !stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')))
     }
 
-    /// One whose commands can be made to fail; see [`Mongod::fail`].
+    /// With commands that can be made to fail; see [`Mongod::fail`].
     pub(crate) async fn with_fail_points() -> Self {
         let mut mongod = Self::stopped_with("--replSet rs0 --setParameter enableTestCommands=1");
         mongod.start().await;
         mongod
     }
 
-    /// Makes these commands of the servers (not of the tests) fail so often: `{ "times": n }` or `"alwaysOn"`, with
-    /// `{ "errorCode": n }` or `{ "closeConnection": true }`. `"off"` ends it. Gives how many commands failed before.
+    /// Makes these commands fail so often, but not the tests' own: `{ "times": n }` or `"alwaysOn"`, with
+    /// `{ "errorCode": n }` or `{ "closeConnection": true }`. `"off"` ends it. Returns how many failed before.
     pub(crate) async fn fail(&self, commands: &[&str], mode: impl Into<Bson>, how: Document) -> i64 {
         let mut data = doc! { "failCommands": commands, "appName": "tenantry" };
         data.extend(how);
@@ -117,15 +117,15 @@ impl Mongod {
         reply.get("count").and_then(|count| count.as_i64().or(count.as_i32().map(i64::from))).expect("a count")
     }
 
-    /// A standalone one that asks for a password, with users who may read and write one database each; gives the
-    /// administrator's client.
+    /// A standalone mongod that asks for a password, with users who may each read and write one database. Also returns
+    /// the administrator's client.
     pub(crate) async fn with_users(users: &[(&str, &str)]) -> (Self, Client) {
         let mut mongod = Self::stopped_with("--auth");
         mongod.start().await;
         let create = |name: &str, role: &str, database: &str| {
             doc! { "createUser": name, "pwd": "a MongoDB password", "roles": [{ "role": role, "db": database }] }
         };
-        // Without any user, somebody on the same machine may make the first one.
+        // While there are no users, anybody on the machine may create the first.
         let admin = mongod.client().await.database("admin");
         admin.run_command(create("root", "root", "admin")).await.expect("the first user");
         let options = ClientOptions::parse(mongod.uri_of("root")).await.expect("a connection string");
@@ -137,12 +137,12 @@ impl Mongod {
         (mongod, root)
     }
 
-    /// Where a server finds it, as this user.
+    /// The connection string for a server, as this user.
     pub(crate) fn uri_of(&self, user: &str) -> String {
         self.uri().replace("mongodb://", &format!("mongodb://{user}:a%20MongoDB%20password@"))
     }
 
-    /// Where a server finds it.
+    /// The connection string for a server.
     pub(crate) fn uri(&self) -> String {
         format!("mongodb://127.0.0.1:{}/?directConnection=true&heartbeatFrequencyMS=500", self.port())
     }
@@ -152,20 +152,20 @@ impl Mongod {
         self.port
     }
 
-    /// Starts it, with the data that it had, and waits until it takes writes.
+    /// Starts it with its former data, and waits until it accepts writes.
     pub(crate) async fn start(&mut self) {
         self.launch();
         self.lead().await;
     }
 
-    /// Starts it, with the data that it had, and waits for nothing.
+    /// Starts it with its former data, and does not wait.
     pub(crate) fn launch(&mut self) {
         let mut shell = Command::new("sh");
         let mut script = WATCHDOG.to_owned();
         if self.disk.is_some() {
             script.insert_str(0, SMALL_DISK);
             shell = Command::new("unshare");
-            // Others than root must be root of a namespace of their own first.
+            // Users other than root must first become root of their own namespace.
             shell.arg(if getuid().is_root() { "-m" } else { "-Urm" }).arg("sh");
         }
         let mut watchdog = shell
@@ -189,7 +189,7 @@ impl Mongod {
         self.watchdog = Some(watchdog);
     }
 
-    /// Waits until it takes writes, as the only member of its replica set if it is of one.
+    /// Waits until it accepts writes; if it belongs to a replica set, as its only member.
     async fn lead(&self) {
         let admin = self.client().await.database("admin");
         eventually("mongod takes writes", || async {
@@ -204,7 +204,7 @@ impl Mongod {
         .await;
     }
 
-    /// Kills it, as a power failure would.
+    /// Kills it, like a power failure.
     pub(crate) fn kill(&mut self) {
         if let Some(mut watchdog) = self.watchdog.take() {
             drop(watchdog.stdin.take());
@@ -212,7 +212,7 @@ impl Mongod {
         }
     }
 
-    /// Holds it: it keeps its connections and answers nothing. A signal takes a moment to reach every thread.
+    /// Pauses it: it keeps its connections and answers nothing. The signal takes a moment to reach every thread.
     pub(crate) fn hold(&self) {
         self.signal(Signal::STOP);
         let deadline = Instant::now() + Duration::from_secs(10);
@@ -222,31 +222,31 @@ impl Mongod {
         }
     }
 
-    /// Whether each of its threads is stopped, as the kernel says (Linux); elsewhere nobody can tell.
+    /// Whether the kernel reports each of its threads as stopped (Linux); elsewhere there is no way to tell.
     fn stands_still(&self) -> bool {
         let process = self.process.expect("it was started").as_raw_nonzero();
         let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else { return true };
         threads.flatten().all(|thread| {
             let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-            // The name before the state, in parentheses, may hold anything. One that has ended says nothing.
+            // The name before the state, in parentheses, may contain anything. A thread that has ended reports nothing.
             stat.rsplit(')').next().is_none_or(|rest| rest.is_empty() || rest.trim_start().starts_with('T'))
         })
     }
 
-    /// How much of the processors it has used, as the kernel says (Linux); elsewhere how much time has gone by.
+    /// The processor time it has used, according to the kernel (Linux); elsewhere, the time elapsed.
     pub(crate) fn used(&self) -> Duration {
         static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
         let process = self.process.expect("it was started").as_raw_nonzero();
         let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else { return BEGINNING.elapsed() };
         let used = threads.flatten().map(|thread| {
             let used = std::fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
-            // One that has ended says nothing.
+            // A thread that has ended reports nothing.
             used.split(' ').next().and_then(|nanoseconds| nanoseconds.parse().ok()).unwrap_or(0)
         });
         Duration::from_nanos(used.sum())
     }
 
-    /// Lets it go on.
+    /// Resumes it.
     pub(crate) fn release(&self) {
         self.signal(Signal::CONT);
     }
@@ -255,7 +255,7 @@ impl Mongod {
         kill_process(self.process.expect("it was started"), signal).expect("it runs");
     }
 
-    /// A client of the test's own.
+    /// The test's own client.
     pub(crate) async fn client(&self) -> Client {
         let mut options = ClientOptions::parse(self.uri()).await.expect("a connection string");
         options.server_selection_timeout = Some(Duration::from_secs(1));

@@ -1,5 +1,5 @@
-//! The real binary, as a process with nothing in its environment but what the test says and what makes it independent of
-//! the machine.
+//! The real binary as a process, with only the environment that the test gives it and what makes it independent of the
+//! machine.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
@@ -11,13 +11,13 @@ use std::thread::JoinHandle;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-/// A command line in an empty directory, so that no `.env` is found.
+/// A command line, run in an empty directory, so that no `.env` is found.
 pub(crate) struct Tenantry {
     command: Command,
     directory: TempDir,
 }
 
-/// A server that runs; killed when it is dropped.
+/// A running server; killed when dropped.
 pub(crate) struct Running {
     child: Child,
     log: Arc<Mutex<String>>,
@@ -29,13 +29,13 @@ impl Tenantry {
     pub(crate) fn new(arguments: &[&str], settings: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let mut command = Command::new(env!("CARGO_BIN_EXE_tenantry"));
-        // How full the disk of this machine is says nothing of the server.
+        // The free space on this machine's disk does not matter to the tests.
         command.args(arguments).env_clear().env("MIN_FREE_STORAGE_PERCENT", "0");
         command.envs(settings.iter().copied()).current_dir(directory.path());
         Self { command, directory }
     }
 
-    /// With a variable that is any bytes.
+    /// With a variable of arbitrary bytes.
     pub(crate) fn variable(mut self, name: &str, value: &[u8]) -> Self {
         self.command.env(name, OsStr::from_bytes(value));
         self
@@ -47,12 +47,12 @@ impl Tenantry {
         self
     }
 
-    /// Runs it to its end.
+    /// Runs it to the end.
     pub(crate) fn output(mut self) -> Output {
         self.command.output().expect("the binary runs")
     }
 
-    /// Runs it beside the test.
+    /// Starts it, and does not wait.
     pub(crate) fn start(mut self) -> Running {
         let mut child = self.command.stderr(Stdio::piped()).spawn().expect("the binary runs");
         let log = Arc::new(Mutex::new(String::new()));
@@ -70,12 +70,12 @@ impl Tenantry {
 }
 
 impl Running {
-    /// What it has logged so far.
+    /// The log so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().expect("no panic").clone()
     }
 
-    /// The address in its log line, once it listens.
+    /// The address from its log, once it listens.
     pub(crate) fn url(&self) -> Option<String> {
         let log = self.log();
         let (_, rest) = log.split_once("address=")?;
@@ -90,7 +90,7 @@ impl Running {
         kill_process(Pid::from_child(&self.child), signal).expect("it runs");
     }
 
-    /// Waits for its end: the exit code, and everything that it logged.
+    /// Waits for its end: the exit code and the whole log.
     pub(crate) fn end(mut self) -> (Option<i32>, String) {
         let status = self.child.wait().expect("it ends");
         self.reader.take().expect("once").join().expect("no panic");
@@ -100,13 +100,13 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Ended already in most tests.
+        // In most tests it has ended already.
         let _gone = self.child.kill();
         let _status = self.child.wait();
     }
 }
 
-/// What a finished run said on both outputs.
+/// Both outputs of a finished run.
 pub(crate) fn said(output: &Output) -> String {
     let mut text = String::new();
     for mut part in [output.stdout.as_slice(), output.stderr.as_slice()] {

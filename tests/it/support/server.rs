@@ -1,4 +1,4 @@
-//! A server inside the test program, on a port and a database of its own, with a clock that the test moves.
+//! A server inside the test program, with its own port and database, and a clock that the test sets.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -20,16 +20,16 @@ use super::client::Call;
 use super::mongo::{Mongod, shared};
 use super::{Answer, eventually, short_leases, timings};
 
-/// The password of every admin that a test makes without saying another.
+/// The default password of the tests' admins.
 pub(crate) const PASSWORD: &str = "a fine password";
 
-/// What the tests' servers sign tokens with.
+/// The secret with which the tests' servers sign tokens.
 pub(crate) const SECRET: &str = "q3Zp7Vx9Kd2Lm5Rt8Yw1Bn4Cf6Gh0Js3";
 
-/// One for all servers of this program: metrics are a process's.
+/// Shared by all servers of this program: metrics belong to the process.
 static METRICS: LazyLock<PrometheusHandle> = LazyLock::new(|| start_metrics().expect("the first"));
 
-/// A running server. It stops when it is dropped.
+/// A running server, which stops when dropped.
 pub(crate) struct Server {
     pub(crate) url: String,
     pub(crate) database: Database,
@@ -39,7 +39,7 @@ pub(crate) struct Server {
     running: Option<JoinHandle<anyhow::Result<()>>>,
 }
 
-/// An organization with a token of its admin.
+/// An organization with its admin's token.
 #[derive(Debug, Clone)]
 pub(crate) struct Tenant {
     pub(crate) id: String,
@@ -54,7 +54,7 @@ impl Drop for Server {
 }
 
 impl Server {
-    /// A server over an empty database of the shared mongod.
+    /// A server with an empty database on the shared mongod.
     pub(crate) async fn start() -> Self {
         Self::with(&[]).await
     }
@@ -65,12 +65,12 @@ impl Server {
         Self::over(shared().await, database, settings).await
     }
 
-    /// A server that is ready, over a database that may hold something already.
+    /// A ready server on a database that may hold data already.
     pub(crate) async fn over(mongod: &Mongod, database: Database, settings: &[(&str, &str)]) -> Self {
         Self::launch(mongod, database, settings, timings()).ready().await
     }
 
-    /// The same, whose leases run out while a test waits.
+    /// The same, with leases that expire while a test waits.
     pub(crate) async fn with_short_leases(mongod: &Mongod, database: Database, settings: &[(&str, &str)]) -> Self {
         Self::launch(mongod, database, settings, short_leases()).ready().await
     }
@@ -80,7 +80,7 @@ impl Server {
         self
     }
 
-    /// A server whose MongoDB may be away.
+    /// A server whose MongoDB may be unavailable.
     pub(crate) fn unready(mongod: &Mongod, database: Database, settings: &[(&str, &str)]) -> Self {
         Self::launch(mongod, database, settings, timings())
     }
@@ -96,7 +96,7 @@ impl Server {
             ("LOGIN_ATTEMPTS_PER_MINUTE", "1000".to_owned()),
             ("CREATIONS_PER_MINUTE", "100000".to_owned()),
             ("UNKNOWN_NAMES_PER_MINUTE", "100000".to_owned()),
-            // How full the disk of this machine is says nothing of the server.
+            // The free space on this machine's disk does not matter to the tests.
             ("MIN_FREE_STORAGE_PERCENT", "0".to_owned()),
         ]);
         given.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
@@ -110,7 +110,7 @@ impl Server {
         Self { url, database, clock, client: Client::new(), stop, running }
     }
 
-    /// Stops it as a signal does, and says how it ended.
+    /// Stops it as a signal does, and returns how it ended.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         self.stop.cancel();
         self.ended().await
@@ -150,7 +150,7 @@ impl Server {
         self.call("PUT", "/org/update").bearer(token).json(body).send().await
     }
 
-    /// `PUT /org/update` with nothing but a new name.
+    /// `PUT /org/update` with only a new name.
     pub(crate) async fn rename(&self, token: &str, from: &str, to: &str) -> Answer {
         self.update(token, &json!({ "organization_name": from, "new_organization_name": to })).await
     }
@@ -169,21 +169,21 @@ impl Server {
         Tenant { id, email, token }
     }
 
-    /// A token, for credentials that must be right.
+    /// A token, for valid credentials.
     pub(crate) async fn token(&self, email: &str, password: &str) -> String {
         let answer = self.log_in(email, password).await.success(200);
         answer.body["access_token"].as_str().expect("a token").to_owned()
     }
 
-    /// Whether a token is still good for its own organization.
+    /// Whether a token is still valid for its organization.
     pub(crate) async fn knows(&self, token: &str) -> bool {
-        // Names no organization, so it changes nothing: 404 with a good token, 401 with another.
+        // Names no organization, so it changes nothing: 404 with a valid token, otherwise 401.
         let answer = self.delete(token, "nobody has this name").await;
         assert!(matches!(answer.status, 401 | 404), "{}", answer.text);
         answer.status == 404
     }
 
-    /// The tenant collections that there are.
+    /// The existing tenant collections.
     pub(crate) async fn tenant_collections(&self) -> Vec<String> {
         let mut names = self.database.list_collection_names().await.expect("names");
         names.retain(|name| name.starts_with("org_"));
@@ -205,7 +205,7 @@ impl Server {
     }
 }
 
-/// A database that nobody else has.
+/// A new, empty database.
 pub(crate) async fn empty_database(mongod: &Mongod) -> Database {
     mongod.client().await.database(&format!("test_{}", bson::oid::ObjectId::new()))
 }
