@@ -151,9 +151,6 @@ pub struct App {
 
 impl App {
     /// Binds the port. Does not contact MongoDB yet.
-    ///
-    /// # Errors
-    /// The port cannot be bound, or the threads for passwords cannot be started.
     pub fn bind(config: Config, clock: SharedClock, metrics: PrometheusHandle) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(config.listen)
             .map_err(|error| anyhow::anyhow!("cannot listen on {} (HOST, PORT): {error}", config.listen))?;
@@ -194,9 +191,6 @@ impl App {
 
     /// Serves until told to stop, then finishes running work within a time limit. Listens at once, and answers 503
     /// until MongoDB is available.
-    ///
-    /// # Errors
-    /// The database cannot be used and will not recover by itself, or the listener failed.
     pub async fn run(self) -> anyhow::Result<()> {
         let Self { config, clock, listener, hasher, sealers, state, files, stop, background } = self;
         let handle = axum_server::Handle::<SocketAddr>::new();

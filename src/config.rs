@@ -115,9 +115,6 @@ pub struct Config {
 
 impl Config {
     /// Reads the settings through `variable`, which gives a variable's text.
-    ///
-    /// # Errors
-    /// A line for each missing or broken variable, with what was expected.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<String>> {
         let mut reader = Reader { variable, errors: Vec::new() };
         let config = Self {

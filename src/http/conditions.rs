@@ -60,9 +60,6 @@ impl Conditions {
     }
 
     /// Whether a write that can create must not replace.
-    ///
-    /// # Errors
-    /// The conditions contradict each other, or there are tags, which mean nothing for a write that creates.
     pub(super) fn must_create(&self) -> Result<bool, Problem> {
         match self.if_none_match {
             NoneMatch::Absent => Ok(false),
@@ -73,9 +70,6 @@ impl Conditions {
     }
 
     /// The precondition of a write that cannot create.
-    ///
-    /// # Errors
-    /// There is an `If-None-Match`.
     pub(super) fn of_change(self) -> Result<Precondition, Problem> {
         match self.if_none_match {
             NoneMatch::Absent => Ok(self.if_match),

@@ -68,9 +68,6 @@ pub fn openapi_document() -> OpenApi {
 }
 
 /// The whole HTTP service. Pages of `cors_origins` may call it.
-///
-/// # Errors
-/// The OpenAPI document cannot be written as JSON: a defect.
 pub fn router(state: HttpState, cors_origins: &[HeaderValue]) -> Result<Router, serde_json::Error> {
     let (api, openapi) = api().split_for_parts();
     let routes = api.merge(docs::routes(&openapi::finish(openapi))?).with_state(state.clone());

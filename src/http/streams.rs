@@ -87,9 +87,6 @@ impl Pace {
     }
 
     /// Waits for the client to send or receive something.
-    ///
-    /// # Errors
-    /// It has done neither for too long, or has been too slow on average.
     pub(super) async fn wait_for<T>(
         &mut self,
         client: impl Future<Output = T>,
@@ -111,9 +108,6 @@ impl Pace {
 
 impl HttpState {
     /// The right to run one more stream for this organization.
-    ///
-    /// # Errors
-    /// The organization, or the server, has as many as it may.
     pub(super) async fn stream_share(&self, org_id: OrgId) -> Result<Share<OrgId>, Problem> {
         Ok(self.streams.take(org_id, 1, PATIENCE).await?)
     }

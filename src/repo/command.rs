@@ -40,9 +40,6 @@ pub(crate) async fn run_ddl(
 }
 
 /// Runs a command and checks its whole reply.
-///
-/// # Errors
-/// Any error from the command, one of its writes or its write concern.
 pub(crate) async fn run(database: &Database, command: Document) -> Result<Document, RepoError> {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that checks the replies")]
     let reply = database.run_command(command).await?;
@@ -57,10 +54,6 @@ pub(crate) async fn run_raw(database: &Database, command: RawDocumentBuf) -> Res
 }
 
 /// Runs a command of this many independent inserts. Returns the failed ones, by position.
-///
-/// # Errors
-/// Any error from the command or its write concern; the fate of every insert is then unknown.
-/// [`RepoError::BatchBroken`] when a smaller batch could get a reply.
 pub(crate) async fn run_many(
     database: &Database,
     command: RawDocumentBuf,

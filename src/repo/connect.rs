@@ -46,9 +46,6 @@ pub struct Databases {
 
 impl Databases {
     /// Opens both, each with at most this many connections. Contacts no server yet, except to resolve `mongodb+srv`.
-    ///
-    /// # Errors
-    /// The connection string cannot be read, or its name does not resolve.
     pub async fn connect(uri: &SecretString, name: &str, master: u32, tenants: u32) -> Result<Self, RepoError> {
         Ok(Self { master: connect(uri, name, master).await?, tenants: connect(uri, name, tenants).await? })
     }
@@ -93,9 +90,6 @@ async fn connect(uri: &SecretString, database: &str, connections: u32) -> Result
 }
 
 /// Checks that this MongoDB is new enough and fences commands by collection UUID.
-///
-/// # Errors
-/// [`ConnectError::Unsupported`] when it can be reached but not used.
 pub async fn check_supported(database: &Database) -> Result<(), ConnectError> {
     let info = run(database, doc! { "buildInfo": 1 }).await?;
     let version = info.get_str("version").unwrap_or("unknown").to_owned();

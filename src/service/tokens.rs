@@ -127,9 +127,6 @@ impl TokenService {
     }
 
     /// Issues a token for an admin of this organization who has just authenticated.
-    ///
-    /// # Errors
-    /// The token cannot be signed: a bug.
     pub fn issue(&self, admin: &Admin, org: &Org) -> Result<AccessToken, jsonwebtoken::errors::Error> {
         let now = self.clock.now().unix_timestamp();
         let claims = IssuedClaims {

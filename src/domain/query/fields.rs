@@ -28,9 +28,6 @@ enum Wanted {
 
 impl Fields {
     /// Parses `a,b.c`: paths separated by commas. A path within another one adds nothing.
-    ///
-    /// # Errors
-    /// No paths or too many; an invalid path; the server's own field.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         if text.split(',').count() > FIELDS_MAX {
             return Err(Invalid::new("too_many", format!("must name at most {FIELDS_MAX} fields")));

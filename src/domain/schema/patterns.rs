@@ -45,9 +45,6 @@ impl Patterns {
     }
 
     /// Checks a translated schema that holds these patterns.
-    ///
-    /// # Errors
-    /// `pattern_too_costly`, when too many patterns are matched with the same text.
     pub(super) fn check(&self, enforced: &Document) -> Result<(), Invalid> {
         if self.for_value(enforced) > STEPS_MAX {
             let why = "has patterns for the same text that take too long together: use fewer, or simpler ones";

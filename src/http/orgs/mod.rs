@@ -116,9 +116,6 @@ pub(super) fn rfc3339(time: OffsetDateTime) -> String {
 }
 
 /// The organization that a query names. Parameters that are not ours are left alone, as the original did.
-///
-/// # Errors
-/// It is named twice, or by no name at all.
 fn named_in_query(query: Option<&str>) -> Result<Option<OrgReference>, Problem> {
     let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
     let mut named = pairs.filter(|(name, _)| name == NAME_PARAMETER).map(|(_, value)| value);

@@ -22,9 +22,6 @@ pub struct CreateOrg {
 
 impl OrgService {
     /// Creates an organization with its admin.
-    ///
-    /// # Errors
-    /// See [`OrgError`]; nothing is left behind.
     pub async fn create(&self, ids: ChangeIds, command: CreateOrg) -> Result<Org, OrgError> {
         let CreateOrg { name, email, password, by } = command;
         let slug = name.slug();

@@ -35,9 +35,6 @@ impl OrgService {
     }
 
     /// Returns the organization of the admin with this email and password, deleted or not.
-    ///
-    /// # Errors
-    /// [`OrgError::Auth`], or the store failed.
     pub async fn identify(&self, command: &RestoreOrg) -> Result<Org, OrgError> {
         let RestoreOrg { email, password, from, .. } = command;
         let (_admin, org) = self.auth.verify(email, password, *from, OrgState::is_known_to_admin).await?;

@@ -93,9 +93,6 @@ impl OrgService {
 
     /// The organization with this name in any spelling, be it the current name or an old one it keeps. Its own admin
     /// always finds it; for others, the number of failed lookups is limited.
-    ///
-    /// # Errors
-    /// [`OrgError::NotFound`], [`OrgError::TooMany`], or the store failed.
     pub async fn get(
         &self,
         reference: &OrgReference,
@@ -149,9 +146,6 @@ impl OrgService {
     }
 
     /// The old name by which a request names this organization, if any. Counts uses of old names.
-    ///
-    /// # Errors
-    /// [`OrgError::NotFound`] when it names another organization, or none.
     fn found_by(&self, org: &Org, reference: &OrgReference) -> Result<Option<ByOldName>, OrgError> {
         let now = self.clock.now();
         Ok(match org.found_by(reference.slug(), now).ok_or(OrgError::NotFound)? {
