@@ -286,7 +286,9 @@ async fn a_token_that_was_ended_by_somebody_else_gets_no_answer_to_its_former_re
     let server = Server::with(&[("DELETE_GRACE_DAYS", "7")]).await;
     let stolen = server.tenant("acme").await;
     let rename = json!({ "organization_name": "acme", "new_organization_name": "b" });
-    update(&server, "k", &stolen.token, &rename).await.success(200);
+    let renamed = update(&server, "k", &stolen.token, &rename).await.success(200);
+    forget_answers(&server).await;
+    assert_same(&renamed, &update(&server, "k", &stolen.token, &rename).await);
     forget_answers(&server).await;
     let password = json!({ "organization_name": "b", "password": "a finer password" });
     let fresh = server.update(&stolen.token, &password).await.success(200);
@@ -341,6 +343,17 @@ fn stored(key: &str, body: &Value, made: &Answer) -> Document {
 }
 
 #[tokio::test]
+async fn an_operator_who_repeats_creations_is_not_taken_for_somebody_who_guesses() {
+    let token = "Vt8mK2xQ5rZ9nB4cH7jL1pW6sD3gF0yA";
+    let settings = [("REGISTRATION", "token"), ("REGISTRATION_TOKEN", token), ("LOGIN_ATTEMPTS_PER_MINUTE", "1")];
+    let server = Server::with(&settings).await;
+    for _ in 0..5 {
+        let call = server.call("POST", "/org/create").bearer(token).header("idempotency-key", "k");
+        call.json(&acme()).send().await.success(201);
+    }
+}
+
+#[tokio::test]
 async fn keys_are_understood_as_every_version_has_stored_them() {
     let server = Server::start().await;
     let keys = server.documents("idempotency_keys");
@@ -354,11 +367,26 @@ async fn keys_are_understood_as_every_version_has_stored_them() {
     late.insert("former", vec![doc! { "org_id": late.get("org_id"), "change_id": late.get("change_id") }]);
     late.extend(doc! { "org_id": ObjectId::new(), "change_id": ObjectId::new(), "attempt": 2_i64 });
     keys.insert_many([answered, died, late]).await.expect("stored");
+    // Another request does not hold the key of one that died.
+    let mut other = acme();
+    other["organization_name"] = json!("other");
+    create(&server, "died", &other).await.problem(422, "idempotency_key_reused");
     for key in ["answered", "died", "late"] {
         assert_same(&made, &create(&server, key, &acme()).await);
     }
 
-    // A key whose attempt did nothing runs, and is then stored in the same format.
+    // A change that was undone did nothing.
+    let mut undone = stored("undone", &acme(), &made);
+    let (id, at) = (ObjectId::new(), DateTime::now());
+    undone.insert("change_id", id);
+    keys.insert_one(undone).await.expect("stored");
+    let entry =
+        doc! { "id": id, "kind": "rename", "started_at": at, "finished_at": at, "attempts": 1_i64, "error": "busy" };
+    let push = doc! { "$push": { "history": entry } };
+    server.documents("organizations").update_one(doc! {}, push).await.expect("MongoDB");
+    create(&server, "undone", &acme()).await.problem(409, "organization_exists");
+
+    // One that did nothing is carried out, and what is stored then is of the same shape.
     let free = json!({ "organization_name": "free", "email": "b@example.com", "password": PASSWORD });
     let mut nothing = stored("nothing", &free, &made);
     nothing.extend(doc! { "org_id": ObjectId::new(), "change_id": ObjectId::new() });
@@ -381,4 +409,9 @@ async fn keys_are_understood_as_every_version_has_stored_them() {
     nothing.extend(doc! { "answer": null, "former": null });
     assert_eq!(fields(&now), fields(&nothing));
     assert_same(&created, &create(&server, "nothing", &free).await);
+
+    // After its day it is unknown, also where MongoDB has not removed it yet.
+    let over = doc! { "$set": { "expires_at": DateTime::from_millis(1_000) } };
+    keys.update_one(doc! { "_id": nothing.get("_id") }, over).await.expect("MongoDB");
+    create(&server, "nothing", &free).await.problem(409, "organization_exists");
 }
