@@ -214,8 +214,10 @@ impl App {
                 let _ends_the_server = stop.clone().drop_guard();
                 let Some(databases) = open_when_there(&config, &files, &stop).await? else { return Ok(()) };
                 let (services, chores) = wire(databases, &config, &files, clock, hasher, sealers);
-                // Before the first write that needs storage. If this fails, the chore reports it.
-                let _looked = services.storage.look().await;
+                // Before the first write that needs storage; its chore looks again.
+                if let Err(error) = services.storage.look().await {
+                    warn!(%error, "cannot look for room on MongoDB's disk");
+                }
                 let _first = state.services.set(services);
                 info!("ready");
                 join_all(chores.into_iter().map(|chore| chore.run(&stop))).await;

@@ -1,4 +1,4 @@
-//! Who sends a request, by its Bearer token. A handler that takes a [`Actor`] cannot be reached without one.
+//! Identifies the sender of a request by its Bearer token. A handler that takes an [`Actor`] requires a valid one.
 
 use std::convert::Infallible;
 
@@ -23,11 +23,11 @@ impl FromRequestParts<HttpState> for Actor {
     }
 }
 
-/// Who a request says it is, with a token that was ours to give and is not too old. Whether its admin still lives is not
-/// known: a request that is repeated can have ended its own token.
+/// The bearer of a token that we signed and that has not expired. Its admin may be gone: a request that is repeated can
+/// have ended its own token.
 #[derive(Debug)]
 pub(super) struct Bearer {
-    /// What its token claims.
+    /// The token's claims.
     pub(super) claims: TokenClaims,
     auth: Service<AuthService>,
 }
@@ -43,12 +43,12 @@ impl FromRequestParts<HttpState> for Bearer {
 }
 
 impl Bearer {
-    /// Who it is, for telling apart the requests of different people.
+    /// Tells the requests of different people apart.
     pub(super) fn subject(&self) -> String {
         format!("{}.{}", self.claims.org_id, self.claims.admin_id)
     }
 
-    /// The live admin that it is.
+    /// The live admin behind the token.
     pub(super) async fn recognize(&self) -> Result<Actor, Problem> {
         let actor = self.auth.recognize(self.claims).await?;
         Span::current().record(ORGANIZATION_ID, tracing::field::display(actor.org().id));
@@ -67,7 +67,7 @@ answers! { AnyToken = []; }
 impl OptionalFromRequestParts<HttpState> for Actor {
     type Rejection = Problem;
 
-    /// For what is public and shows more to some: a token that is not valid shows no more than none.
+    /// For public calls that show more to some: an invalid token counts as none.
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Option<Self>, Problem> {
         match <Self as FromRequestParts<HttpState>>::from_request_parts(parts, state).await {
             Ok(actor) => Ok(Some(actor)),
@@ -77,7 +77,7 @@ impl OptionalFromRequestParts<HttpState> for Actor {
     }
 }
 
-/// The token that came along, if any, which may be no admin's.
+/// The request's bearer token, if any; it need not be an admin's.
 #[derive(Debug)]
 pub(super) struct AnyToken(pub(super) Option<SecretString>);
 

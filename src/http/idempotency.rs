@@ -1,5 +1,5 @@
-//! `Idempotency-Key`: a request that is repeated with the same key and the same body is carried out once and answered each
-//! time as the first time (draft-ietf-httpapi-idempotency-key-header).
+//! `Idempotency-Key`: a request repeated with the same key and body is carried out once and gets the same answer each time
+//! (draft-ietf-httpapi-idempotency-key-header).
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -14,13 +14,13 @@ use crate::service::idempotency::{Answer, KeyError, RequestKey};
 
 /// The header with the client's key.
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// The header of an answer that was given before.
+/// The header of a replayed answer.
 pub(super) const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// The longest key, in characters.
 const KEY_MAX_CHARS: usize = 255;
 
-/// What a call says for its document.
+/// The header's description in the OpenAPI document.
 pub(super) const DESCRIPTION: &str = "A key of the client's own for this request, such as a UUID: 1 to 255 visible ASCII \
     characters. Repeated within 24 hours with the same body, the request is not carried out again but answered as before, \
     with `Idempotency-Replayed: true`; with another body it is refused. What was refused, or changed nothing, can be repeated \
@@ -45,7 +45,7 @@ impl FromRequestParts<HttpState> for RequestKey {
     }
 }
 
-/// A successful answer with this JSON, which can be given again.
+/// A successful answer with this JSON, which can be replayed.
 pub(super) fn success(status: StatusCode, body: &impl Serialize) -> Result<Answer, Problem> {
     let body = serde_json::to_string(body).map_err(|error| {
         error!(%error, "an answer cannot be written");

@@ -1,4 +1,4 @@
-//! What handlers work with: the services, once MongoDB was found usable, and the limits of a request.
+//! What handlers use: the services, once MongoDB has been found usable, and the limits of a request.
 
 use std::convert::Infallible;
 use std::ops::Deref;
@@ -21,7 +21,7 @@ use crate::shares::Shares;
 
 macro_rules! services {
     ($($(#[$doc:meta])* $field:ident: $service:ty,)*) => {
-        /// What handlers ask, each what it takes.
+        /// The services, of which each handler takes those that it uses.
         #[derive(Debug)]
         pub struct Services {
             $($(#[$doc])* pub $field: Arc<$service>,)*
@@ -36,21 +36,21 @@ macro_rules! services {
 }
 
 services! {
-    /// Who somebody is.
+    /// Logs admins in and recognizes them.
     auth: AuthService,
-    /// Organizations.
+    /// Serves organizations.
     orgs: OrgService,
-    /// What is in organizations' collections.
+    /// Serves the data in organizations' collections.
     data: DataService,
-    /// What was answered to requests that carry a key.
+    /// Answers repeated requests.
     idempotency: IdempotencyService,
-    /// Whether MongoDB answers.
+    /// Pinged by the readiness check.
     database: Database,
-    /// How full its disk is.
+    /// Knows how full MongoDB's disk is.
     storage: Storage,
 }
 
-/// A service, for a handler that takes it.
+/// A service that a handler takes; 503 until MongoDB is ready.
 #[derive(Debug)]
 pub(super) struct Service<S>(Arc<S>);
 
@@ -75,16 +75,15 @@ pub struct RequestLimits {
     pub max_import_bytes: u64,
     /// How many imports and exports may run at once.
     pub max_running_streams: usize,
-    /// How many bytes of bodies and answers may be on their way at once.
+    /// How many bytes of bodies and answers may be in flight at once.
     pub max_bytes_in_flight: usize,
-    /// The slowest that an import may come or an export be taken, in bytes a second.
+    /// The minimum rate at which an import must arrive or an export be read, in bytes per second.
     pub min_stream_rate: u64,
     /// How long an import or an export may take.
     pub max_stream_time: Duration,
-    /// How many may be at work at once, those without a client any more included: while MongoDB hangs they would pile up
-    /// without an end.
+    /// How many may run at once, including those whose client is gone: while MongoDB hangs they would pile up.
     pub max_running: usize,
-    /// The networks of the proxies whose `X-Forwarded-For` is believed.
+    /// The proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Arc<[IpNet]>,
 }
 
@@ -92,42 +91,42 @@ pub struct RequestLimits {
 #[derive(Clone)]
 pub struct HttpState(Arc<Shared>);
 
-/// What one state is for all.
+/// Shared by all handlers.
 pub struct Shared {
-    /// Set once, when MongoDB answered, is new enough and the database is prepared. Until then there is nothing
-    /// that a handler could ask, so no request can reach a database that was not checked.
+    /// Set once, when MongoDB has answered, is new enough and the database is prepared. Until then handlers have
+    /// nothing to ask, so no request reaches an unchecked database.
     pub services: OnceLock<Services>,
     /// The limits of a request.
     pub limits: RequestLimits,
     /// What `/metrics` shows.
     pub metrics: PrometheusHandle,
-    /// The requests at work, those without a client any more included: all are finished before the server stops.
+    /// The running requests, including those whose client is gone: all finish before the server stops.
     pub tasks: TaskTracker,
     /// How many requests may run, from the first byte of the body to the last of the answer.
     pub requests: Arc<Shares<Network>>,
-    /// How many bytes of bodies that are being read there may be.
+    /// The bytes of bodies that are being read.
     pub body_bytes: Arc<Shares<Network>>,
-    /// How many bytes of answers that are not sent yet.
+    /// The bytes of answers that have not been sent.
     pub answer_bytes: Arc<Shares<OrgId>>,
-    /// How many bytes imports and exports may hold.
+    /// The bytes that imports and exports hold.
     pub stream_bytes: Arc<Shares<OrgId>>,
-    /// How many imports and exports may run; they outlast the request that began them.
+    /// The running imports and exports, which outlast their requests.
     pub streams: Arc<Shares<OrgId>>,
-    /// Whether MongoDB answers, for all who ask at the same time.
+    /// Pings of MongoDB, shared by concurrent readiness checks.
     pub(super) pings: SharedLookups<(), bool>,
-    /// Cancelled when the server stops: streams end then, with a word.
+    /// Cancelled when the server stops; streams then end and say so.
     pub stop: CancellationToken,
 }
 
 impl HttpState {
-    /// The state of a server that has found no database yet.
+    /// The state of a server that has no database yet.
     pub fn new(limits: RequestLimits, metrics: PrometheusHandle, stop: CancellationToken) -> Self {
         Self(Arc::new(Shared {
             services: OnceLock::new(),
             metrics,
             tasks: TaskTracker::new(),
             requests: Shares::new("http_requests_running", limits.max_running),
-            // Apart, so that who sends keeps nobody from reading, and what takes an hour nobody from what takes a moment.
+            // Separate, so that senders do not block readers, nor hour-long streams short requests.
             body_bytes: Shares::new("http_body_bytes", limits.max_bytes_in_flight / 8 * 3),
             answer_bytes: Shares::new("http_answer_bytes", limits.max_bytes_in_flight / 4),
             stream_bytes: Shares::new("http_stream_bytes", limits.max_bytes_in_flight / 8 * 3),

@@ -1,4 +1,4 @@
-//! Who may do what with the organization in a path. A handler that takes an [`Allowed`] cannot be reached by anybody else.
+//! Checks the permission for the organization in a path. A handler that takes an [`Allowed`] requires it.
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
@@ -32,7 +32,7 @@ impl<P: Permit, W: Reachable> FromRequestParts<HttpState> for Allowed<P, W> {
 
 impl<P, W> Answers for Allowed<P, W> {
     fn kinds() -> Vec<Kind> {
-        [Actor::kinds(), PathId::kinds(), Failed::<OrgError, { calls::REACH }>::kinds()].concat()
+        [Actor::kinds(), vec![kinds::VALIDATION_FAILED], Failed::<OrgError, { calls::REACH }>::kinds()].concat()
     }
 }
 

@@ -17,12 +17,14 @@ pub struct Chore {
     what: &'static str,
     work: Box<dyn Fn() -> BoxFuture<'static, Result<(), RepoError>> + Send + Sync>,
     until_due: Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>,
+    /// Whether to run at the start already.
+    runs_at_start: bool,
     /// Whether to run once more when the server stops.
     runs_at_stop: bool,
 }
 
 impl Chore {
-    /// Runs about every `period`, with jitter, so that servers do not run it at the same moment.
+    /// Runs at the start and about every `period`, with jitter, so that servers do not run it at the same moment.
     pub(super) fn every<S, F>(period: Duration, what: &'static str, service: &S, work: fn(S) -> F) -> Self
     where
         S: Clone + Send + Sync + 'static,
@@ -32,10 +34,10 @@ impl Chore {
             let permille = 800 + u32::try_from(Uuid::new_v4().as_u128() % 400).unwrap_or_default();
             sleep(period * permille / 1_000)
         };
-        Self::when(what, service, pause, work)
+        Self { runs_at_start: true, ..Self::when(what, service, pause, work) }
     }
 
-    /// Runs whenever `until_due` has ended.
+    /// Runs whenever `until_due` has ended, also the first time.
     pub(super) fn when<S, D, F>(
         what: &'static str,
         service: &S,
@@ -52,6 +54,7 @@ impl Chore {
             what,
             work: Box::new(move || Box::pin(work(working.clone()))),
             until_due: Box::new(move || Box::pin(until_due(waiting.clone()))),
+            runs_at_start: false,
             runs_at_stop: false,
         }
     }
@@ -61,9 +64,11 @@ impl Chore {
         Self { runs_at_stop: true, ..self }
     }
 
-    /// Runs now, and then whenever due, until the server stops. Never stops in the middle of a run.
+    /// Runs whenever due until the server stops. Never stops in the middle of a run.
     pub async fn run(self, stop: &CancellationToken) {
-        self.once().await;
+        if self.runs_at_start {
+            self.once().await;
+        }
         while stop.run_until_cancelled((self.until_due)()).await.is_some() {
             self.once().await;
         }

@@ -95,7 +95,7 @@ pub(in crate::http) async fn create(
     let orgs = &*orgs;
     let request = Repeatable {
         call: "create_organization",
-        // Nothing else is known of whoever sends it, and strangers with the same key must not meet.
+        // Nothing else is known of the sender, and strangers with the same key must not meet.
         sender: email.as_str(),
         account: ("email", email.as_str().as_bytes()),
         content: &body.bytes(),

@@ -83,8 +83,8 @@ pub(in crate::http) async fn delete(
     body: RawBody,
 ) -> Result<Answer, Failed<OrgError, { calls::DELETE }>> {
     let query = query.unwrap_or_default();
-    // Before the key is asked for: an attempt that hangs then and wakes late changes only what it saw here. Whoever repeats
-    // a request that ended its own token is told what became of it all the same.
+    // Before the key is claimed: an attempt that hangs and wakes late then changes only what it saw here. A failure counts
+    // only if the request is carried out: a repetition learns its outcome even if it ended its own token.
     let actor = bearer.recognize().await;
     let (orgs, query, body) = (&*orgs, &query, &body);
     let request = Repeatable {

@@ -69,7 +69,7 @@ pub(in crate::http) async fn restore(
 ) -> Result<Answer, Failed<OrgError, { calls::RESTORE }>> {
     let (email, password, new_name) = read(body.json_fields()?)?;
     let command = RestoreOrg { email, password, from: client.network(), new_name };
-    // First, so that whoever repeats a request has shown who it is, and counts as one attempt.
+    // First, so that a repetition also proves who sends it, and counts as one attempt.
     let org = orgs.identify(&command).await?;
     let org_id = org.id;
     let (orgs, org, command) = (&*orgs, &org, &command);
